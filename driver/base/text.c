@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/base/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+int text_copy(char *dst, size_t dst_size, const char *src)
+{
+	size_t n = strlen(src);
+
+	if (n >= dst_size)
+		return -ENAMETOOLONG;
+	memset(dst, 0, dst_size);
+	memcpy(dst, src, n);
+	return 0;
+}
+
+bool text_padded_ok(const char *buf, size_t size)
+{
+	size_t n = strnlen(buf, size);
+
+	if (n == size)
+		return false;
+	for (; n < size; n++) {
+		if (buf[n])
+			return false;
+	}
+	return true;
+}
+
+static bool text_name_char_ok(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("._+:@-", c));
+}
+
+static bool text_name_span_ok(const char *name, size_t n)
+{
+	if (!n || name[0] == '-' || name[0] == '.')
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!text_name_char_ok(name[i]))
+			return false;
+	}
+	return true;
+}
+
+bool text_name_ok(const char *name, size_t max)
+{
+	size_t n = strnlen(name, max + 1);
+
+	return n <= max && text_name_span_ok(name, n);
+}
+
+bool text_device_path_ok(const char *path, const char **ret_why)
+{
+	const char *p, *end;
+
+	if (strncmp(path, "/dev/", 5)) {
+		*ret_why = "it must begin with /dev/";
+		return false;
+	}
+	for (p = path + 5;; p = end + 1) {
+		end = strchrnul(p, '/');
+		if (end == p) {
+			*ret_why = "it has an empty component";
+			return false;
+		}
+		if (!text_name_span_ok(p, (size_t)(end - p))) {
+			*ret_why =
+				"a component may hold only A-Z a-z 0-9 . _ + : @ - and not begin "
+				"with '.' or '-'";
+			return false;
+		}
+		if (!*end)
+			return true;
+	}
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small checks on strings that come from outside. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Copies src with its end into dst: 0, or -ENAMETOOLONG with dst untouched. */
+int text_copy(char *dst, size_t dst_size, const char *src);
+
+/* Is buf a string that ends inside size bytes, with only zeroes behind its end? */
+bool text_padded_ok(const char *buf, size_t size);
+
+/* 1..max characters of A-Z a-z 0-9 . _ + : @ - , not beginning with '-' or '.'? */
+bool text_name_ok(const char *name, size_t max);
+
+/*
+ * A device path inside a container: "/dev/" and one or more names separated by
+ * single slashes, none of them "." or "..". On failure *ret_why says what is
+ * wrong with it.
+ */
+bool text_device_path_ok(const char *path, const char **ret_why);

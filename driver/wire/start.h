@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every message that crosses between the helper and one worker, on a SEQPACKET
+ * socket pair whose one end the worker finds at START_CHANNEL_FD.
+ *
+ *   helper                       worker
+ *   START_SPEC + backing fds ->            what to serve, and the filter to wear
+ *                            <- START_PREPARED   everything that can fail is done
+ *   START_SERVE + ublkcN     ->            the char device, opened only now
+ *                            <- START_READY      sealed, every tag is fetched
+ *
+ * A worker that cannot go on answers START_FAILED instead and exits. The
+ * helper reads START_PREPARED and START_READY for their type and size only;
+ * the words of START_FAILED go to the log, printable characters only.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stdint.h>
+
+#define START_CHANNEL_FD 3
+#define START_MAGIC 0x7774736fu
+#define START_VERSION 1
+#define START_FILTER_MAX 64 /* instructions of the seccomp program */
+#define START_FILES_MAX 2
+#define START_REASON_SIZE 160
+#define START_QUEUES_MAX 16
+#define START_DEPTH_MAX 256
+#define START_IO_BYTES_MAX (1u << 20)
+
+enum start_type {
+	START_NONE,
+	START_SPEC,
+	START_PREPARED,
+	START_SERVE,
+	START_READY,
+	START_FAILED,
+};
+
+struct start_head {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type; /* enum start_type */
+	uint32_t size; /* of the whole packet, bytes */
+	uint32_t nr_fds;
+};
+static_assert(sizeof(struct start_head) == 16, "start format changed");
+
+enum start_flag {
+	START_READ_ONLY = 1 << 0,
+	START_DIRECT = 1 << 1, /* the backing fd is O_DIRECT */
+};
+
+/* fds: the target's backing files. */
+struct start_spec {
+	struct start_head head;
+	uint32_t target; /* enum target_id */
+	uint32_t flags;	 /* enum start_flag */
+	uint64_t dev_bytes;
+	uint16_t nr_queues;
+	uint16_t depth;	       /* tags per queue */
+	uint32_t max_io_bytes; /* of one request, also the size of one tag's buffer */
+	uint32_t logical_block_bytes;
+	uint16_t nr_filter; /* instructions, at least one */
+	uint16_t pad;
+	uint64_t
+		filter[START_FILTER_MAX]; /* struct sock_filter, made by libseccomp in the helper */
+};
+static_assert(sizeof(struct start_spec) == 560, "start format changed");
+
+/* START_PREPARED, START_SERVE (fd: /dev/ublkcN), START_READY. */
+struct start_step {
+	struct start_head head;
+};
+static_assert(sizeof(struct start_step) == 16, "start format changed");
+
+struct start_failed {
+	struct start_head head;
+	int32_t code; /* -errno */
+	uint32_t pad;
+	char reason[START_REASON_SIZE];
+};
+static_assert(sizeof(struct start_failed) == 184, "start format changed");

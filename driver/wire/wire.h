@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every message that crosses from an unprivileged process to the helper and
+ * back: one SEQPACKET packet each, fixed size, fixed-width integers in host
+ * byte order (both ends run on one machine), no pointers, no lengths inside.
+ * Strings are padded with zeroes to their field. File descriptors travel
+ * beside the packet (SCM_RIGHTS), in the order the message names them.
+ *
+ * A connection carries one request and its answer. What does not match in
+ * magic, size or number of fds ends the connection without an answer; a
+ * version the helper does not speak gets one struct wire_reply with
+ * -EPROTONOSUPPORT, whose layout never changes.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stdint.h>
+
+#define WIRE_SOCKET "/run/ublk-oci/helper.sock"
+#define WIRE_MAGIC 0x6f6b6275u /* "ubko" */
+#define WIRE_VERSION 1
+
+#define WIRE_CONTAINER_SIZE 136 /* a container's ID as its engine writes it */
+#define WIRE_ENGINE_SIZE 16	/* "crun", "runc", ...: a label */
+#define WIRE_PATH_SIZE 128	/* device path inside the container */
+#define WIRE_RULE_SIZE 64	/* id of a policy rule */
+#define WIRE_BACKING_SIZE 256	/* path of a backing file, for people */
+#define WIRE_REASON_SIZE 320
+#define WIRE_FDS_MAX 2
+
+enum wire_type {
+	WIRE_NONE,
+	WIRE_ATTACH,
+	WIRE_DETACH,
+	WIRE_LIST,
+	WIRE_INSPECT,
+	/* answers */
+	WIRE_REPLY = 64,
+	WIRE_DEVICE,
+	WIRE_DETAILS,
+};
+
+struct wire_head {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type;	 /* enum wire_type */
+	uint32_t size;	 /* of the whole packet, bytes */
+	uint32_t nr_fds; /* that came with it */
+};
+static_assert(sizeof(struct wire_head) == 16, "wire format changed");
+
+enum wire_flag {
+	WIRE_READ_ONLY = 1 << 0,
+	WIRE_HOST = 1 << 1, /* a device for the host: no container, no path */
+};
+#define WIRE_FLAGS_ALL (WIRE_READ_ONLY | WIRE_HOST)
+
+/*
+ * Give a container (or the host) a device. Answer: WIRE_REPLY with the device.
+ * fds: the container's init process (pidfd; not with WIRE_HOST), then the
+ * target's backing files (catalog.h says how many).
+ */
+struct wire_attach {
+	struct wire_head head;
+	uint32_t target;     /* enum target_id */
+	uint32_t flags;	     /* enum wire_flag */
+	uint64_t size_bytes; /* 0: as large as the backing file */
+	uint16_t nr_queues;  /* 0: the helper's default */
+	uint16_t depth;	     /* tags per queue; 0: the helper's default */
+	uint32_t uid;	     /* of the node, as the container counts */
+	uint32_t gid;
+	uint32_t mode;	     /* permission bits of the node */
+	uint32_t timeout_ms; /* the caller's patience; 0: the helper's default */
+	uint32_t pad;
+	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
+	char engine[WIRE_ENGINE_SIZE];	     /* label */
+	char path[WIRE_PATH_SIZE];	     /* "/dev/..." ; empty with WIRE_HOST */
+};
+static_assert(sizeof(struct wire_attach) == 336, "wire format changed");
+
+enum wire_detach_flag {
+	WIRE_DETACH_FORCE = 1 << 0, /* even if it is open or mounted: what is not written is lost */
+	WIRE_DETACH_ENDED =
+		1 << 1, /* the container is over: a device in use is not a reason to wait */
+};
+#define WIRE_DETACH_FLAGS_ALL (WIRE_DETACH_FORCE | WIRE_DETACH_ENDED)
+
+/* Take a device away. Answer: WIRE_REPLY. */
+struct wire_detach {
+	struct wire_head head;
+	uint64_t generation; /* names one attach for ever; device numbers are reused */
+	uint32_t flags;	     /* enum wire_detach_flag */
+	uint32_t timeout_ms;
+};
+static_assert(sizeof(struct wire_detach) == 32, "wire format changed");
+
+/* All devices the caller may see. Answer: one WIRE_DEVICE each, then a WIRE_REPLY. */
+struct wire_list {
+	struct wire_head head;
+};
+static_assert(sizeof(struct wire_list) == 16, "wire format changed");
+
+/* Everything about one device. Answer: WIRE_DETAILS, or a WIRE_REPLY that says why not. */
+struct wire_inspect {
+	struct wire_head head;
+	uint64_t generation; /* 0: the device with this dev_id */
+	uint32_t dev_id;
+	uint32_t pad;
+};
+static_assert(sizeof(struct wire_inspect) == 32, "wire format changed");
+
+struct wire_reply {
+	struct wire_head head;
+	int32_t status;	 /* 0 or -errno */
+	uint32_t dev_id; /* N of ublkbN; the rest is zero when status is not 0 */
+	uint64_t generation;
+	uint32_t major;
+	uint32_t minor;
+	char reason[WIRE_REASON_SIZE]; /* for people; may be set on success too: a warning */
+};
+static_assert(sizeof(struct wire_reply) == 360, "wire format changed");
+
+enum wire_state {
+	WIRE_STATE_NONE,
+	WIRE_STATE_ATTACHING,
+	WIRE_STATE_LIVE,
+	WIRE_STATE_DETACHING,
+};
+
+struct wire_device {
+	struct wire_head head;
+	uint64_t generation;
+	uint32_t dev_id;
+	uint32_t major;
+	uint32_t minor;
+	uint32_t state;	 /* enum wire_state */
+	uint32_t target; /* enum target_id */
+	uint32_t flags;	 /* enum wire_flag */
+	uint64_t size_bytes;
+	uint16_t nr_queues;
+	uint16_t depth;
+	int32_t worker_pid; /* 0: none yet */
+	uint32_t worker_uid;
+	int32_t container_pid; /* its init process; 0 with WIRE_HOST */
+	uint32_t peer_uid;     /* who asked for it */
+	uint32_t peer_gid;
+	uint64_t since; /* seconds since 1970 */
+	char container[WIRE_CONTAINER_SIZE];
+	char engine[WIRE_ENGINE_SIZE];
+	char path[WIRE_PATH_SIZE];
+	char rule[WIRE_RULE_SIZE];
+	char backing[WIRE_BACKING_SIZE];
+};
+static_assert(sizeof(struct wire_device) == 688, "wire format changed");
+
+struct wire_details {
+	struct wire_head head;
+	struct wire_device device;
+	uint64_t kernel_flags;	  /* UBLK_F_* the driver granted */
+	uint64_t kernel_features; /* UBLK_F_* the driver knows */
+	uint32_t kernel_state;	  /* UBLK_S_DEV_* */
+	uint32_t max_io_bytes;
+	uint32_t logical_block_bytes;
+	uint32_t physical_block_bytes;
+	uint32_t direct_io; /* 1: the backing file is read and written past the page cache */
+	uint32_t node_uid;  /* as the container counts */
+	uint32_t node_gid;
+	uint32_t node_mode;
+	uint64_t container_cgroup_inode;
+	uint64_t container_mount_ns_inode;
+	uint64_t backing_dev;
+	uint64_t backing_inode;
+};
+static_assert(sizeof(struct wire_details) == 784, "wire format changed");

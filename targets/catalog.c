@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "targets/catalog.h"
+
+#include <string.h>
+
+#include "driver/base/cleanup.h"
+
+static const struct catalog_target targets[TARGET_END] = {
+	[TARGET_NULL] = {
+		.name = "null",
+		.help = "reads zeroes, forgets what is written; for measuring",
+		.needs_size = true,
+		.discards = true,
+	},
+	[TARGET_MEMORY] = {
+		.name = "memory",
+		.help = "memory of the host; gone when the device is",
+		.needs_size = true,
+		.made_by_helper = true,
+		.discards = true,
+	},
+	[TARGET_FILE] = {
+		.name = "file",
+		.help = "a regular file or a block device",
+		.nr_fds = 1,
+		.volatile_cache = true,
+		.discards = true,
+	},
+};
+
+static const struct catalog_key_row keys[KEY_END] = {
+	[KEY_TARGET] = { "target", "NAME", "null, memory or file" },
+	[KEY_BACKING] = { "backing", "PATH", "the file or block device behind target file" },
+	[KEY_SIZE] = { "size", "BYTES", "size of the device; suffixes K, M, G, T" },
+	[KEY_PATH] = { "path", "PATH", "where it appears in the container, below /dev" },
+	[KEY_ACCESS] = { "access", "rw|ro", "whether the container may write" },
+	[KEY_QUEUES] = { "queues", "N", "hardware queues, 1 to 16; default 2" },
+	[KEY_DEPTH] = { "depth", "N", "requests in flight per queue, 1 to 256; default 32" },
+	[KEY_UID] = { "uid", "N", "owner of the node, as the container counts; default 0" },
+	[KEY_GID] = { "gid", "N", "group of the node, as the container counts; default 0" },
+	[KEY_MODE] = { "mode", "OCTAL", "permission bits of the node; default 0660" },
+};
+
+const struct catalog_target *catalog_target(unsigned int id)
+{
+	return id > TARGET_NONE && id < TARGET_END ? &targets[id] : NULL;
+}
+
+enum target_id catalog_find(const char *name)
+{
+	for (unsigned int i = TARGET_NONE + 1; i < TARGET_END; i++) {
+		if (!strcmp(targets[i].name, name))
+			return (enum target_id)i;
+	}
+	return TARGET_NONE;
+}
+
+const struct catalog_key_row *catalog_key(unsigned int key)
+{
+	return key > KEY_NONE && key < KEY_END ? &keys[key] : NULL;
+}
+
+enum catalog_key catalog_find_key(const char *name)
+{
+	for (unsigned int i = KEY_NONE + 1; i < KEY_END; i++) {
+		if (!strcmp(keys[i].name, name))
+			return (enum catalog_key)i;
+	}
+	return KEY_NONE;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Constant facts about each target, for everybody who has to name one: the
+ * policy, the helper, the front-ends, the man pages. No code of a target is
+ * here, so that the helper can link this without linking a target.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+enum target_id {
+	TARGET_NONE, /* so that a zero is never a target */
+	TARGET_NULL,
+	TARGET_MEMORY,
+	TARGET_FILE,
+	TARGET_END, /* one past the last */
+};
+
+struct catalog_target {
+	const char *name;
+	const char *help;
+	unsigned int nr_fds; /* backing files the caller passes */
+	bool needs_size;     /* a size must be given; else it is the backing file's */
+	bool made_by_helper; /* the backing file is a memfd the helper makes */
+	bool volatile_cache; /* what is written is safe only after a flush */
+	bool discards;	     /* discard and write-zeroes free space */
+};
+
+/* NULL for an id that is none. */
+const struct catalog_target *catalog_target(unsigned int id);
+
+/* TARGET_NONE for a name that is none. */
+enum target_id catalog_find(const char *name);
+
+/*
+ * The keys of an attach, as written in an annotation ("target=memory,size=64M"),
+ * as options of `ublk-oci attach` ("--size 64M") and as plug-in parameters: one
+ * table, so that no door knows a key another does not.
+ */
+enum catalog_key {
+	KEY_NONE,
+	KEY_TARGET,
+	KEY_BACKING,
+	KEY_SIZE,
+	KEY_PATH,
+	KEY_ACCESS,
+	KEY_QUEUES,
+	KEY_DEPTH,
+	KEY_UID,
+	KEY_GID,
+	KEY_MODE,
+	KEY_END,
+};
+
+struct catalog_key_row {
+	const char *name;
+	const char *value; /* what stands behind '=' in help: "BYTES", "PATH" */
+	const char *help;
+};
+
+const struct catalog_key_row *catalog_key(unsigned int key);
+enum catalog_key catalog_find_key(const char *name);

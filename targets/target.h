@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A target turns block I/O into something else: a table of functions over
+ * descriptors it was given. It runs in the sealed worker, on the worker's one
+ * thread.
+ *
+ * The core promises: every I/O was validated once (inside the device, whole
+ * blocks, an operation the target has, never a write on a read-only device);
+ * io->buf holds what is to be written, or has room for what is read; open()
+ * runs before the seal, submit() and complete() after it.
+ *
+ * A target promises: every submit() is answered by exactly one io_done(), now
+ * or later; it never blocks; it uses only the registered files it was opened
+ * with and the ring operations in its list. There is no half I/O: all of it
+ * was done, or -errno.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct io_uring_sqe;
+struct queue;
+struct target;
+
+enum io_op {
+	IO_NONE, /* so that a hole in a table is not an operation */
+	IO_READ,
+	IO_WRITE,
+	IO_FLUSH,
+	IO_DISCARD,
+	IO_WRITE_ZEROES,
+	IO_OP_END,
+};
+
+struct io {
+	enum io_op op;
+	bool fua;		/* IO_WRITE: durable before it is done */
+	bool keep_space;	/* IO_WRITE_ZEROES: the range must stay allocated */
+	uint64_t off;		/* bytes */
+	uint64_t len;		/* bytes; a discard may exceed 4 GiB */
+	void *buf;		/* len bytes for IO_READ and IO_WRITE */
+	unsigned int buf_index; /* of buf in the ring's registered buffers */
+	unsigned int step;	/* the target's own; 0 at submit() */
+};
+
+struct target_ops {
+	const char *name;
+	unsigned int nr_files;	 /* backing files it is opened with */
+	unsigned int io_ops;	 /* bit mask of 1 << enum io_op it serves */
+	const uint8_t *ring_ops; /* IORING_OP_* it submits, 0-terminated; NULL: none */
+
+	int (*open)(struct target *t); /* optional: prepare t->priv; 0 or -errno */
+	void (*submit)(struct target *t, struct queue *q, struct io *io);
+	/* What the ring answered: bytes, 0 or -errno. Not needed without ring_ops. */
+	void (*complete)(struct target *t, struct queue *q, struct io *io, int result);
+};
+
+struct target {
+	const struct target_ops *ops;
+	uint64_t dev_bytes;
+	bool read_only;
+	unsigned int nr_files;
+	unsigned int first_file; /* registered-file index of its first backing file */
+	const int *fds;		 /* plain descriptors, valid in open() only */
+	void *priv;
+};
+
+/* Finish an I/O: 0 when all of it was done, or -errno. It must not be touched after this. */
+void io_done(struct queue *q, struct io *io, int error);
+
+/*
+ * A ring entry for this I/O on its target's file number `file`, all zeroes but
+ * for the file and the way back; the target fills opcode and arguments. Its
+ * result arrives in complete(). At most one per I/O at a time, and so never
+ * NULL: the ring is as deep as the queues.
+ */
+struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file);
+
+/* NULL for a target that is not served here. */
+const struct target_ops *target_find(unsigned int target_id);

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The direction of includes, as a table; whoever breaks it fails the build.
+
+    UNPRIVILEGED   oci-hook/*
+    ================================ a message, never an include
+    ROOT           driver/privileged -> policy, targets/catalog.h
+    ================================ a message, never an include
+    SANDBOXED      driver/worker -> targets/target.h <- targets/*
+    all            -> driver/wire -> driver/base
+
+Only includes in double quotes are looked at: they are paths from the top of
+the tree. An include in angle brackets that is one of our headers is refused.
+
+usage: layers.py [TOP]
+"""
+import os
+import re
+import sys
+
+# A layer is a folder with everything below it; a file may be a layer of its
+# own. The longest name that fits a file is its layer. What a layer may include
+# besides itself: layers, or single files.
+LAYERS = {
+    "driver/base": [],
+    "driver/wire": ["driver/base"],
+    "driver/privileged": ["driver/base", "driver/wire", "policy", "targets/catalog.h",
+                          "driver/worker/uapi"],
+    "driver/worker": ["driver/base", "driver/wire/start.h", "driver/wire/packet.h",
+                      "driver/worker/uapi", "targets/target.h"],
+    # The kernel's own header, vendored: constants for both sides of the wall.
+    "driver/worker/uapi": [],
+    "targets": ["driver/base", "targets/catalog.h"],
+    # Constant facts for everybody, so it must not lead to the code of a target.
+    "targets/catalog.h": [],
+    "targets/catalog.c": ["driver/base", "targets/catalog.h"],
+    # start.h has the limits of queues and depth, which rules are checked against.
+    "policy": ["driver/base", "driver/wire/start.h", "targets/catalog.h"],
+    "oci-hook": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
+                 "targets/catalog.h", "policy/policy.h"],
+    # Tests look into everything; nothing looks into tests.
+    "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
+              "driver/worker/uapi", "targets", "targets/catalog.h", "policy", "oci-hook"],
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
+
+
+def layer_of(path):
+    fits = [layer for layer in LAYERS if path == layer or path.startswith(layer + "/")]
+    return max(fits, key=len, default=None)
+
+
+def allowed(path, included):
+    """May this file include that one?"""
+    own, other = layer_of(path), layer_of(included)
+    return other is not None and (other == own or other in LAYERS[own] or included in LAYERS[own])
+
+
+def sources(top):
+    for folder in sorted({layer.split("/")[0] for layer in LAYERS}):
+        for where, folders, files in os.walk(os.path.join(top, folder)):
+            folders.sort()
+            for name in sorted(files):
+                if name.endswith((".c", ".h")):
+                    yield os.path.relpath(os.path.join(where, name), top)
+
+
+def check_file(top, path):
+    """The violations in one file, as lines of text."""
+    if layer_of(path) is None:
+        yield f"{path}:1: {path} is in no layer of tests/lint/layers.py"
+        return
+    with open(os.path.join(top, path), encoding="utf-8") as f:
+        for number, line in enumerate(f, 1):
+            match = INCLUDE.match(line)
+            if not match:
+                continue
+            mark, included = match.groups()
+            if mark == "<":
+                if os.path.exists(os.path.join(top, included)):
+                    yield f'{path}:{number}: {included} is ours: include it in double quotes'
+            elif not os.path.exists(os.path.join(top, included)):
+                yield f"{path}:{number}: {included} is no path from the top of the tree"
+            elif not allowed(path, included):
+                yield f"{path}:{number}: {layer_of(path)} may not include {included}"
+
+
+def self_check():
+    """The table must say no to what the design forbids, whatever else changes in it."""
+    for path, included in (
+            ("targets/null.c", "driver/privileged/attach.h"),
+            ("driver/worker/main.c", "driver/privileged/spawn.h"),
+            ("driver/worker/main.c", "driver/wire/wire.h"),
+            ("driver/privileged/main.c", "targets/target.h"),
+            ("driver/privileged/main.c", "driver/worker/queue.h"),
+            ("driver/privileged/main.c", "oci-hook/client.h"),
+            ("policy/policy.c", "driver/wire/wire.h"),
+            ("policy/policy.c", "driver/privileged/server.h"),
+            ("oci-hook/hook.c", "driver/privileged/server.h"),
+            ("oci-hook/hook.c", "driver/wire/start.h"),
+            ("oci-hook/cli/policy.c", "policy/rule.h"),
+            ("driver/base/err.c", "driver/wire/packet.h"),
+            ("driver/base/err.c", "tests/fake/clock.h")):
+        if allowed(path, included):
+            yield f"{path}:1: the table allows {included}, which the design forbids"
+
+
+def main():
+    top = sys.argv[1] if len(sys.argv) > 1 else "."
+    paths = list(sources(top))
+    errors = list(self_check())
+    for path in paths:
+        errors.extend(check_file(top, path))
+    print("\n".join(errors + [f"{len(paths)} files, {len(errors)} wrong"]))
+    return 1 if errors or not paths else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
