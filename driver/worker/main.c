@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker: serves one device and can do nothing else. The order of its
+ * birth is the point of this file:
+ *
+ *   1. sandbox_begin(), then the spec and the backing files
+ *   2. everything that can fail: memory, target, ring, locked pages; "prepared"
+ *   3. only now the char device: map, register, restrict and enable the ring,
+ *      close every plain descriptor
+ *   4. seccomp
+ *   5. fetch every tag in one burst; "ready", said through the ring
+ *
+ * From then on there is one system call, io_uring_enter(), and the channel to
+ * the helper is not read: a helper that dies disturbs nothing.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/worker/queue.h"
+#include "driver/worker/ring.h"
+#include "driver/worker/sandbox.h"
+#include "driver/worker/sealed.h"
+#include "driver/worker/spec.h"
+
+#define SEND_TIMEOUT_MS 5000
+
+struct worker {
+	struct start_spec spec;
+	struct packet backing; /* owns the backing files until they are registered */
+	struct target target;
+	struct io_uring uring;
+	struct queue queues[START_QUEUES_MAX];
+	struct start_step ready; /* in flight through the ring */
+	struct start_failed failed;
+};
+
+static struct start_step worker_step(enum start_type type)
+{
+	return (struct start_step){
+		.head = { START_MAGIC, START_VERSION, (uint16_t)type, sizeof(struct start_step),
+			  0 },
+	};
+}
+
+static struct start_failed worker_failure(int code, const struct err *e)
+{
+	struct start_failed m = {
+		.head = { START_MAGIC, START_VERSION, START_FAILED, sizeof(m), 0 },
+		.code = code,
+	};
+
+	memcpy(m.reason, e->text, sizeof(m.reason) - 1);
+	return m;
+}
+
+static int worker_receive_spec(struct worker *w, struct err *e)
+{
+	int r;
+
+	r = packet_receive(START_CHANNEL_FD, &w->backing, -1);
+	if (r < 0)
+		return err_sys(e, -r, "no word from the helper");
+	return spec_admit(&w->spec, &w->target.ops, &w->backing, e);
+}
+
+static int worker_open_target(struct worker *w, struct err *e)
+{
+	struct target *t = &w->target;
+	int r;
+
+	t->dev_bytes = w->spec.dev_bytes;
+	t->read_only = w->spec.flags & START_READ_ONLY;
+	t->nr_files = w->backing.nr_fds;
+	t->first_file = RING_FILE_BACKING;
+	t->fds = w->backing.fds;
+	if (t->ops->open) {
+		r = t->ops->open(t);
+		if (r < 0)
+			return err_sys(e, -r, "target %s", t->ops->name);
+	}
+	return 0;
+}
+
+/* Queues with their buffers, and the ring that has a place for each tag and the channel. */
+static int worker_prepare(struct worker *w, struct err *e)
+{
+	struct iovec buffers[START_QUEUES_MAX];
+	int r;
+
+	r = worker_open_target(w, e);
+	if (r < 0)
+		return r;
+	r = ring_open(&w->uring, spec_nr_tags(&w->spec) + 1, e);
+	if (r < 0)
+		return r;
+	for (uint16_t i = 0; i < w->spec.nr_queues; i++) {
+		r = queue_init(&w->queues[i], i, &w->spec, &w->uring, &w->target, e);
+		if (r < 0)
+			return r;
+		buffers[i].iov_base = w->queues[i].buffers;
+		buffers[i].iov_len = queue_buffers_size(&w->queues[i]);
+	}
+	r = io_uring_register_buffers(&w->uring, buffers, w->spec.nr_queues);
+	if (r < 0)
+		return err_sys(e, -r, "cannot register the buffers");
+	/* A page fault in here may need the very disk that is served. As far as the limit allows.
+	 */
+	mlockall(MCL_CURRENT | MCL_FUTURE);
+	return 0;
+}
+
+/* The char device, which this takes over from p. */
+static int worker_receive_device(struct worker *w, struct packet *p, struct err *e)
+{
+	struct start_step prepared = worker_step(START_PREPARED);
+	int r;
+
+	r = packet_send(START_CHANNEL_FD, &prepared, sizeof(prepared), NULL, 0, SEND_TIMEOUT_MS);
+	if (r < 0)
+		return err_sys(e, -r, "cannot answer the helper");
+	r = packet_receive(START_CHANNEL_FD, p, -1);
+	if (r < 0)
+		return err_sys(e, -r, "no char device from the helper");
+	return spec_admit_step(p, START_SERVE, 1, e);
+}
+
+static int worker_bind(struct worker *w, struct err *e)
+{
+	auto_packet struct packet p = PACKET_INIT;
+	int files[RING_FILE_BACKING + START_FILES_MAX];
+	int r;
+
+	r = worker_receive_device(w, &p, e);
+	if (r < 0)
+		return r;
+	for (uint16_t i = 0; i < w->spec.nr_queues; i++) {
+		r = queue_map(&w->queues[i], p.fds[0], e);
+		if (r < 0)
+			return r;
+	}
+	files[RING_FILE_CHAR] = p.fds[0];
+	files[RING_FILE_CHANNEL] = START_CHANNEL_FD;
+	for (unsigned int i = 0; i < w->backing.nr_fds; i++)
+		files[RING_FILE_BACKING + i] = w->backing.fds[i];
+	r = io_uring_register_files(&w->uring, files, RING_FILE_BACKING + w->backing.nr_fds);
+	if (r < 0)
+		return err_sys(e, -r, "cannot register the files");
+	r = ring_restrict(&w->uring, w->target.ops->ring_ops, e);
+	if (r < 0)
+		return r;
+	return ring_enable(&w->uring, e);
+}
+
+/* From here on words go through the ring only. */
+static int worker_seal(struct worker *w, struct err *e)
+{
+	int r;
+
+	r = sandbox_close_all_but(w->uring.ring_fd, e);
+	if (r < 0)
+		return r;
+	return sandbox_seal(w->spec.filter, w->spec.nr_filter, e);
+}
+
+static int worker_serve(struct worker *w, struct err *e)
+{
+	int r;
+
+	for (uint16_t i = 0; i < w->spec.nr_queues; i++)
+		queue_fetch(&w->queues[i]);
+	r = queue_submit(&w->uring, w->queues);
+	if (r < 0)
+		return err_sys(e, -r, "the driver refused a tag");
+	w->ready = worker_step(START_READY);
+	ring_say(&w->uring, &w->ready, sizeof(w->ready));
+	r = queue_run(&w->uring, w->queues, w->spec.nr_queues);
+	if (r < 0)
+		return err_sys(e, -r, "cannot go on");
+	return 0;
+}
+
+/* Words about a failure before the ring was enabled, or after. */
+static int worker_fail_plain(int code, const struct err *e)
+{
+	struct start_failed m = worker_failure(code, e);
+
+	packet_send(START_CHANNEL_FD, &m, sizeof(m), NULL, 0, SEND_TIMEOUT_MS);
+	return EXIT_FAILURE;
+}
+
+static int worker_fail_sealed(struct worker *w, int code, const struct err *e)
+{
+	w->failed = worker_failure(code, e);
+	ring_say(&w->uring, &w->failed, sizeof(w->failed));
+	io_uring_submit(&w->uring);
+	return EXIT_FAILURE;
+}
+
+static int worker_main(struct worker *w)
+{
+	struct err e = { "" };
+	int r;
+
+	r = sandbox_begin(&e);
+	if (r >= 0)
+		r = worker_receive_spec(w, &e);
+	if (r >= 0)
+		r = worker_prepare(w, &e);
+	if (r >= 0)
+		r = worker_bind(w, &e);
+	if (r < 0)
+		return worker_fail_plain(r, &e);
+	r = worker_seal(w, &e);
+	if (r >= 0) {
+		worker_sealed(&w->uring, &w->spec);
+		r = worker_serve(w, &e);
+	}
+	if (r < 0)
+		return worker_fail_sealed(w, r, &e);
+	return EXIT_SUCCESS;
+}
+
+int main(void)
+{
+	/* Too large for a stack, and needed until the end. */
+	static struct worker w = { .backing = PACKET_INIT };
+
+	_exit(worker_main(&w));
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker's ring, from creation to the point where it does nothing but what
+ * the target needs. seccomp sees io_uring_enter() only, so the list of
+ * permitted operations is the ring's own.
+ *
+ * Registered files: the char device, the channel to the helper, then the
+ * target's backing files. Registered buffers: one per queue.
+ */
+#pragma once
+
+#include <liburing.h>
+
+#include "driver/base/err.h"
+
+enum ring_file {
+	RING_FILE_CHAR,
+	RING_FILE_CHANNEL,
+	RING_FILE_BACKING, /* the first of them */
+};
+
+/* user_data: what in the upper half, the rest in the lower. */
+enum ring_what {
+	RING_BLOCK,   /* a fetch or commit came back: queue and tag */
+	RING_TARGET,  /* the target's operation on a queue's tag */
+	RING_CHANNEL, /* a message is written */
+};
+
+static inline uint64_t ring_user_data(enum ring_what what, uint16_t queue_id, uint16_t tag)
+{
+	return (uint64_t)what << 32 | (uint32_t)queue_id << 16 | tag;
+}
+
+/* An entry of zeroes on a registered file. The ring has one for everything that can be in flight.
+ */
+struct io_uring_sqe *ring_sqe(struct io_uring *u, enum ring_file file, uint64_t user_data);
+
+/* A disabled ring with room for entries in flight. */
+int ring_open(struct io_uring *u, unsigned int entries, struct err *e);
+
+/* From now on: commands to the char device, writes, ring_ops; registered files only. */
+int ring_restrict(struct io_uring *u, const uint8_t *ring_ops, struct err *e);
+
+/* Binds the ring to the calling thread. */
+int ring_enable(struct io_uring *u, struct err *e);
+
+/* A ring entry that writes one packet to the channel; bytes must stay until it is reaped. */
+void ring_say(struct io_uring *u, const void *bytes, unsigned int size);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Called once, inside the complete sandbox, before the first request. Nothing
+ * in the product (sealed.c); tests/hostile links an attacker in its place.
+ */
+#pragma once
+
+#include "driver/wire/start.h"
+
+struct io_uring;
+
+void worker_sealed(struct io_uring *uring, const struct start_spec *spec);
