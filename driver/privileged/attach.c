@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/attach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/log.h"
+#include "driver/base/num.h"
+#include "driver/base/text.h"
+#include "driver/base/ublk_abi.h"
+#include "driver/privileged/backing.h"
+#include "driver/privileged/cgroup.h"
+#include "driver/privileged/container.h"
+#include "driver/privileged/devfilter.h"
+#include "driver/privileged/node.h"
+#include "driver/privileged/process.h"
+#include "driver/privileged/request.h"
+#include "driver/privileged/ublk_ctl.h"
+#include "driver/privileged/undo.h"
+#include "targets/catalog.h"
+
+#define ATTACH_WORKER_MS 5000
+#define ATTACH_START_MS 5000
+#define ATTACH_NODE_MS 5000
+#define ATTACH_NUMBERS_MAX 4096 /* of devices of other ublk servers that are stepped over */
+
+struct attach {
+	const struct op *op;
+	struct record rec;
+	struct container container;
+	struct backing backing;
+	struct ublk_ctl *ctl;
+	struct spawn_child worker;
+	int cgroup_fd;
+};
+
+static void attach_fini(struct attach *a)
+{
+	container_fini(&a->container);
+	backing_fini(&a->backing);
+	ublk_ctl_close(a->ctl);
+	close_fdp(&a->worker.pidfd);
+	close_fdp(&a->worker.channel_fd);
+	close_fdp(&a->cgroup_fd);
+}
+
+int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e)
+{
+	const struct catalog_target *target = catalog_target(ask->target);
+	bool host = ask->flags & WIRE_HOST;
+	const char *why = "it is not a string";
+
+	if (!target)
+		return err_set(e, EINVAL, "there is no target number %u", ask->target);
+	if (ask->flags & ~(uint32_t)WIRE_FLAGS_ALL || ask->pad)
+		return err_set(e, EINVAL, "the request has flags this helper does not know");
+	if (nr_fds != (host ? 0 : 1) + target->nr_fds)
+		return err_set(e, EINVAL,
+			       "the request came with %u descriptors, target %s takes %u", nr_fds,
+			       target->name, (host ? 0 : 1) + target->nr_fds);
+	if (!text_padded_ok(ask->container, sizeof(ask->container)) ||
+	    !text_padded_ok(ask->engine, sizeof(ask->engine)) ||
+	    (*ask->engine && !text_name_ok(ask->engine, WIRE_ENGINE_SIZE)) ||
+	    (!host && !text_name_ok(ask->container, WIRE_CONTAINER_SIZE)))
+		return err_set(e, EINVAL, "the container's ID is not one");
+	if (host ? *ask->path || *ask->container
+		 : !text_padded_ok(ask->path, sizeof(ask->path)) ||
+			    !text_device_path_ok(ask->path, &why))
+		return err_set(e, EINVAL, "the device path is not one: %s", why);
+	if (target->needs_size && !ask->size_bytes)
+		return err_set(e, EINVAL, "target %s needs a size", target->name);
+	if (ask->size_bytes % 512 || ask->size_bytes > INT64_MAX)
+		return err_set(e, EINVAL, "the size must be a multiple of 512");
+	if (ask->nr_queues > START_QUEUES_MAX || ask->depth > START_DEPTH_MAX)
+		return err_set(e, EINVAL, "at most %d queues of depth %d", START_QUEUES_MAX,
+			       START_DEPTH_MAX);
+	if (ask->mode & ~0777u || ask->uid == UINT32_MAX || ask->gid == UINT32_MAX)
+		return err_set(e, EINVAL,
+			       "the node's mode has bits other than permissions, or its "
+			       "owner is no id");
+	return 0;
+}
+
+static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
+{
+	struct record *rec = &a->rec;
+
+	rec->flags = ask->flags;
+	rec->target = ask->target;
+	rec->size_bytes = rec->asked_bytes = ask->size_bytes;
+	rec->asked_queues = ask->nr_queues;
+	rec->asked_depth = ask->depth;
+	rec->nr_queues = ask->nr_queues ? ask->nr_queues : HELPER_QUEUES;
+	rec->depth = ask->depth ? ask->depth : HELPER_DEPTH;
+	rec->max_io_bytes = HELPER_IO_BYTES;
+	rec->logical_block_bytes = 512;
+	rec->physical_block_bytes = 4096;
+	rec->peer_uid = a->op->uid;
+	rec->peer_gid = a->op->gid;
+	rec->node_uid = ask->uid;
+	rec->node_gid = ask->gid;
+	rec->node_mode = ask->mode;
+	memcpy(rec->container, ask->container, sizeof(rec->container));
+	memcpy(rec->engine, ask->engine, sizeof(rec->engine));
+	memcpy(rec->path, ask->path, sizeof(rec->path));
+}
+
+static int attach_look_container(struct attach *a, int pidfd, struct err *e)
+{
+	int r;
+
+	r = container_identify(&a->container, pidfd, e);
+	if (r < 0)
+		return r;
+	r = container_check_peer(&a->container, a->op->uid, a->op->helper->hook_uid, e);
+	if (r < 0)
+		return r;
+	a->rec.container_pid = a->container.pid;
+	a->rec.container_start = a->container.start_ticks;
+	a->rec.mount_ns_inode = a->container.mount_ns_inode;
+	a->rec.cgroup_inode = a->container.cgroup_inode;
+	return 0;
+}
+
+static int attach_look_backing(struct attach *a, int fd, struct err *e)
+{
+	struct record *rec = &a->rec;
+	struct backing *b = &a->backing;
+	int r;
+
+	r = backing_examine(b, fd, rec->flags & WIRE_READ_ONLY, a->op->helper->policy, e);
+	if (r < 0)
+		return r;
+	if (!rec->size_bytes)
+		rec->size_bytes = b->bytes;
+	if (!b->bytes)
+		return err_set(e, EINVAL,
+			       "the backing file is empty: give it a size with truncate(1)");
+	if (rec->size_bytes > b->bytes)
+		return err_set(e, EFBIG,
+			       "the size asked for (%llu bytes) is larger than the backing "
+			       "file (%llu)",
+			       (unsigned long long)rec->size_bytes, (unsigned long long)b->bytes);
+	if (rec->size_bytes % b->logical_block_bytes)
+		return err_set(e, EINVAL,
+			       "the size (%llu bytes) is not a multiple of the backing "
+			       "file's block, %u bytes",
+			       (unsigned long long)rec->size_bytes, b->logical_block_bytes);
+	if (text_copy(rec->backing, sizeof(rec->backing), b->path) < 0)
+		return err_set(e, ENAMETOOLONG, "the backing file's path is longer than %d bytes",
+			       WIRE_BACKING_SIZE - 1);
+	rec->backing_dev = b->dev;
+	rec->backing_inode = b->inode;
+	rec->logical_block_bytes = b->logical_block_bytes;
+	rec->physical_block_bytes = b->physical_block_bytes;
+	rec->direct_io = b->direct;
+	return 0;
+}
+
+/* Facts about what came with the request; the fds are the packet's until taken. */
+static int attach_look(struct attach *a, struct packet *p, struct err *e)
+{
+	const struct catalog_target *target = catalog_target(a->rec.target);
+	unsigned int next = 0;
+	int r;
+
+	if (!(a->rec.flags & WIRE_HOST)) {
+		r = attach_look_container(a, fd_take(&p->fds[next++]), e);
+		if (r < 0)
+			return r;
+	}
+	return target->nr_fds ? attach_look_backing(a, p->fds[next], e) : 0;
+}
+
+/* ADD_DEV with the lowest number nobody has; journalled before it is made. */
+static int attach_add(struct attach *a, struct err *e)
+{
+	const struct catalog_target *target = catalog_target(a->rec.target);
+	struct record *rec = &a->rec;
+	struct ublk_spec spec = {
+		.cookie = rec->generation,
+		.nr_queues = rec->nr_queues,
+		.depth = rec->depth,
+		.max_io_bytes = rec->max_io_bytes,
+		.dev_bytes = rec->size_bytes,
+		.logical_block_bytes = rec->logical_block_bytes,
+		.physical_block_bytes = rec->physical_block_bytes,
+		.read_only = rec->flags & WIRE_READ_ONLY,
+		.volatile_cache = target->volatile_cache,
+		.discards = target->discards && !(rec->flags & WIRE_READ_ONLY),
+	};
+	int r;
+
+	r = ublk_ctl_open(&a->ctl, e);
+	if (r < 0)
+		return r;
+	r = ublk_features(a->ctl, &rec->kernel_features, e);
+	if (r < 0)
+		return r;
+	spec.flags = rec->kernel_features & UBLK_F_NO_AUTO_PART_SCAN;
+	for (unsigned int i = 0; i < ATTACH_NUMBERS_MAX; i++) {
+		spec.dev_id = rec->dev_id;
+		r = ublk_add(a->ctl, &spec, e);
+		if (r != -EEXIST)
+			break;
+		rec->dev_id++;
+		r = op_update(a->op, rec, e);
+		if (r < 0)
+			return r;
+	}
+	if (r < 0)
+		return r;
+	rec->nr_queues = spec.nr_queues;
+	rec->depth = spec.depth;
+	rec->kernel_flags = spec.flags;
+	return 0;
+}
+
+static int attach_backing_memory(struct attach *a, struct err *e)
+{
+	return catalog_target(a->rec.target)->made_by_helper
+		       ? backing_make_memory(&a->backing, a->rec.size_bytes, e)
+		       : 0;
+}
+
+/* A worker that has prepared all that can fail, in a cgroup of its own. */
+static int attach_spawn(struct attach *a, struct err *e)
+{
+	const struct helper *h = a->op->helper;
+	struct record *rec = &a->rec;
+	uint64_t place = rec->flags & WIRE_HOST ? 0 : rec->mount_ns_inode;
+	struct spawn_spec spec = {
+		.room = &h->room,
+		.program_fd = h->program_fd,
+		.uid = rec->worker_uid,
+		.gid = rec->worker_uid,
+		.file_size_limit = rec->flags & WIRE_READ_ONLY ? 0 : rec->size_bytes,
+	};
+	auto_close int proc_fd = -1;
+	int r;
+
+	r = cgroup_worker_path(rec->cgroup, h->cgroup_base, place, rec->dev_id, rec->generation, e);
+	if (r < 0)
+		return r;
+	r = op_update(a->op, rec, e);
+	if (r < 0)
+		return r;
+	r = cgroup_make(rec->cgroup, &a->cgroup_fd, e);
+	if (r < 0)
+		return r;
+	spec.cgroup_fd = a->cgroup_fd;
+	r = spawn_worker(&a->worker, &spec, e);
+	if (r < 0)
+		return r;
+	proc_fd = process_proc_open(a->worker.pid);
+	if (proc_fd < 0 || process_start_time(proc_fd, &rec->worker_start) < 0)
+		return err_set(e, ECHILD, "the worker ended at once");
+	rec->worker_pid = a->worker.pid;
+	return op_update(a->op, rec, e);
+}
+
+static int attach_prepare(struct attach *a, struct err *e)
+{
+	const struct helper *h = a->op->helper;
+	const struct record *rec = &a->rec;
+	struct start_spec spec = {
+		.target = rec->target,
+		.flags = (rec->flags & WIRE_READ_ONLY ? START_READ_ONLY : 0u) |
+			 (rec->direct_io ? START_DIRECT : 0u),
+		.dev_bytes = rec->size_bytes,
+		.nr_queues = rec->nr_queues,
+		.depth = rec->depth,
+		.max_io_bytes = rec->max_io_bytes,
+		.logical_block_bytes = rec->logical_block_bytes,
+		.nr_filter = h->nr_filter,
+	};
+
+	memcpy(spec.filter, h->filter, sizeof(spec.filter));
+	return spawn_prepare(&a->worker, &spec, &a->backing.fd, a->backing.fd >= 0,
+			     op_left_ms(a->op, ATTACH_WORKER_MS), e);
+}
+
+/*
+ * Hands over the char device and keeps no copy: while anybody else has it open,
+ * the driver does not notice a worker's death.
+ */
+static int attach_hand_over(struct attach *a, struct err *e)
+{
+	char path[32];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "/dev/ublkc%u", a->rec.dev_id);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open %s", path);
+	r = spawn_serve(&a->worker, fd, op_left_ms(a->op, ATTACH_WORKER_MS), e);
+	close(fd);
+	return r < 0 ? r : spawn_wait_ready(&a->worker, op_left_ms(a->op, ATTACH_WORKER_MS), e);
+}
+
+/*
+ * On kernels without per-request daemons the death of a worker that holds every
+ * tag is noticed by this timeout only; a worker that is alive just gets more time.
+ */
+static void attach_set_io_timeout(uint32_t dev_id)
+{
+	char path[64];
+	auto_close int fd = -1;
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/io_timeout", dev_id);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "1000", 4) < 0)
+		log_debug("ublkb%u: no io_timeout", dev_id);
+}
+
+static int attach_start(struct attach *a, struct err *e)
+{
+	struct record *rec = &a->rec;
+	int r;
+
+	r = ublk_start(a->ctl, rec->dev_id, getpid(), op_left_ms(a->op, ATTACH_START_MS), e);
+	if (r < 0)
+		return r;
+	r = ublk_block_number(a->ctl, rec->dev_id, &rec->major, &rec->minor, e);
+	if (r < 0)
+		return r;
+	attach_set_io_timeout(rec->dev_id);
+	return op_update(a->op, rec, e);
+}
+
+/* The node in the container, and the right to open it; tried before it is reported. */
+static int attach_place(struct attach *a, struct err *e)
+{
+	const struct helper *h = a->op->helper;
+	struct record *rec = &a->rec;
+	struct node_place place = container_place(&a->container, op_left_ms(a->op, ATTACH_NODE_MS));
+	struct node_spec node = {
+		.path = rec->path,
+		.major = rec->major,
+		.minor = rec->minor,
+		.uid = rec->node_uid,
+		.gid = rec->node_gid,
+		.mode = rec->node_mode,
+	};
+	int r;
+
+	if (rec->flags & WIRE_HOST)
+		return 0;
+	if (a->container.cgroup_fd >= 0) {
+		r = devfilter_allow(h->filter_dir, a->container.cgroup_fd, rec->major, rec->minor,
+				    !(rec->flags & WIRE_READ_ONLY), e);
+		if (r < 0)
+			return r;
+	}
+	r = node_insert(&place, h->node_store, &node, &rec->made_dirs, e);
+	if (r < 0)
+		return r;
+	r = op_update(a->op, rec, e);
+	if (r < 0)
+		return r;
+	place.timeout_ms = op_left_ms(a->op, ATTACH_NODE_MS);
+	return node_try(&place, &node, e);
+}
+
+static int attach_live(struct attach *a, struct err *e)
+{
+	a->rec.state = WIRE_STATE_LIVE;
+	return op_update(a->op, &a->rec, e);
+}
+
+static int (*const attach_steps[])(struct attach *a, struct err *e) = {
+	attach_backing_memory, attach_add,   attach_spawn, attach_prepare,
+	attach_hand_over,      attach_start, attach_place, attach_live,
+};
+
+static int attach_make(struct attach *a, struct err *e)
+{
+	struct err why;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(attach_steps) && r == 0; i++)
+		r = attach_steps[i](a, e);
+	if (r < 0 && undo_run(a->op, &a->rec, false, &why) < 0)
+		log_error("ublkb%u: %s; trying again", a->rec.dev_id, why.text);
+	return r;
+}
+
+int attach_serve(struct op *op, struct packet *p, struct err *e)
+{
+	__attribute__((cleanup(attach_fini))) struct attach a = {
+		.op = op,
+		.container = CONTAINER_INIT,
+		.backing = BACKING_INIT,
+		.worker = { .pidfd = -1, .channel_fd = -1 },
+		.cgroup_fd = -1,
+	};
+	struct wire_attach ask;
+	int r;
+
+	memcpy(&ask, p->bytes, sizeof(ask));
+	r = attach_check(&ask, p->nr_fds, e);
+	if (r < 0)
+		return r;
+	r = op_shorten(op, ask.timeout_ms, e);
+	if (r < 0)
+		return r;
+	attach_note_claim(&a, &ask);
+	r = attach_look(&a, p, e);
+	if (r < 0)
+		return r;
+	r = op_reserve(op, &a.rec, e);
+	if (r == 0)
+		r = attach_make(&a, e);
+	else if (r == -EALREADY)
+		r = 0; /* asked twice is one attach */
+	if (r == 0)
+		request_reply(op->peer_fd, 0, &a.rec, "");
+	return r;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One device given to one container (or the host): from the request to the
+ * node that opens. Its steps are a table; whatever step fails, undo.h takes
+ * everything back.
+ */
+#pragma once
+
+#include "driver/privileged/op.h"
+#include "driver/wire/packet.h"
+
+int attach_serve(struct op *op, struct packet *p, struct err *e);
+
+/* The request's own words, without a look at the world: 0 or -EINVAL with a reason. */
+int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e);

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/backing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/privileged/process.h"
+
+#define BACKING_BLOCK_MIN 512u
+#define BACKING_BLOCK_MAX 4096u
+
+#ifndef STATX_DIOALIGN
+#define STATX_DIOALIGN 0x2000u
+#endif
+
+/* struct statx is 256 bytes for ever; C libraries before these fields have no names for them. */
+#define BACKING_STATX_SIZE 256
+#define BACKING_STATX_DIO_MEM 152    /* stx_dio_mem_align */
+#define BACKING_STATX_DIO_OFFSET 156 /* stx_dio_offset_align */
+
+void backing_fini(struct backing *b)
+{
+	close_fdp(&b->fd);
+}
+
+/*
+ * The filesystem an fd is on, without asking that filesystem: its mount is
+ * looked up in our own mount table. A mount we do not have is refused, since
+ * its path would mean nothing to us.
+ */
+static int backing_filesystem(int fd, char *name, size_t size, struct err *e)
+{
+	char path[64], text[1024];
+	auto_fclose FILE *mounts = NULL;
+	auto_free char *line = NULL;
+	const char *p;
+	size_t room = 0;
+	int wanted, id;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	if (process_read(AT_FDCWD, path, text, sizeof(text)) < 0)
+		return err_set(e, EIO, "cannot look at the backing file");
+	p = strstr(text, "\nmnt_id:");
+	if (!p || sscanf(p, "\nmnt_id:\t%d", &wanted) != 1)
+		return err_set(e, EIO, "cannot tell which mount the backing file is on");
+	mounts = fopen("/proc/self/mountinfo", "re");
+	while (mounts && getline(&line, &room, mounts) > 0) {
+		if (sscanf(line, "%d ", &id) != 1 || id != wanted)
+			continue;
+		p = strstr(line, " - ");
+		if (!p)
+			break;
+		p += 3;
+		snprintf(name, size, "%.*s", (int)strcspn(p, " "), p);
+		return 0;
+	}
+	return err_set(e, EXDEV,
+		       "the backing file is on a mount the helper does not have: open it in the "
+		       "host's mount namespace");
+}
+
+static int backing_check_access(int fd, bool read_only, struct err *e)
+{
+	int flags = fcntl(fd, F_GETFL);
+	int mode;
+
+	if (flags < 0)
+		return err_sys(e, errno, "cannot look at the backing file");
+	mode = flags & O_ACCMODE;
+	if (flags & O_PATH || mode == O_WRONLY || (!read_only && mode != O_RDWR))
+		return err_set(e, EACCES, "the backing file was not opened for reading%s",
+			       read_only ? "" : " and writing");
+	return 0;
+}
+
+/* A file the kernel or another device sits on must not be written behind their back. */
+static int backing_check_unused(struct backing *b, int fd, bool read_only, struct err *e)
+{
+	char path[64];
+	int probe;
+
+	if (!b->block_device || read_only)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	probe = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	if (probe < 0 && errno == EBUSY)
+		return err_set(e, EBUSY,
+			       "the backing block device is in use by the host: unmount "
+			       "it or attach it read-only");
+	close_fdp(&probe);
+	return 0;
+}
+
+static int backing_measure(struct backing *b, const struct stat *st, struct err *e)
+{
+	unsigned int physical = 0;
+	int logical = 0;
+
+	if (S_ISREG(st->st_mode)) {
+		b->bytes = (uint64_t)st->st_size;
+		b->dev = st->st_dev;
+		b->inode = st->st_ino;
+		b->logical_block_bytes = BACKING_BLOCK_MIN;
+		b->physical_block_bytes = BACKING_BLOCK_MAX;
+		return 0;
+	}
+	if (ioctl(b->fd, BLKGETSIZE64, &b->bytes) < 0 || ioctl(b->fd, BLKSSZGET, &logical) < 0 ||
+	    ioctl(b->fd, BLKPBSZGET, &physical) < 0)
+		return err_sys(e, errno, "cannot measure the backing block device");
+	b->block_device = true;
+	b->dev = st->st_rdev;
+	b->inode = 0;
+	b->logical_block_bytes = (uint32_t)logical;
+	b->physical_block_bytes = physical;
+	return 0;
+}
+
+/* Past the page cache when the file allows it at blocks a device can have. */
+static void backing_try_direct(struct backing *b, const char *proc_path, int flags)
+{
+	unsigned char stx[BACKING_STATX_SIZE];
+	uint32_t mask, offset_align, memory_align;
+	int fd;
+
+	memset(stx, 0, sizeof(stx));
+	if (syscall(SYS_statx, b->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, stx) < 0)
+		return;
+	memcpy(&mask, stx, sizeof(mask));
+	memcpy(&memory_align, stx + BACKING_STATX_DIO_MEM, sizeof(memory_align));
+	memcpy(&offset_align, stx + BACKING_STATX_DIO_OFFSET, sizeof(offset_align));
+	if (!(mask & STATX_DIOALIGN) || !offset_align || offset_align > BACKING_BLOCK_MAX ||
+	    memory_align > BACKING_BLOCK_MAX)
+		return;
+	fd = open(proc_path, flags | O_DIRECT);
+	if (fd < 0)
+		return;
+	close_fdp(&b->fd);
+	b->fd = fd;
+	b->direct = true;
+	if (b->logical_block_bytes < offset_align)
+		b->logical_block_bytes = offset_align;
+	if (b->physical_block_bytes < b->logical_block_bytes)
+		b->physical_block_bytes = b->logical_block_bytes;
+}
+
+/* The path counts only if we, following it ourselves, come to the same file. */
+static int backing_resolve(struct backing *b, const struct stat *st, struct err *e)
+{
+	char link[64];
+	auto_close int fd = -1;
+	struct stat found;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", b->fd);
+	n = readlink(link, b->path, sizeof(b->path));
+	if (n < 0 || n == sizeof(b->path))
+		return err_set(e, ENAMETOOLONG, "the backing file's path is too long");
+	b->path[n] = '\0';
+	fd = b->path[0] == '/' ? open(b->path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+	if (fd < 0 || fstat(fd, &found) < 0 || found.st_ino != st->st_ino ||
+	    (S_ISREG(st->st_mode) && found.st_dev != st->st_dev) ||
+	    (S_ISBLK(st->st_mode) && (!S_ISBLK(found.st_mode) || found.st_rdev != st->st_rdev)))
+		return err_set(e, ESTALE,
+			       "the backing file was renamed or removed, or has no path "
+			       "on the host");
+	return 0;
+}
+
+int backing_examine(struct backing *b, int fd, bool read_only, const struct policy *policy,
+		    struct err *e)
+{
+	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
+	char filesystem[64], path[64];
+	struct stat st;
+	bool is_devtmpfs;
+	int r;
+
+	r = backing_filesystem(fd, filesystem, sizeof(filesystem), e);
+	if (r < 0)
+		return r;
+	is_devtmpfs = !strcmp(filesystem, "devtmpfs");
+	if (!is_devtmpfs && !policy_filesystem_ok(policy, filesystem))
+		return err_set(e, EPERM,
+			       "the backing file is on %s, which the policy's "
+			       "\"filesystems\" does not list",
+			       filesystem);
+	r = backing_check_access(fd, read_only, e);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "cannot look at the backing file");
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, EISDIR, "the backing file is a directory");
+	if (!S_ISBLK(st.st_mode) && (!S_ISREG(st.st_mode) || is_devtmpfs))
+		return err_set(e, EINVAL,
+			       "the backing file is neither a regular file nor a block "
+			       "device");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	b->fd = open(path, flags);
+	if (b->fd < 0)
+		return err_sys(e, errno, "cannot open the backing file again");
+	r = backing_measure(b, &st, e);
+	if (r < 0)
+		return r;
+	r = backing_check_unused(b, fd, read_only, e);
+	if (r < 0)
+		return r;
+	backing_try_direct(b, path, flags);
+	return backing_resolve(b, &st, e);
+}
+
+int backing_make_memory(struct backing *b, uint64_t bytes, struct err *e)
+{
+	b->fd = memfd_create("ublk-oci memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (b->fd < 0)
+		return err_sys(e, errno, "cannot make a memory file");
+	if (bytes > INT64_MAX || ftruncate(b->fd, (off_t)bytes) < 0 ||
+	    fcntl(b->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return err_sys(e, bytes > INT64_MAX ? EFBIG : errno,
+			       "cannot make a memory file of this size");
+	b->bytes = bytes;
+	b->logical_block_bytes = BACKING_BLOCK_MIN;
+	b->physical_block_bytes = BACKING_BLOCK_MAX;
+	return 0;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
+#include "driver/base/text.h"
+#include "driver/privileged/process.h"
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+#define CGROUP_RETRY_MS 5
+
+/* systemd marks a cgroup it has handed over (Delegate=yes). */
+static bool cgroup_delegated(const char *path)
+{
+	char value[2];
+
+	return getxattr(path, "trusted.delegate", value, sizeof(value)) == 1 && value[0] == '1';
+}
+
+static int cgroup_mkdir(const char *path, struct err *e)
+{
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "cannot make the cgroup %s", path);
+	return 0;
+}
+
+int cgroup_base(char base[CGROUP_PATH_SIZE], struct err *e)
+{
+	char text[CGROUP_PATH_SIZE], own[CGROUP_PATH_SIZE + sizeof(CGROUP_ROOT)];
+	char workers[CGROUP_PATH_SIZE + sizeof("/workers")];
+	ssize_t n = process_read(AT_FDCWD, "/proc/self/cgroup", text, sizeof(text));
+	int r;
+
+	if (access(CGROUP_ROOT "/cgroup.controllers", F_OK) < 0)
+		return err_set(e, ENOTSUP,
+			       "no cgroup v2 at " CGROUP_ROOT
+			       ": boot with systemd.unified_cgroup_hierarchy=1");
+	strcpy(base, CGROUP_ROOT "/ublk-oci");
+	if (n > 0 && !strncmp(text, "0::/", 4)) {
+		*strchrnul(text, '\n') = '\0';
+		snprintf(own, sizeof(own), CGROUP_ROOT "%s", text + 3);
+		if (cgroup_delegated(own) && text_copy(base, CGROUP_PATH_SIZE, own) < 0)
+			return err_set(e, ENAMETOOLONG,
+				       "the path of the helper's cgroup is too long");
+	}
+	r = cgroup_mkdir(base, e);
+	if (r < 0)
+		return r;
+	snprintf(workers, sizeof(workers), "%s/workers", base);
+	return cgroup_mkdir(workers, e);
+}
+
+int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t place,
+		       uint32_t dev_id, uint64_t generation, struct err *e)
+{
+	int n = snprintf(path, CGROUP_PATH_SIZE, "%s/workers/%016" PRIx64 "/ublk%u-%08x", base,
+			 place, dev_id, (uint32_t)generation);
+
+	if (n >= CGROUP_PATH_SIZE)
+		return err_set(e, ENAMETOOLONG, "the path of the worker's cgroup is too long");
+	return 0;
+}
+
+int cgroup_make(const char *path, int *ret_fd, struct err *e)
+{
+	char parent[CGROUP_PATH_SIZE];
+	int fd, r;
+
+	if (text_copy(parent, sizeof(parent), path) < 0)
+		return err_set(e, ENAMETOOLONG, "the path of the worker's cgroup is too long");
+	r = cgroup_mkdir(dirname(parent), e);
+	if (r < 0)
+		return r;
+	r = cgroup_mkdir(path, e);
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open the cgroup %s", path);
+	*ret_fd = fd;
+	return 0;
+}
+
+static void cgroup_kill(const char *path)
+{
+	auto_close int dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_close int fd = dir_fd < 0 ? -1 : openat(dir_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+
+	/* A failure shows as a cgroup that stays busy, which the caller reports. */
+	if (fd >= 0 && write(fd, "1", 1) < 0)
+		return;
+}
+
+int cgroup_remove(const char *path, int timeout_ms, struct err *e)
+{
+	int64_t deadline = clock_deadline_ms(timeout_ms);
+	char parent[CGROUP_PATH_SIZE];
+
+	while (rmdir(path) < 0) {
+		if (errno == ENOENT)
+			break;
+		if (errno != EBUSY)
+			return err_sys(e, errno, "cannot remove the cgroup %s", path);
+		cgroup_kill(path);
+		if (!clock_left_ms(deadline))
+			return err_set(e, ETIMEDOUT, "a process in %s does not end", path);
+		clock_sleep_ms(CGROUP_RETRY_MS);
+	}
+	if (text_copy(parent, sizeof(parent), path) == 0)
+		rmdir(dirname(parent)); /* stays while another device of the container needs it */
+	return 0;
+}

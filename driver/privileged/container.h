@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A container as the kernel knows it: its init process pinned by pidfd and
+ * start time, its mount namespace, its cgroup. ID and engine are labels.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "driver/base/err.h"
+#include "driver/privileged/node.h"
+
+struct container {
+	pid_t pid;
+	uint64_t start_ticks;
+	uint64_t mount_ns_inode;
+	uint64_t cgroup_inode; /* 0: it has none of its own */
+	int pidfd;
+	int proc_fd;
+	int mount_ns_fd; /* what is checked here is what is entered later */
+	int cgroup_fd;	 /* -1: it has none of its own */
+};
+
+#define CONTAINER_INIT                                                                             \
+	{                                                                                          \
+		.pidfd = -1, .proc_fd = -1, .mount_ns_fd = -1, .cgroup_fd = -1                     \
+	}
+
+void container_fini(struct container *c);
+#define auto_container __attribute__((cleanup(container_fini)))
+
+/* Looks at the process behind pidfd. Takes pidfd, whatever the outcome. */
+int container_identify(struct container *c, int pidfd, struct err *e);
+
+/* Finds it again: 0, or -ESRCH when it has ended. */
+int container_find(struct container *c, pid_t pid, uint64_t start_ticks, struct err *e);
+
+/*
+ * May this peer name it? root and hook_uid may name every container; others
+ * only one whose mount namespace belongs to a user namespace they own.
+ */
+int container_check_peer(const struct container *c, uid_t peer_uid, uid_t hook_uid, struct err *e);
+
+/* What node.h needs of it. */
+struct node_place container_place(const struct container *c, int timeout_ms);

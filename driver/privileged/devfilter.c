@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/devfilter.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/bpf.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
+#include "driver/privileged/devfilter_bpf.h"
+
+#define DEVFILTER_DEVICES_MAX 1024
+#define DEVFILTER_PROGRAMS_MAX 64 /* the kernel's own limit for one cgroup */
+#define DEVFILTER_LOCK_MS 5000
+#define DEVFILTER_PATH_MAX 256
+#define BPFFS "/sys/fs/bpf"
+
+/*
+ * One cgroup's pins, in dir/<cgroup inode>/: "map", and for each program that
+ * was replaced "o<id>" (the original; <id> is its number, which stays taken
+ * while it is pinned), "a<id>" (the array with it) and "w<id>" (the wrapper).
+ * "w" is pinned last: a wrapper without the other two is never attached.
+ */
+struct devfilter {
+	char dir[DEVFILTER_PATH_MAX];
+	int lock_fd;
+	int cgroup_fd;
+	int map_fd;
+	uint32_t attach_flags;
+	uint32_t nr_attached;
+	uint32_t attached[DEVFILTER_PROGRAMS_MAX];
+};
+
+static void devfilter_close(struct devfilter *d)
+{
+	close_fdp(&d->map_fd);
+	close_fdp(&d->lock_fd);
+}
+
+#define auto_devfilter cleanup_with(devfilter_close)
+#define DEVFILTER_INIT                                                                             \
+	{                                                                                          \
+		.lock_fd = -1, .cgroup_fd = -1, .map_fd = -1                                       \
+	}
+
+static bool is_bpffs(const char *path)
+{
+	struct statfs s;
+
+	return !statfs(path, &s) && s.f_type == BPF_FS_MAGIC;
+}
+
+int devfilter_open(const char *dir, struct err *e)
+{
+	if (!is_bpffs(BPFFS) &&
+	    mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
+		return err_sys(e, errno, "cannot mount a bpf file system at " BPFFS);
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "cannot make %s", dir);
+	if (!is_bpffs(dir))
+		return err_set(e, EINVAL, "%s is not on a bpf file system", dir);
+	return 0;
+}
+
+/* Requests of several processes for one cgroup must not mix. */
+static int devfilter_lock(struct devfilter *d, const char *dir, struct err *e)
+{
+	int64_t deadline_ms = clock_deadline_ms(DEVFILTER_LOCK_MS);
+
+	d->lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->lock_fd < 0)
+		return err_sys(e, errno, "cannot open %s", dir);
+	while (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_sys(e, errno, "cannot lock %s", dir);
+		if (!clock_left_ms(deadline_ms))
+			return err_set(e, ETIMEDOUT, "%s stayed locked for %d s", dir,
+				       DEVFILTER_LOCK_MS / 1000);
+		clock_sleep_ms(5);
+	}
+	return 0;
+}
+
+static int devfilter_begin(struct devfilter *d, const char *dir, uint64_t inode, struct err *e)
+{
+	if (snprintf(d->dir, sizeof(d->dir), "%s/%" PRIu64, dir, inode) >= (int)sizeof(d->dir) - 32)
+		return err_set(e, ENAMETOOLONG, "the path of the bpf pins is too long");
+	return devfilter_lock(d, dir, e);
+}
+
+static int devfilter_begin_cgroup(struct devfilter *d, const char *dir, int cgroup_fd,
+				  struct err *e)
+{
+	struct stat st;
+
+	if (fstat(cgroup_fd, &st) < 0)
+		return err_sys(e, errno, "cannot look at the cgroup");
+	d->cgroup_fd = cgroup_fd;
+	return devfilter_begin(d, dir, st.st_ino, e);
+}
+
+/* kind 'w', 'a' or 'o' with the original's id; 'm' is the map. */
+static const char *devfilter_pin(const struct devfilter *d, char path[DEVFILTER_PATH_MAX],
+				 char kind, uint32_t id)
+{
+	if (kind == 'm')
+		snprintf(path, DEVFILTER_PATH_MAX, "%s/map", d->dir);
+	else
+		snprintf(path, DEVFILTER_PATH_MAX, "%s/%c%" PRIu32, d->dir, kind, id);
+	return path;
+}
+
+static void devfilter_unpin(const struct devfilter *d, uint32_t id)
+{
+	char path[DEVFILTER_PATH_MAX];
+
+	for (const char *kind = "wao"; *kind; kind++)
+		unlink(devfilter_pin(d, path, *kind, id));
+}
+
+/* Calls each for the id of every "w<id>" until it fails. */
+static int devfilter_each_wrapper(struct devfilter *d,
+				  int (*each)(struct devfilter *d, uint32_t id, struct err *e),
+				  struct err *e)
+{
+	auto_closedir DIR *dir = opendir(d->dir);
+	struct dirent *entry;
+	int r = 0;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot read %s", d->dir);
+	while (!r && (entry = readdir(dir))) {
+		if (entry->d_name[0] == 'w')
+			r = each(d, (uint32_t)strtoul(entry->d_name + 1, NULL, 10), e);
+	}
+	return r;
+}
+
+/* Whatever is pinned for this cgroup. */
+static int devfilter_remove_pins(const struct devfilter *d, struct err *e)
+{
+	auto_closedir DIR *dir = opendir(d->dir);
+	struct dirent *entry;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot read %s", d->dir);
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+	if (rmdir(d->dir) < 0)
+		return err_sys(e, errno, "cannot remove %s", d->dir);
+	return 0;
+}
+
+/* Which programs are attached to this cgroup itself. */
+static int devfilter_query(struct devfilter *d, struct err *e)
+{
+	LIBBPF_OPTS(bpf_prog_query_opts, opts, .prog_ids = d->attached,
+		    .prog_cnt = DEVFILTER_PROGRAMS_MAX);
+	int r = bpf_prog_query_opts(d->cgroup_fd, BPF_CGROUP_DEVICE, &opts);
+
+	if (r < 0)
+		return err_sys(e, -r, "cannot ask which device programs the cgroup has");
+	d->nr_attached = opts.prog_cnt;
+	d->attach_flags = opts.attach_flags;
+	return 0;
+}
+
+static bool devfilter_attached(const struct devfilter *d, uint32_t prog_id)
+{
+	for (uint32_t i = 0; i < d->nr_attached; i++) {
+		if (d->attached[i] == prog_id)
+			return true;
+	}
+	return false;
+}
+
+/* The kernel's number of the wrapper pinned for original id; 0 is never a program. */
+static uint32_t devfilter_wrapper_id(const struct devfilter *d, uint32_t id)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+	char path[DEVFILTER_PATH_MAX];
+	auto_close int fd = bpf_obj_get(devfilter_pin(d, path, 'w', id));
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
+		return 0;
+	return info.id;
+}
+
+/*
+ * Only a cgroup that allows several programs knows REPLACE. Elsewhere an attach
+ * with the same flags takes the place of the one that is there.
+ */
+static int devfilter_replace(const struct devfilter *d, int old_fd, int new_fd)
+{
+	bool several = d->attach_flags & BPF_F_ALLOW_MULTI;
+	LIBBPF_OPTS(bpf_prog_attach_opts, opts, .flags = d->attach_flags);
+
+	if (several) {
+		opts.flags |= BPF_F_REPLACE;
+		opts.replace_prog_fd = old_fd;
+	}
+	return bpf_prog_attach_opts(new_fd, d->cgroup_fd, BPF_CGROUP_DEVICE, &opts);
+}
+
+static int devfilter_map_open(struct devfilter *d, struct err *e)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
+	char path[DEVFILTER_PATH_MAX];
+	int r;
+
+	devfilter_pin(d, path, 'm', 0);
+	d->map_fd = bpf_obj_get(path);
+	if (d->map_fd >= 0)
+		return 0;
+	if (d->map_fd != -ENOENT)
+		return err_sys(e, -d->map_fd, "cannot open %s", path);
+	d->map_fd = bpf_map_create(BPF_MAP_TYPE_HASH, "ublk_devices", sizeof(struct devfilter_key),
+				   sizeof(uint32_t), DEVFILTER_DEVICES_MAX, &opts);
+	if (d->map_fd < 0)
+		return err_sys(e, -d->map_fd, "cannot make a bpf map");
+	r = bpf_obj_pin(d->map_fd, path);
+	return r < 0 ? err_sys(e, -r, "cannot pin %s", path) : 0;
+}
+
+/*
+ * Loads a wrapper and fills its array. An array takes only programs loaded with
+ * the attach type of the program that uses it (6.18 and later), and what the
+ * original was loaded with cannot be asked: runtimes leave it 0.
+ */
+static int devfilter_wrap(const struct devfilter *d, int original_fd, int *ret_array_fd,
+			  int *ret_wrapper_fd, struct err *e)
+{
+	static const enum bpf_attach_type types[] = { 0, BPF_CGROUP_DEVICE };
+	uint32_t slot = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		auto_close int array_fd = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "ublk_original",
+							 sizeof(slot), sizeof(uint32_t), 1, NULL);
+		auto_close int wrapper_fd = -1;
+
+		if (array_fd < 0)
+			return err_sys(e, -array_fd, "cannot make a bpf program array");
+		wrapper_fd = devfilter_bpf_load(d->map_fd, array_fd, types[i]);
+		if (wrapper_fd < 0)
+			return err_sys(e, -wrapper_fd, "cannot load a bpf device program");
+		r = bpf_map_update_elem(array_fd, &slot, &original_fd, BPF_ANY);
+		if (!r) {
+			*ret_array_fd = fd_take(&array_fd);
+			*ret_wrapper_fd = fd_take(&wrapper_fd);
+			return 0;
+		}
+	}
+	return err_sys(e, -r, "the cgroup's own device program cannot be called from another");
+}
+
+static int devfilter_pin_all(const struct devfilter *d, uint32_t id, int original_fd, int array_fd,
+			     int wrapper_fd, struct err *e)
+{
+	const struct {
+		char kind;
+		int fd;
+	} pins[] = { { 'o', original_fd }, { 'a', array_fd }, { 'w', wrapper_fd } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(pins); i++) {
+		char path[DEVFILTER_PATH_MAX];
+		int r = bpf_obj_pin(pins[i].fd, devfilter_pin(d, path, pins[i].kind, id));
+
+		if (r < 0)
+			return err_sys(e, -r, "cannot pin %s", path);
+	}
+	return 0;
+}
+
+/* Puts a wrapper in the place of program id. */
+static int devfilter_take_over(const struct devfilter *d, uint32_t id, struct err *e)
+{
+	auto_close int original_fd = bpf_prog_get_fd_by_id(id), array_fd = -1, wrapper_fd = -1;
+	int r;
+
+	if (original_fd < 0)
+		return err_sys(e, -original_fd, "cannot open the cgroup's device program %" PRIu32,
+			       id);
+	devfilter_unpin(d, id); /* of somebody killed before the replacing below */
+	r = devfilter_wrap(d, original_fd, &array_fd, &wrapper_fd, e);
+	if (r < 0)
+		return r;
+	r = devfilter_pin_all(d, id, original_fd, array_fd, wrapper_fd, e);
+	if (!r) {
+		r = devfilter_replace(d, original_fd, wrapper_fd);
+		if (r < 0)
+			err_sys(e, -r, "cannot replace the cgroup's device program %" PRIu32, id);
+	}
+	if (r < 0)
+		devfilter_unpin(d, id);
+	return r;
+}
+
+/* A runtime that rebuilt its program left this wrapper unused. */
+static int devfilter_drop_unused(struct devfilter *d, uint32_t id, struct err *e)
+{
+	if (!devfilter_attached(d, devfilter_wrapper_id(d, id)))
+		devfilter_unpin(d, id);
+	return 0;
+}
+
+/* Removes the numbers of our own wrappers from the list of what is attached. */
+static int devfilter_skip_wrapper(struct devfilter *d, uint32_t id, struct err *e)
+{
+	uint32_t wrapper_id = devfilter_wrapper_id(d, id);
+
+	for (uint32_t i = 0; i < d->nr_attached; i++) {
+		if (d->attached[i] == wrapper_id)
+			d->attached[i] = 0;
+	}
+	return 0;
+}
+
+/* Every attached program is one of our wrappers afterwards. */
+static int devfilter_take_over_all(struct devfilter *d, struct err *e)
+{
+	int r;
+
+	r = devfilter_each_wrapper(d, devfilter_drop_unused, e);
+	if (!r)
+		r = devfilter_each_wrapper(d, devfilter_skip_wrapper, e);
+	for (uint32_t i = 0; !r && i < d->nr_attached; i++) {
+		if (d->attached[i])
+			r = devfilter_take_over(d, d->attached[i], e);
+	}
+	return r;
+}
+
+/* Puts the program back that this wrapper replaced, if the wrapper is still in use. */
+static int devfilter_restore(struct devfilter *d, uint32_t id, struct err *e)
+{
+	char path[DEVFILTER_PATH_MAX];
+	auto_close int original_fd = -1, wrapper_fd = -1;
+	int r;
+
+	if (!devfilter_attached(d, devfilter_wrapper_id(d, id)))
+		return 0;
+	wrapper_fd = bpf_obj_get(devfilter_pin(d, path, 'w', id));
+	if (wrapper_fd < 0)
+		return err_sys(e, -wrapper_fd, "cannot open %s", path);
+	original_fd = bpf_obj_get(devfilter_pin(d, path, 'o', id));
+	if (original_fd < 0)
+		return err_sys(e, -original_fd, "cannot open %s", path);
+	r = devfilter_replace(d, wrapper_fd, original_fd);
+	if (r < 0 && r != -ENOENT)
+		return err_sys(e, -r, "cannot put the cgroup's device program %" PRIu32 " back",
+			       id);
+	return 0;
+}
+
+static bool devfilter_empty(const struct devfilter *d)
+{
+	struct devfilter_key key;
+
+	return bpf_map_get_next_key(d->map_fd, NULL, &key) == -ENOENT;
+}
+
+/* With no device left: the cgroup as the runtime made it, and no pins. */
+static int devfilter_end_if_empty(struct devfilter *d, struct err *e)
+{
+	int r;
+
+	if (d->map_fd >= 0 && !devfilter_empty(d))
+		return 0;
+	/* A cgroup that is gone has nothing to restore. */
+	if (!devfilter_query(d, NULL)) {
+		r = devfilter_each_wrapper(d, devfilter_restore, e);
+		if (r < 0)
+			return r;
+	}
+	return devfilter_remove_pins(d, e);
+}
+
+/* cgroup v1: the kernel keeps the list. Where everything is allowed there is none to change. */
+static int devfilter_v1_write(int cgroup_fd, const char *file, uint32_t major, uint32_t minor,
+			      const char *access, struct err *e)
+{
+	auto_close int list_fd = openat(cgroup_fd, "devices.list", O_RDONLY | O_CLOEXEC);
+	auto_close int fd = openat(cgroup_fd, file, O_WRONLY | O_CLOEXEC);
+	char line[48], first = 0;
+	int n;
+
+	if (list_fd < 0 || fd < 0)
+		return err_sys(e, errno, "cannot open the cgroup's %s", file);
+	if (read(list_fd, &first, 1) == 1 && first == 'a')
+		return 0;
+	n = snprintf(line, sizeof(line), "b %" PRIu32 ":%" PRIu32 " %s", major, minor, access);
+	if (write(fd, line, (size_t)n) < 0)
+		return err_sys(e, errno, "cannot write \"%s\" to the cgroup's %s", line, file);
+	return 0;
+}
+
+static bool devfilter_is_v1(int cgroup_fd)
+{
+	struct statfs s;
+
+	return !fstatfs(cgroup_fd, &s) && s.f_type == CGROUP_SUPER_MAGIC;
+}
+
+static int devfilter_add(struct devfilter *d, const struct devfilter_key *key, uint32_t access,
+			 struct err *e)
+{
+	int r;
+
+	if (mkdir(d->dir, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "cannot make %s", d->dir);
+	r = devfilter_map_open(d, e);
+	if (r < 0)
+		return r;
+	r = bpf_map_update_elem(d->map_fd, key, &access, BPF_ANY);
+	if (r < 0)
+		return err_sys(e, -r, "cannot put the device into the bpf map");
+	return devfilter_take_over_all(d, e);
+}
+
+int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, bool writable,
+		    struct err *e)
+{
+	auto_devfilter struct devfilter d = DEVFILTER_INIT;
+	struct devfilter_key key = { major, minor };
+	uint32_t access = BPF_DEVCG_ACC_READ | (writable ? BPF_DEVCG_ACC_WRITE : 0);
+	int r;
+
+	if (devfilter_is_v1(cgroup_fd))
+		return devfilter_v1_write(cgroup_fd, "devices.allow", major, minor,
+					  writable ? "rw" : "r", e);
+	r = devfilter_begin_cgroup(&d, dir, cgroup_fd, e);
+	if (!r)
+		r = devfilter_query(&d, e);
+	/* Nothing is filtered here, so nothing keeps the container from the device. */
+	if (r < 0 || !d.nr_attached)
+		return r;
+	r = devfilter_add(&d, &key, access, e);
+	if (r < 0) {
+		if (d.map_fd >= 0)
+			bpf_map_delete_elem(d.map_fd, &key);
+		devfilter_end_if_empty(&d, NULL);
+	}
+	return r;
+}
+
+int devfilter_revoke(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, struct err *e)
+{
+	auto_devfilter struct devfilter d = DEVFILTER_INIT;
+	struct devfilter_key key = { major, minor };
+	char path[DEVFILTER_PATH_MAX];
+	int r;
+
+	if (devfilter_is_v1(cgroup_fd))
+		return devfilter_v1_write(cgroup_fd, "devices.deny", major, minor, "rw", e);
+	r = devfilter_begin_cgroup(&d, dir, cgroup_fd, e);
+	if (r < 0)
+		return r;
+	d.map_fd = bpf_obj_get(devfilter_pin(&d, path, 'm', 0));
+	if (d.map_fd < 0 && d.map_fd != -ENOENT)
+		return err_sys(e, -d.map_fd, "cannot open %s", path);
+	if (d.map_fd >= 0) {
+		r = bpf_map_delete_elem(d.map_fd, &key);
+		if (r < 0 && r != -ENOENT)
+			return err_sys(e, -r, "cannot take the device out of the bpf map");
+	}
+	return devfilter_end_if_empty(&d, e);
+}
+
+int devfilter_forget(const char *dir, uint64_t cgroup_inode, struct err *e)
+{
+	auto_devfilter struct devfilter d = DEVFILTER_INIT;
+	int r = devfilter_begin(&d, dir, cgroup_inode, e);
+
+	return r < 0 ? r : devfilter_remove_pins(&d, e);
+}

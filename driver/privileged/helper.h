@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the helper makes once, at its start, and never changes afterwards. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "driver/privileged/cgroup.h"
+#include "driver/privileged/spawn.h"
+#include "policy/policy.h"
+
+/* Data of one request; also the size of each tag's buffer, so it costs memory per tag. */
+#define HELPER_IO_BYTES (256u << 10)
+#define HELPER_QUEUES 2u
+#define HELPER_DEPTH 32u
+
+struct helper {
+	const struct policy *policy;
+	char node_store[64]; /* the tmpfs device nodes are made on */
+	char filter_dir[64]; /* pins of the device filters */
+	char cgroup_base[CGROUP_PATH_SIZE];
+	int journal_fd;
+	int program_fd; /* the worker */
+	struct spawn_room room;
+	uint64_t filter[START_FILTER_MAX]; /* the worker's seccomp program */
+	uint16_t nr_filter;
+	uid_t hook_uid; /* of the system user ublk-oci-hook; (uid_t)-1: there is none */
+};

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/holders.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/privileged/mountinfo.h"
+
+#define HOLDERS_NAMED 3
+#define HOLDERS_PATH_SHOWN 64
+
+struct holders {
+	uint32_t major;
+	uint32_t minor;
+	char *text;
+	size_t size;
+	size_t used;
+	int nr;
+	uint64_t *namespaces; /* mount namespaces that were looked at */
+	size_t nr_namespaces;
+	size_t room;
+};
+
+static void holders_fini(struct holders *h)
+{
+	free(h->namespaces);
+}
+
+__attribute__((format(printf, 2, 3))) static void holders_write(struct holders *h, const char *fmt,
+								...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(h->text + h->used, h->size - h->used, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		h->used += (size_t)n < h->size - h->used ? (size_t)n : h->size - h->used - 1;
+}
+
+#define holders_add(h, ...)                                                                        \
+	do {                                                                                       \
+		if ((h)->nr++ < HOLDERS_NAMED) {                                                   \
+			holders_write(h, "%s", (h)->used ? ", " : "");                             \
+			holders_write(h, __VA_ARGS__);                                             \
+		}                                                                                  \
+	} while (0)
+
+/* These words come from whoever runs or mounts: nothing of them reaches a terminal as it is. */
+static void holders_tidy(char *out, size_t size, const char *in)
+{
+	size_t n;
+
+	for (n = 0; in[n] && in[n] != '\n' && n + 1 < size; n++)
+		out[n] = isascii(in[n]) && isgraph((unsigned char)in[n]) ? in[n] : '?';
+	out[n] = '\0';
+}
+
+static void holders_name(int pid_fd, char name[32])
+{
+	auto_close int fd = openat(pid_fd, "comm", O_RDONLY | O_CLOEXEC);
+	char raw[32] = "";
+
+	if (fd < 0 || read(fd, raw, sizeof(raw) - 1) < 0)
+		raw[0] = '\0';
+	holders_tidy(name, 32, raw);
+}
+
+static bool holders_is(const struct holders *h, const struct statx *stx)
+{
+	return S_ISBLK(stx->stx_mode) && stx->stx_rdev_major == h->major &&
+	       stx->stx_rdev_minor == h->minor;
+}
+
+/* File systems of several devices (btrfs) show a number of their own, but name one. */
+static bool holders_mounted(const struct holders *h, const struct mountinfo_entry *entry)
+{
+	struct statx stx;
+
+	if (entry->major == h->major && entry->minor == h->minor)
+		return true;
+	return !entry->major && !strncmp(entry->source, "/dev/", 5) &&
+	       !statx(AT_FDCWD, entry->source, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE,
+		      &stx) &&
+	       holders_is(h, &stx);
+}
+
+/* Is it the first time? */
+static bool holders_new_namespace(struct holders *h, int pid_fd)
+{
+	uint64_t *more;
+	struct stat st;
+
+	if (fstatat(pid_fd, "ns/mnt", &st, 0) < 0)
+		return false;
+	for (size_t i = 0; i < h->nr_namespaces; i++) {
+		if (h->namespaces[i] == st.st_ino)
+			return false;
+	}
+	if (h->nr_namespaces == h->room) {
+		more = reallocarray(h->namespaces, h->room * 2 + 16, sizeof(*more));
+		if (!more)
+			return true;
+		h->namespaces = more;
+		h->room = h->room * 2 + 16;
+	}
+	h->namespaces[h->nr_namespaces++] = st.st_ino;
+	return true;
+}
+
+static void holders_find_mounts(struct holders *h, int pid_fd, const char *pid, const char *name)
+{
+	auto_mountinfo struct mountinfo m = MOUNTINFO_INIT;
+	struct mountinfo_entry entry;
+	char point[HOLDERS_PATH_SHOWN];
+
+	if (!holders_new_namespace(h, pid_fd) || mountinfo_open(&m, pid_fd, "mountinfo") < 0)
+		return;
+	while (mountinfo_next(&m, &entry) > 0) {
+		if (!holders_mounted(h, &entry))
+			continue;
+		holders_tidy(point, sizeof(point), entry.point);
+		holders_add(h, "mounted at %s by pid %s (%s)", point, pid, name);
+	}
+}
+
+static void holders_find_fds(struct holders *h, int pid_fd, const char *pid, const char *name)
+{
+	auto_closedir DIR *dir = NULL;
+	auto_close int fd = openat(pid_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *entry;
+	struct statx stx;
+
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir)
+		return;
+	fd_take(&fd);
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' ||
+		    statx(dirfd(dir), entry->d_name, AT_STATX_DONT_SYNC, STATX_TYPE, &stx) < 0)
+			continue;
+		if (holders_is(h, &stx)) {
+			holders_add(h, "open in pid %s (%s)", pid, name);
+			return;
+		}
+	}
+}
+
+/* Device mapper, md and the like: no process has it open for them. */
+static void holders_find_kernel(struct holders *h)
+{
+	auto_closedir DIR *dir = NULL;
+	struct dirent *entry;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%" PRIu32 ":%" PRIu32 "/holders", h->major,
+		 h->minor);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] != '.')
+			holders_add(h, "part of %.32s", entry->d_name);
+	}
+}
+
+static void holders_find_swap(struct holders *h)
+{
+	auto_fclose FILE *f = fopen("/proc/swaps", "re");
+	char path[256];
+	struct statx stx;
+
+	while (f && fscanf(f, "%255s%*[^\n]", path) == 1) {
+		if (path[0] == '/' &&
+		    !statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &stx) &&
+		    holders_is(h, &stx))
+			holders_add(h, "used as swap");
+	}
+}
+
+int holders_find(uint32_t major, uint32_t minor, char *text, size_t size, struct err *e)
+{
+	cleanup_with(holders_fini) struct holders h = {
+		.major = major, .minor = minor, .text = text, .size = size
+	};
+	auto_closedir DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	char name[32];
+
+	if (!proc)
+		return err_sys(e, errno, "cannot read /proc");
+	text[0] = '\0';
+	holders_find_kernel(&h);
+	holders_find_swap(&h);
+	while ((entry = readdir(proc))) {
+		auto_close int pid_fd = -1;
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		pid_fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (pid_fd < 0)
+			continue;
+		holders_name(pid_fd, name);
+		holders_find_mounts(&h, pid_fd, entry->d_name, name);
+		if (strtol(entry->d_name, NULL, 10) != getpid())
+			holders_find_fds(&h, pid_fd, entry->d_name, name);
+	}
+	if (h.nr > HOLDERS_NAMED)
+		holders_write(&h, ", and %d more", h.nr - HOLDERS_NAMED);
+	return h.nr;
+}
+
+int holders_probe_busy(const char *node_path, struct err *e)
+{
+	auto_close int fd = open(node_path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		return 0;
+	if (errno == EBUSY)
+		return err_set(e, EBUSY, "%s is in use", node_path);
+	return err_sys(e, errno, "cannot open %s", node_path);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who keeps a block device busy, in words for the person who wants it back.
+ * Looking at other processes' files may hang: run these in child_run().
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "driver/base/err.h"
+
+/*
+ * Writes a list such as "mounted at /mnt by pid 123 (sleep), open in pid 77 (dd),
+ * and 2 more" and returns how many there are: one per mount namespace and mount
+ * point, per process that has it open, per kernel user (dm, md, swap). The
+ * calling process does not count. -errno when /proc cannot be read.
+ */
+int holders_find(uint32_t major, uint32_t minor, char *text, size_t size, struct err *e);
+
+/*
+ * 0: nobody holds it exclusively; -EBUSY: it is mounted, swapped to, or part of
+ * another device, in whatever namespace. Plain opens are not noticed.
+ */
+int holders_probe_busy(const char *node_path, struct err *e);

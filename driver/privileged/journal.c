@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/journal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/log.h"
+#include "driver/base/text.h"
+
+#define JOURNAL_NAME_SIZE 32
+
+static void journal_name(uint64_t generation, char name[JOURNAL_NAME_SIZE])
+{
+	snprintf(name, JOURNAL_NAME_SIZE, "%016" PRIx64, generation);
+}
+
+int journal_open(const char *dir, int *ret_fd, struct err *e)
+{
+	auto_close int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd;
+
+	if (dir_fd < 0)
+		return err_sys(e, errno, "cannot open %s", dir);
+	if (mkdirat(dir_fd, "devices", 0700) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "cannot make %s/devices", dir);
+	fd = openat(dir_fd, "devices", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open %s/devices", dir);
+	*ret_fd = fd;
+	return 0;
+}
+
+int journal_save(int journal_fd, const struct record *rec, struct err *e)
+{
+	char name[JOURNAL_NAME_SIZE], temporary[JOURNAL_NAME_SIZE + 4];
+	auto_close int fd = -1;
+	ssize_t n;
+
+	journal_name(rec->generation, name);
+	snprintf(temporary, sizeof(temporary), "%s.tmp", name);
+	fd = openat(journal_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		    0600);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot write the journal");
+	n = write(fd, rec, sizeof(*rec));
+	if (n != (ssize_t)sizeof(*rec) || fsync(fd) < 0) {
+		int code = n >= 0 && n != (ssize_t)sizeof(*rec) ? ENOSPC : errno;
+
+		unlinkat(journal_fd, temporary, 0);
+		return err_sys(e, code, "cannot write the journal");
+	}
+	if (renameat(journal_fd, temporary, journal_fd, name) < 0)
+		return err_sys(e, errno, "cannot write the journal");
+	return 0;
+}
+
+int journal_remove(int journal_fd, uint64_t generation, struct err *e)
+{
+	char name[JOURNAL_NAME_SIZE];
+
+	journal_name(generation, name);
+	if (unlinkat(journal_fd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "cannot remove a record from the journal");
+	return 0;
+}
+
+bool journal_record_ok(const struct record *rec)
+{
+	return rec->magic == RECORD_MAGIC && rec->version == RECORD_VERSION &&
+	       rec->size == sizeof(*rec) && rec->generation >> 32 == RECORD_GENERATION_MARK &&
+	       rec->state > WIRE_STATE_NONE && rec->state <= WIRE_STATE_DETACHING &&
+	       rec->worker_pid >= 0 && rec->container_pid >= 0 &&
+	       text_padded_ok(rec->container, sizeof(rec->container)) &&
+	       text_padded_ok(rec->engine, sizeof(rec->engine)) &&
+	       text_padded_ok(rec->path, sizeof(rec->path)) &&
+	       text_padded_ok(rec->rule, sizeof(rec->rule)) &&
+	       text_padded_ok(rec->backing, sizeof(rec->backing)) &&
+	       text_padded_ok(rec->cgroup, sizeof(rec->cgroup));
+}
+
+static int journal_read(int journal_fd, const char *name, struct record *rec)
+{
+	auto_close int fd =
+		openat(journal_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size != (off_t)sizeof(*rec))
+		return -EINVAL;
+	n = read(fd, rec, sizeof(*rec));
+	if (n < 0)
+		return -errno;
+	return n == (ssize_t)sizeof(*rec) && journal_record_ok(rec) ? 0 : -EINVAL;
+}
+
+/* Keeps what cannot be read for a person to look at, out of the way of the next start. */
+static void journal_set_aside(int journal_fd, const char *name)
+{
+	char aside[NAME_MAX + 1];
+
+	if (snprintf(aside, sizeof(aside), "%s.bad", name) < (int)sizeof(aside) &&
+	    !renameat(journal_fd, name, journal_fd, aside))
+		log_error("the journal's file %s is not a record this version reads; it is now %s",
+			  name, aside);
+}
+
+static bool journal_ends_in(const char *name, const char *end)
+{
+	size_t n = strlen(name), m = strlen(end);
+
+	return n >= m && !strcmp(name + n - m, end);
+}
+
+int journal_load(int journal_fd, int (*found)(void *arg, const struct record *rec), void *arg,
+		 struct err *e)
+{
+	auto_close int fd = openat(journal_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_closedir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct record rec;
+	struct dirent *entry;
+	int r;
+
+	if (!d)
+		return err_sys(e, errno, "cannot read the journal");
+	fd = -1; /* the directory stream's now */
+	while ((entry = readdir(d))) {
+		if (entry->d_name[0] == '.' || journal_ends_in(entry->d_name, ".bad"))
+			continue;
+		if (journal_ends_in(entry->d_name, ".tmp")) {
+			unlinkat(journal_fd, entry->d_name, 0); /* never came to be a record */
+			continue;
+		}
+		if (journal_read(journal_fd, entry->d_name, &rec) < 0) {
+			journal_set_aside(journal_fd, entry->d_name);
+			continue;
+		}
+		r = found(arg, &rec);
+		if (r < 0)
+			return err_sys(e, -r, "cannot take a record from the journal");
+	}
+	return 0;
+}

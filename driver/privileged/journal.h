@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must survive a restart of the helper: one record per device, written
+ * (temporary file, fsync, rename) before the thing it describes is made. A
+ * record is enough to undo everything that was done for its device, whatever
+ * step it had come to; see undo.h.
+ *
+ * Files are DIR/devices/<generation in hex>, fixed-size, root only. A record of
+ * another version is moved aside and reported, never guessed at.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/base/err.h"
+#include "driver/wire/wire.h"
+
+#define RECORD_MAGIC 0x6f726375u
+#define RECORD_VERSION 1
+#define RECORD_CGROUP_SIZE 256
+
+/* The upper half of every generation, and so of the cookie the driver keeps for us. */
+#define RECORD_GENERATION_MARK UINT64_C(0x75626f63)
+
+struct record {
+	uint32_t magic;
+	uint32_t version;
+	uint32_t size;
+	uint32_t state; /* enum wire_state */
+
+	uint64_t generation;
+	uint32_t dev_id;
+	uint32_t flags;	 /* enum wire_flag */
+	uint32_t target; /* enum target_id */
+	uint16_t nr_queues;
+	uint16_t depth;
+	uint64_t size_bytes;
+	uint32_t max_io_bytes;
+	uint32_t logical_block_bytes;
+	uint32_t physical_block_bytes;
+	uint32_t direct_io;
+	uint32_t major; /* 0 until it is started */
+	uint32_t minor;
+	uint64_t kernel_flags;
+	uint64_t kernel_features;
+
+	uint32_t peer_uid; /* who asked for it */
+	uint32_t peer_gid;
+	uint64_t since; /* seconds since 1970 */
+
+	int32_t worker_pid; /* 0: none yet */
+	uint32_t worker_uid;
+	uint64_t worker_start; /* clock ticks since boot, as in /proc/PID/stat */
+
+	int32_t container_pid; /* 0 with WIRE_HOST */
+	uint32_t made_dirs;    /* directories node_insert() made */
+	uint64_t container_start;
+	uint64_t mount_ns_inode;
+	uint64_t cgroup_inode; /* 0: the container has no cgroup of its own */
+
+	uint64_t backing_dev;
+	uint64_t backing_inode;
+
+	uint32_t node_uid;
+	uint32_t node_gid;
+	uint32_t node_mode;
+	uint32_t asked_queues; /* as asked, to know the same attach again */
+	uint32_t asked_depth;
+	uint32_t pad;
+	uint64_t asked_bytes;
+
+	char container[WIRE_CONTAINER_SIZE];
+	char engine[WIRE_ENGINE_SIZE];
+	char path[WIRE_PATH_SIZE];
+	char rule[WIRE_RULE_SIZE];
+	char backing[WIRE_BACKING_SIZE];
+	char cgroup[RECORD_CGROUP_SIZE]; /* the worker's cgroup directory, "" until it is made */
+};
+static_assert(sizeof(struct record) == 1056, "journal format changed: raise RECORD_VERSION");
+
+/* Makes DIR/devices; returns its fd. */
+int journal_open(const char *dir, int *ret_fd, struct err *e);
+
+int journal_save(int journal_fd, const struct record *rec, struct err *e);
+
+/* Not there is fine. */
+int journal_remove(int journal_fd, uint64_t generation, struct err *e);
+
+/* Calls found() for each record; files that are none are renamed to *.bad and logged. */
+int journal_load(int journal_fd, int (*found)(void *arg, const struct record *rec), void *arg,
+		 struct err *e);
+
+/* Is this a record as we write them: sizes, strings, ranges? */
+bool journal_record_ok(const struct record *rec);

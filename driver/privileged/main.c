@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ublk-ocid, the helper: the only program of ublk-oci that runs as root. It
+ * prepares everything that needs rights it will not keep, drops them, and
+ * serves.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/log.h"
+#include "driver/base/text.h"
+#include "driver/privileged/caps.h"
+#include "driver/privileged/devfilter.h"
+#include "driver/privileged/helper.h"
+#include "driver/privileged/journal.h"
+#include "driver/privileged/node.h"
+#include "driver/privileged/registry.h"
+#include "driver/privileged/sd.h"
+#include "driver/privileged/server.h"
+
+#define MAIN_STATE_DIR "/run/ublk-oci"
+#define MAIN_FILTER_DIR "/sys/fs/bpf/ublk-oci"
+#define MAIN_GROUP "ublk-oci"
+#define MAIN_HOOK_USER "ublk-oci-hook"
+
+struct main_options {
+	const char *policy;
+	const char *socket;
+	const char *worker;
+	enum log_level log_level;
+};
+
+static const struct option main_long_options[] = {
+	{ "policy", required_argument, NULL, 'p' },
+	{ "socket", required_argument, NULL, 's' },
+	{ "worker", required_argument, NULL, 'w' },
+	{ "debug", no_argument, NULL, 'd' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const char main_usage[] =
+	"Usage: ublk-ocid [--policy FILE] [--socket PATH] [--worker PROGRAM] [--debug]\n"
+	"Serves ublk devices to containers under a policy; see ublk-ocid(8).\n";
+
+/* 0: go on; else the exit status is *ret_status. */
+static int main_parse(struct main_options *o, int argc, char **argv, int *ret_status)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", main_long_options, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			o->policy = optarg;
+			break;
+		case 's':
+			o->socket = optarg;
+			break;
+		case 'w':
+			o->worker = optarg;
+			break;
+		case 'd':
+			o->log_level = LOG_LEVEL_DEBUG;
+			break;
+		case 'V':
+			puts("ublk-ocid " PROJECT_VERSION);
+			*ret_status = EXIT_SUCCESS;
+			return -1;
+		case 'h':
+			fputs(main_usage, stdout);
+			*ret_status = EXIT_SUCCESS;
+			return -1;
+		default:
+			fputs(main_usage, stderr);
+			*ret_status = 2;
+			return -1;
+		}
+	}
+	if (optind == argc)
+		return 0;
+	fputs(main_usage, stderr);
+	*ret_status = 2;
+	return -1;
+}
+
+/* One helper per host: the lock lives as long as the process. */
+static int main_lock(int *ret_fd, struct err *e)
+{
+	int fd;
+
+	if (mkdir(MAIN_STATE_DIR, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "cannot make " MAIN_STATE_DIR);
+	fd = open(MAIN_STATE_DIR "/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open " MAIN_STATE_DIR "/lock");
+	*ret_fd = fd;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return err_set(e, errno, "another ublk-ocid is running (" MAIN_STATE_DIR "/lock)");
+	return 0;
+}
+
+/* The socket of the service manager, or one of our own: 0660, group ublk-oci. */
+static int main_listen(const char *path, int *ret_fd, struct err *e)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const struct group *group = getgrnam(MAIN_GROUP);
+	auto_close int fd = -1;
+	int r;
+
+	r = sd_listen_fd(ret_fd, e);
+	if (r != -ENOENT)
+		return r;
+	if (text_copy(address.sun_path, sizeof(address.sun_path), path) < 0)
+		return err_set(e, ENAMETOOLONG, "the socket's path is too long");
+	if (!group)
+		log_warning("there is no group " MAIN_GROUP ": only root can connect");
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot make the socket");
+	unlink(path); /* we hold the lock, so nobody listens on it */
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    chown(path, 0, group ? group->gr_gid : 0) < 0 || chmod(path, 0660) < 0 ||
+	    listen(fd, 128) < 0)
+		return err_sys(e, errno, "cannot listen on %s", path);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static int main_prepare(struct helper *h, const struct main_options *o, struct err *e)
+{
+	const struct passwd *hook;
+	int r;
+
+	strcpy(h->node_store, MAIN_STATE_DIR "/nodes");
+	strcpy(h->filter_dir, MAIN_FILTER_DIR);
+	r = journal_open(MAIN_STATE_DIR, &h->journal_fd, e);
+	if (r == 0)
+		r = node_store_mount(h->node_store, e);
+	if (r == 0)
+		r = devfilter_open(h->filter_dir, e);
+	if (r == 0)
+		r = cgroup_base(h->cgroup_base, e);
+	if (r == 0)
+		r = spawn_room_make(&h->room, e);
+	if (r == 0)
+		r = spawn_filter_make(h->filter, &h->nr_filter, e);
+	if (r < 0)
+		return r;
+	h->program_fd = open(o->worker, O_PATH | O_CLOEXEC);
+	if (h->program_fd < 0)
+		return err_sys(e, errno, "cannot open the worker program %s", o->worker);
+	hook = getpwnam(MAIN_HOOK_USER);
+	if (!hook)
+		log_warning("there is no user " MAIN_HOOK_USER ": the OCI hook will not work");
+	h->hook_uid = hook ? hook->pw_uid : (uid_t)-1;
+	return 0;
+}
+
+static int main_adopt(void *arg, const struct record *rec)
+{
+	return registry_adopt(arg, rec);
+}
+
+static int main_serve(const struct main_options *o, struct err *e)
+{
+	auto_policy struct policy *policy = NULL;
+	auto_close int lock_fd = -1, listen_fd = -1;
+	struct helper helper = { .journal_fd = -1, .program_fd = -1, .room = SPAWN_ROOM_INIT };
+	struct registry registry = { 0 };
+	int r;
+
+	r = policy_load(&policy, o->policy, 0, &policy_names_system, e);
+	if (r < 0)
+		return r;
+	r = main_lock(&lock_fd, e);
+	if (r < 0)
+		return r;
+	helper.policy = policy;
+	r = main_prepare(&helper, o, e);
+	if (r < 0)
+		return r;
+	r = main_listen(o->socket, &listen_fd, e);
+	if (r < 0)
+		return r;
+	r = caps_keep(e);
+	if (r < 0)
+		return r;
+	registry.policy = policy;
+	registry.journal_fd = helper.journal_fd;
+	r = journal_load(helper.journal_fd, main_adopt, &registry, e);
+	if (r == 0)
+		r = server_run(&helper, &registry, fd_take(&listen_fd), e);
+	registry_fini(&registry);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct main_options o = {
+		.policy = POLICY_FILE,
+		.socket = WIRE_SOCKET,
+		.worker = WORKER_PROGRAM,
+		.log_level = LOG_LEVEL_INFO,
+	};
+	struct rlimit files = { 65536, 65536 };
+	struct err e = { "" };
+	int status;
+
+	if (main_parse(&o, argc, argv, &status) < 0)
+		return status;
+	log_open("ublk-ocid", o.log_level);
+	if (geteuid() != 0) {
+		log_error("must be started as root");
+		return EXIT_FAILURE;
+	}
+	umask(0077);
+	setrlimit(RLIMIT_NOFILE, &files); /* as many as we may have; fewer is fine */
+	if (main_serve(&o, &e) < 0) {
+		log_error("%s", e.text);
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /proc/PID/mountinfo, a line at a time. The paths in it were chosen by whoever
+ * mounted: they are facts about a namespace, not something to trust or print.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct mountinfo {
+	FILE *file;
+	char *line;
+	size_t line_size;
+};
+
+/* Strings are unescaped and valid until the next call. */
+struct mountinfo_entry {
+	uint32_t major; /* of the superblock: st_dev, for most file systems */
+	uint32_t minor;
+	const char *point; /* relative to the root of the process that reads its own, or of PID */
+	const char *type;
+	const char *source;
+};
+
+#define MOUNTINFO_INIT                                                                             \
+	{                                                                                          \
+		NULL, NULL, 0                                                                      \
+	}
+
+/* path, e.g. "self/mountinfo", below proc_fd (a directory of procfs). 0 or -errno. */
+int mountinfo_open(struct mountinfo *m, int proc_fd, const char *path);
+void mountinfo_close(struct mountinfo *m);
+#define auto_mountinfo __attribute__((cleanup(mountinfo_close)))
+
+/* 1: *ret is the next mount; 0: there is none; -errno. */
+int mountinfo_next(struct mountinfo *m, struct mountinfo_entry *ret);
+
+/* Takes one line apart, in place: 0 or -EINVAL. */
+int mountinfo_parse(char *line, struct mountinfo_entry *ret);

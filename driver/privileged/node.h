@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A device node inside a container.
+ *
+ * The node is made with its final owner and mode on a tmpfs only the helper
+ * mounts, cloned as a detached mount, and moved over an empty file in the
+ * container's /dev by a child that entered the container's mount namespace.
+ * Nothing is left behind that a later owner of the device number could meet.
+ *
+ * The container's /dev is found in its mount namespace by facts, not by a
+ * path somebody sent: it is the one tmpfs mounted on /dev, or, before
+ * pivot_root, on a directory called dev, whose superblock the host's mount
+ * namespace does not have.
+ *
+ * All functions enter nothing themselves: they run their work in a child with
+ * a deadline.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "driver/base/err.h"
+
+/* A container's process as the helper pinned it. */
+struct node_place {
+	int pidfd;	 /* the init process */
+	int mount_ns_fd; /* the mount namespace that was checked; entered by this fd */
+	int proc_fd;	 /* /proc/PID of it, O_PATH */
+	int cgroup_fd;	 /* its cgroup directory, or -1: device access is not tried */
+	int timeout_ms;
+};
+
+struct node_spec {
+	const char *path; /* "/dev/...", already checked with text_device_path_ok() */
+	uint32_t major;
+	uint32_t minor;
+	uint32_t uid; /* as the container counts */
+	uint32_t gid;
+	uint32_t mode; /* permission bits */
+};
+
+/* Mounts the helper's own tmpfs for nodes at dir (made if missing); done already is fine. */
+int node_store_mount(const char *dir, struct err *e);
+
+/*
+ * Puts the node there. -EEXIST: something is at that path already;
+ * -ENOTSUP: the container has no /dev of its own. *ret_made_dirs says how many
+ * directories had to be made for it, for node_remove().
+ */
+int node_insert(const struct node_place *place, const char *store_dir, const struct node_spec *spec,
+		unsigned int *ret_made_dirs, struct err *e);
+
+/*
+ * Opens the node from inside: the container's mount namespace and cgroup, and
+ * so its device filter. 0, or -EACCES with the reason. Read-only open, no I/O.
+ */
+int node_try(const struct node_place *place, const struct node_spec *spec, struct err *e);
+
+/* Takes it away again, only if it is this device's; not there is fine. */
+int node_remove(const struct node_place *place, const struct node_spec *spec,
+		unsigned int made_dirs, struct err *e);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/op.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "driver/base/clock.h"
+#include "driver/wire/packet.h"
+
+/* The main process answers at once; this only guards against its death. */
+#define OP_ANSWER_MS 10000
+#define OP_RETRY_MS 10
+
+enum op_question_type {
+	OP_NONE,
+	OP_RESERVE,
+	OP_UPDATE,
+	OP_TAKE,
+	OP_DROP,
+	OP_SHORTEN,
+};
+
+/* Both ends are one program and one memory image, so this is no wire format. */
+struct op_question {
+	enum op_question_type type;
+	int64_t deadline_ms; /* OP_SHORTEN only */
+	struct record rec;   /* OP_TAKE, OP_DROP: its generation only */
+};
+
+struct op_reply {
+	int status;
+	struct record rec;
+	struct err why;
+};
+static_assert(sizeof(struct op_reply) <= PACKET_SIZE_MAX, "one packet");
+
+int op_left_ms(const struct op *op, int at_most_ms)
+{
+	int left = clock_left_ms(op->deadline_ms);
+
+	return left < 0 || left > at_most_ms ? at_most_ms : left;
+}
+
+static int op_ask(const struct op *op, const struct op_question *question, struct record *ret,
+		  struct err *e)
+{
+	auto_packet struct packet p = PACKET_INIT;
+	struct op_reply reply;
+	int r;
+
+	r = packet_send(op->ledger_fd, question, sizeof(*question), NULL, 0, OP_ANSWER_MS);
+	if (r == 0)
+		r = packet_receive(op->ledger_fd, &p, OP_ANSWER_MS);
+	if (r < 0 || p.size != sizeof(reply))
+		return err_sys(e, r < 0 ? -r : EPROTO, "the helper's main process does not answer");
+	memcpy(&reply, p.bytes, sizeof(reply));
+	if (e)
+		*e = reply.why;
+	if (ret && (reply.status == 0 || reply.status == -EALREADY))
+		*ret = reply.rec;
+	return reply.status;
+}
+
+/* Asks until nobody else is at work on it, or the deadline. */
+static int op_ask_patiently(const struct op *op, const struct op_question *question,
+			    struct record *ret, struct err *e)
+{
+	int r;
+
+	while ((r = op_ask(op, question, ret, e)) == -EAGAIN && op_left_ms(op, OP_RETRY_MS) > 0)
+		clock_sleep_ms(OP_RETRY_MS);
+	return r == -EAGAIN ? -EBUSY : r;
+}
+
+int op_reserve(const struct op *op, struct record *rec, struct err *e)
+{
+	struct op_question question = { .type = OP_RESERVE, .rec = *rec };
+
+	return op_ask_patiently(op, &question, rec, e);
+}
+
+int op_update(const struct op *op, const struct record *rec, struct err *e)
+{
+	struct op_question question = { .type = OP_UPDATE, .rec = *rec };
+
+	return op_ask(op, &question, NULL, e);
+}
+
+int op_take(const struct op *op, uint64_t generation, struct record *ret, struct err *e)
+{
+	struct op_question question = { .type = OP_TAKE, .rec.generation = generation };
+
+	return op_ask_patiently(op, &question, ret, e);
+}
+
+int op_drop(const struct op *op, uint64_t generation, struct err *e)
+{
+	struct op_question question = { .type = OP_DROP, .rec.generation = generation };
+
+	return op_ask(op, &question, NULL, e);
+}
+
+int op_shorten(struct op *op, uint32_t timeout_ms, struct err *e)
+{
+	struct op_question question = { .type = OP_SHORTEN };
+
+	if (!timeout_ms || timeout_ms >= OP_TIMEOUT_MS)
+		return 0;
+	op->deadline_ms = clock_deadline_ms((int)timeout_ms);
+	question.deadline_ms = op->deadline_ms;
+	return op_ask(op, &question, NULL, e);
+}
+
+int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *peer,
+	      struct op_change *ret)
+{
+	auto_packet struct packet p = PACKET_INIT;
+	struct op_question question;
+	struct op_reply reply = { 0 };
+	int r;
+
+	r = packet_receive(ledger_fd, &p, 0);
+	if (r < 0)
+		return r;
+	if (p.size != sizeof(question))
+		return -EPROTO;
+	memcpy(&question, p.bytes, sizeof(question));
+	reply.rec = question.rec;
+	switch (question.type) {
+	case OP_RESERVE:
+		reply.status = registry_reserve(reg, peer, &reply.rec, &reply.why);
+		break;
+	case OP_UPDATE:
+		reply.status = registry_update(reg, &question.rec, &reply.why);
+		break;
+	case OP_TAKE:
+		reply.status = registry_take(reg, question.rec.generation, peer->op_pid, &reply.rec,
+					     &reply.why);
+		break;
+	case OP_DROP:
+		reply.status = registry_drop(reg, question.rec.generation, &reply.why);
+		break;
+	case OP_SHORTEN:
+		ret->deadline_ms = question.deadline_ms;
+		break;
+	case OP_NONE:
+		return -EPROTO;
+	}
+	ret->generation = reply.status == 0 ? reply.rec.generation : 0;
+	return packet_send(ledger_fd, &reply, sizeof(reply), NULL, 0, 0);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every request is served by a child of the helper's main process, forked for
+ * it: it receives the packet and its fds, does what takes time, and ends. So
+ * nobody waits for anybody else's request, what hangs is killed at its
+ * deadline, and the main process never holds a caller's fd.
+ *
+ * The child has a copy of the registry to read. What it wants changed it asks
+ * the main process for, over a socket pair, with the functions below.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "driver/privileged/helper.h"
+#include "driver/privileged/registry.h"
+
+struct op {
+	const struct helper *helper;
+	const struct registry *registry; /* as it was when the request came */
+	int peer_fd;			 /* -1: the helper's own work */
+	int ledger_fd;
+	uid_t uid; /* the peer's, from the kernel */
+	gid_t gid;
+	int64_t deadline_ms;
+};
+
+#define OP_TIMEOUT_MS 30000 /* a request is answered within this, or when its caller says */
+#define OP_GRACE_MS 3000    /* on top, before its child is killed */
+
+/* What is left until the deadline, at most at_most_ms. */
+int op_left_ms(const struct op *op, int at_most_ms);
+
+/* The caller's own patience, 0 for none said: shortens the deadline, here and in the main process.
+ */
+int op_shorten(struct op *op, uint32_t timeout_ms, struct err *e);
+
+int op_reserve(const struct op *op, struct record *rec, struct err *e);
+int op_update(const struct op *op, const struct record *rec, struct err *e);
+int op_take(const struct op *op, uint64_t generation, struct record *ret, struct err *e);
+int op_drop(const struct op *op, uint64_t generation, struct err *e);
+
+/*
+ * The main process's side: reads one question of a child and answers it.
+ * -ECONNRESET: the child has closed. What it changed for the main process is
+ * in *ret: a generation, a deadline; 0 for none.
+ */
+struct op_change {
+	uint64_t generation;
+	int64_t deadline_ms;
+};
+int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *peer,
+	      struct op_change *ret);

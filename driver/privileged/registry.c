@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/registry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/text.h"
+#include "driver/privileged/audit.h"
+
+static void device_free(struct device *d)
+{
+	if (!d)
+		return;
+	close_fdp(&d->worker_pidfd);
+	close_fdp(&d->container_pidfd);
+	free(d);
+}
+
+void registry_fini(struct registry *reg)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++)
+		device_free(reg->devices[i]);
+	free(reg->devices);
+	reg->devices = NULL;
+	reg->nr_devices = 0;
+}
+
+int registry_adopt(struct registry *reg, const struct record *rec)
+{
+	struct device **devices, *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	devices = realloc(reg->devices, (reg->nr_devices + 1) * sizeof(struct device *));
+	if (!devices) {
+		free(d);
+		return -ENOMEM;
+	}
+	d->rec = *rec;
+	d->worker_pidfd = -1;
+	d->container_pidfd = -1;
+	reg->devices = devices;
+	reg->devices[reg->nr_devices++] = d;
+	return 0;
+}
+
+struct device *registry_find(const struct registry *reg, uint64_t generation)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		if (reg->devices[i]->rec.generation == generation)
+			return reg->devices[i];
+	}
+	return NULL;
+}
+
+struct device *registry_find_number(const struct registry *reg, uint32_t dev_id)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		if (reg->devices[i]->rec.dev_id == dev_id)
+			return reg->devices[i];
+	}
+	return NULL;
+}
+
+static bool registry_same_container(const struct record *a, const struct record *b)
+{
+	return !(a->flags & WIRE_HOST) && !(b->flags & WIRE_HOST) &&
+	       a->container_pid == b->container_pid && a->container_start == b->container_start;
+}
+
+static bool registry_same_place(const struct record *a, const struct record *b)
+{
+	return registry_same_container(a, b) && !strcmp(a->path, b->path);
+}
+
+static bool registry_same_backing(const struct record *a, const struct record *b)
+{
+	return a->backing_dev && a->backing_dev == b->backing_dev &&
+	       a->backing_inode == b->backing_inode;
+}
+
+/* The same peer asks for the same thing. */
+static bool registry_same_claim(const struct record *a, const struct record *b)
+{
+	return a->peer_uid == b->peer_uid && a->target == b->target && a->flags == b->flags &&
+	       a->asked_bytes == b->asked_bytes && a->asked_queues == b->asked_queues &&
+	       a->asked_depth == b->asked_depth && a->node_uid == b->node_uid &&
+	       a->node_gid == b->node_gid && a->node_mode == b->node_mode &&
+	       a->backing_dev == b->backing_dev && a->backing_inode == b->backing_inode;
+}
+
+static int registry_check_place(const struct registry *reg, struct record *rec, struct err *e)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		const struct device *d = reg->devices[i];
+
+		if (!registry_same_place(&d->rec, rec))
+			continue;
+		if (d->rec.state == WIRE_STATE_DETACHING)
+			return err_set(e, EAGAIN, "the device at %s is being detached", rec->path);
+		if (!registry_same_claim(&d->rec, rec))
+			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
+				       d->rec.dev_id, rec->path);
+		if (d->rec.state == WIRE_STATE_ATTACHING)
+			return err_set(e, EAGAIN, "the same attach is under way");
+		*rec = d->rec;
+		return -EALREADY;
+	}
+	return 0;
+}
+
+static int registry_check_backing(const struct registry *reg, const struct record *rec,
+				  struct err *e)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		const struct record *other = &reg->devices[i]->rec;
+
+		if (!registry_same_backing(other, rec) ||
+		    (other->flags & rec->flags & WIRE_READ_ONLY))
+			continue;
+		return err_set(e, EBUSY, "the backing file is attached %s already, as ublkb%u%s%s",
+			       other->flags & WIRE_READ_ONLY ? "read-only" : "read-write",
+			       other->dev_id, *other->container ? " in " : "", other->container);
+	}
+	return 0;
+}
+
+static int registry_decide(const struct registry *reg, const struct registry_peer *peer,
+			   struct record *rec, struct err *e)
+{
+	struct policy_claim claim = {
+		.uid = peer->uid,
+		.gids = peer->gids,
+		.nr_gids = peer->nr_gids,
+		.host = rec->flags & WIRE_HOST,
+		.target = rec->target,
+		.read_only = rec->flags & WIRE_READ_ONLY,
+		.size_bytes = rec->size_bytes,
+		.backing = *rec->backing ? rec->backing : NULL,
+		.nr_queues = rec->nr_queues,
+		.depth = rec->depth,
+		.devices_in_all = (unsigned int)reg->nr_devices,
+	};
+	struct policy_verdict verdict = { 0 };
+
+	for (size_t i = 0; i < reg->nr_devices; i++)
+		claim.devices_in_container += registry_same_container(&reg->devices[i]->rec, rec);
+	policy_decide(reg->policy, &claim, &verdict);
+	audit_verdict(rec, &verdict);
+	if (!verdict.allowed)
+		return err_set(e, EPERM, "the policy refuses it: %s", verdict.reason);
+	static_assert(sizeof(rec->rule) > POLICY_ID_MAX, "a rule's id fits");
+	text_copy(rec->rule, sizeof(rec->rule), verdict.rule);
+	return 0;
+}
+
+/* The workers of one container share a uid that no other container's has. */
+static int registry_choose_uid(const struct registry *reg, struct record *rec, struct err *e)
+{
+	uint32_t first = policy_worker_ids_first(reg->policy);
+	uint32_t count = policy_worker_ids_count(reg->policy);
+
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		if (registry_same_container(&reg->devices[i]->rec, rec)) {
+			rec->worker_uid = reg->devices[i]->rec.worker_uid;
+			return 0;
+		}
+	}
+	for (uint32_t uid = first; uid - first < count; uid++) {
+		bool used = false;
+
+		for (size_t i = 0; i < reg->nr_devices; i++)
+			used |= reg->devices[i]->rec.worker_uid == uid;
+		if (!used) {
+			rec->worker_uid = uid;
+			return 0;
+		}
+	}
+	return err_set(e, EUSERS, "all %u uids of the policy's \"worker_ids\" are in use", count);
+}
+
+static int registry_choose_names(const struct registry *reg, struct record *rec, struct err *e)
+{
+	uint32_t random;
+
+	do {
+		if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+			return err_sys(e, errno, "cannot get a random number");
+		rec->generation = RECORD_GENERATION_MARK << 32 | random;
+	} while (registry_find(reg, rec->generation));
+	rec->dev_id = 0;
+	while (registry_find_number(reg, rec->dev_id))
+		rec->dev_id++;
+	return registry_choose_uid(reg, rec, e);
+}
+
+int registry_reserve(struct registry *reg, const struct registry_peer *peer, struct record *rec,
+		     struct err *e)
+{
+	int r;
+
+	r = registry_check_place(reg, rec, e);
+	if (r < 0)
+		return r;
+	r = registry_decide(reg, peer, rec, e);
+	if (r < 0)
+		return r;
+	r = registry_check_backing(reg, rec, e);
+	if (r < 0)
+		return r;
+	r = registry_choose_names(reg, rec, e);
+	if (r < 0)
+		return r;
+	rec->magic = RECORD_MAGIC;
+	rec->version = RECORD_VERSION;
+	rec->size = sizeof(*rec);
+	rec->state = WIRE_STATE_ATTACHING;
+	rec->since = (uint64_t)time(NULL);
+	r = journal_save(reg->journal_fd, rec, e);
+	if (r < 0)
+		return r;
+	r = registry_adopt(reg, rec);
+	if (r < 0) {
+		journal_remove(reg->journal_fd, rec->generation, NULL);
+		return err_sys(e, -r, "cannot remember the device");
+	}
+	reg->devices[reg->nr_devices - 1]->op_pid = peer->op_pid;
+	return 0;
+}
+
+int registry_update(struct registry *reg, const struct record *rec, struct err *e)
+{
+	struct device *d = registry_find(reg, rec->generation);
+	int r;
+
+	if (!d)
+		return err_set(e, ENOENT, "there is no such device");
+	r = journal_save(reg->journal_fd, rec, e);
+	if (r < 0)
+		return r;
+	d->rec = *rec;
+	if (rec->state == WIRE_STATE_LIVE)
+		d->op_pid = 0;
+	return 0;
+}
+
+int registry_take(struct registry *reg, uint64_t generation, pid_t op_pid, struct record *ret,
+		  struct err *e)
+{
+	struct device *d = registry_find(reg, generation);
+	int r;
+
+	if (!d)
+		return err_set(e, ENOENT, "there is no such device");
+	if (d->op_pid && d->op_pid != op_pid)
+		return err_set(e, EAGAIN, "ublkb%u is being %s", d->rec.dev_id,
+			       d->rec.state == WIRE_STATE_ATTACHING ? "attached" : "detached");
+	d->rec.state = WIRE_STATE_DETACHING;
+	r = journal_save(reg->journal_fd, &d->rec, e);
+	if (r < 0)
+		return r;
+	d->op_pid = op_pid;
+	d->retry_ms = 0;
+	*ret = d->rec;
+	return 0;
+}
+
+int registry_drop(struct registry *reg, uint64_t generation, struct err *e)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		struct device *d = reg->devices[i];
+
+		if (d->rec.generation != generation)
+			continue;
+		device_free(d);
+		reg->devices[i] = reg->devices[--reg->nr_devices];
+		return journal_remove(reg->journal_fd, generation, e);
+	}
+	return 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The devices there are, as the helper's main process knows them: the journal
+ * in memory. Everything that must not happen twice at once is decided here,
+ * because only the main process does it: places, backing files, numbers, uids.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "driver/privileged/journal.h"
+#include "policy/policy.h"
+
+struct device {
+	struct record rec;
+	pid_t op_pid;	     /* the child that is working on it; 0: nobody */
+	int worker_pidfd;    /* -1 until it is live */
+	int container_pidfd; /* -1 until it is live, and with WIRE_HOST */
+	int64_t retry_ms;    /* when undoing it is tried again; 0: not waiting */
+	unsigned int nr_tries;
+};
+
+struct registry {
+	const struct policy *policy;
+	int journal_fd;
+	struct device **devices;
+	size_t nr_devices;
+};
+
+void registry_fini(struct registry *reg);
+
+/* Takes in a record of the journal. 0 or -ENOMEM. */
+int registry_adopt(struct registry *reg, const struct record *rec);
+
+struct device *registry_find(const struct registry *reg, uint64_t generation);
+struct device *registry_find_number(const struct registry *reg, uint32_t dev_id);
+
+struct registry_peer {
+	uint32_t uid;
+	const uint32_t *gids;
+	size_t nr_gids;
+	pid_t op_pid;
+};
+
+/*
+ * Decides a claim and reserves what it needs: *rec comes with the facts and
+ * leaves with generation, number, worker's uid, rule; it is in the journal then.
+ *
+ *   0          go on
+ *   -EALREADY  the same attach is live; *rec is its record
+ *   -EAGAIN    somebody is working at this place; ask again
+ *   -EEXIST    another device is at this place
+ *   -EBUSY     the backing file is attached elsewhere, and one of the two writes
+ *   -EPERM     no rule allows it
+ */
+int registry_reserve(struct registry *reg, const struct registry_peer *peer, struct record *rec,
+		     struct err *e);
+
+/* Replaces the record of the same generation, in the journal too. -ENOENT: there is none. */
+int registry_update(struct registry *reg, const struct record *rec, struct err *e);
+
+/* Makes op_pid the one to undo it: -ENOENT, or -EAGAIN while another works on it. */
+int registry_take(struct registry *reg, uint64_t generation, pid_t op_pid, struct record *ret,
+		  struct err *e);
+
+/* It is undone. Not there is fine. */
+int registry_drop(struct registry *reg, uint64_t generation, struct err *e);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/request.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "driver/base/log.h"
+#include "driver/privileged/attach.h"
+#include "driver/privileged/detach.h"
+#include "driver/privileged/show.h"
+
+#define REQUEST_SEND_MS 2000
+
+/*
+ * Everything an unprivileged process can make root do. Adding a line here is
+ * widening the attack surface; docs/privilege.md says why for each.
+ */
+static const struct request requests[] = {
+	{ WIRE_ATTACH, sizeof(struct wire_attach), WIRE_FDS_MAX, attach_serve },
+	{ WIRE_DETACH, sizeof(struct wire_detach), 0, detach_serve },
+	{ WIRE_LIST, sizeof(struct wire_list), 0, show_list },
+	{ WIRE_INSPECT, sizeof(struct wire_inspect), 0, show_inspect },
+};
+
+const struct request *request_admit(const void *bytes, size_t size, unsigned int nr_fds,
+				    int *ret_version_refused)
+{
+	struct wire_head head;
+
+	*ret_version_refused = 0;
+	if (size < sizeof(head))
+		return NULL;
+	memcpy(&head, bytes, sizeof(head));
+	if (head.magic != WIRE_MAGIC || head.size != size || head.nr_fds != nr_fds)
+		return NULL;
+	if (head.version != WIRE_VERSION) {
+		*ret_version_refused = 1;
+		return NULL;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		if (requests[i].type == head.type)
+			return size == requests[i].size && nr_fds <= requests[i].fds_max
+				       ? &requests[i]
+				       : NULL;
+	}
+	return NULL;
+}
+
+int request_reply(int peer_fd, int status, const struct record *rec, const char *reason)
+{
+	struct wire_reply reply = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_REPLY, sizeof(reply), 0 },
+		.status = status,
+	};
+
+	if (status == 0 && rec) {
+		reply.dev_id = rec->dev_id;
+		reply.generation = rec->generation;
+		reply.major = rec->major;
+		reply.minor = rec->minor;
+	}
+	strncpy(reply.reason, reason, sizeof(reply.reason) - 1);
+	return packet_send(peer_fd, &reply, sizeof(reply), NULL, 0, REQUEST_SEND_MS);
+}
+
+void request_run(struct op *op)
+{
+	auto_packet struct packet p = PACKET_INIT;
+	const struct request *request;
+	struct err e = { "" };
+	int r, version_refused;
+
+	r = packet_receive(op->peer_fd, &p, 0);
+	if (r < 0)
+		return; /* closed, or something no request looks like */
+	request = request_admit(p.bytes, p.size, p.nr_fds, &version_refused);
+	if (version_refused) {
+		request_reply(op->peer_fd, -EPROTONOSUPPORT, NULL,
+			      "the helper speaks another version: use its own ublk-oci");
+		return;
+	}
+	if (!request) {
+		log_warning("uid %u sent what is not a request (%zu bytes, %u fds)", op->uid,
+			    p.size, p.nr_fds);
+		return;
+	}
+	r = request->serve(op, &p, &e);
+	if (r < 0) {
+		log_info("refused uid %u: %s", op->uid, e.text);
+		request_reply(op->peer_fd, r, NULL, e.text);
+	}
+}

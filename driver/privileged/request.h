@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What may be asked of the helper, in what shape: the table in request.c. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "driver/privileged/op.h"
+#include "driver/wire/packet.h"
+
+struct request {
+	uint16_t type; /* enum wire_type */
+	uint32_t size; /* of the packet, exactly */
+	uint32_t fds_max;
+	/* Answers the peer. 0, or -errno with a reason, which becomes a refusal. */
+	int (*serve)(struct op *op, struct packet *p, struct err *e);
+};
+
+/*
+ * The row for a packet as it was received, or NULL: its size, its number of
+ * fds or its words are not a request's, and the connection ends. A version
+ * that is not ours gives *ret_version_refused.
+ */
+const struct request *request_admit(const void *bytes, size_t size, unsigned int nr_fds,
+				    int *ret_version_refused);
+
+/* Receives the peer's one request, serves it and answers. */
+void request_run(struct op *op);
+
+/* A WIRE_REPLY without a device: status 0 or -errno. Never blocks for long. */
+int request_reply(int peer_fd, int status, const struct record *rec, const char *reason);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/show.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "driver/privileged/detach.h"
+#include "driver/privileged/request.h"
+#include "driver/privileged/ublk_ctl.h"
+
+#define SHOW_SEND_MS 2000
+
+static void show_device(struct wire_device *ret, const struct record *rec)
+{
+	*ret = (struct wire_device){
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_DEVICE, sizeof(*ret), 0 },
+		.generation = rec->generation,
+		.dev_id = rec->dev_id,
+		.major = rec->major,
+		.minor = rec->minor,
+		.state = rec->state,
+		.target = rec->target,
+		.flags = rec->flags,
+		.size_bytes = rec->size_bytes,
+		.nr_queues = rec->nr_queues,
+		.depth = rec->depth,
+		.worker_pid = rec->worker_pid,
+		.worker_uid = rec->worker_uid,
+		.container_pid = rec->container_pid,
+		.peer_uid = rec->peer_uid,
+		.peer_gid = rec->peer_gid,
+		.since = rec->since,
+	};
+	memcpy(ret->container, rec->container, sizeof(ret->container));
+	memcpy(ret->engine, rec->engine, sizeof(ret->engine));
+	memcpy(ret->path, rec->path, sizeof(ret->path));
+	memcpy(ret->rule, rec->rule, sizeof(ret->rule));
+	memcpy(ret->backing, rec->backing, sizeof(ret->backing));
+}
+
+int show_list(struct op *op, struct packet *p, struct err *e)
+{
+	struct wire_device device;
+	int r;
+
+	for (size_t i = 0; i < op->registry->nr_devices; i++) {
+		if (!detach_peer_ok(op, &op->registry->devices[i]->rec))
+			continue;
+		show_device(&device, &op->registry->devices[i]->rec);
+		r = packet_send(op->peer_fd, &device, sizeof(device), NULL, 0, SHOW_SEND_MS);
+		if (r < 0)
+			return err_sys(e, -r, "the caller does not read the list");
+	}
+	request_reply(op->peer_fd, 0, NULL, "");
+	return 0;
+}
+
+int show_inspect(struct op *op, struct packet *p, struct err *e)
+{
+	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
+	struct wire_details details = { 0 };
+	struct ublk_info info = { 0 };
+	const struct record *rec;
+	const struct device *d;
+	struct wire_inspect ask;
+
+	memcpy(&ask, p->bytes, sizeof(ask));
+	d = ask.generation ? registry_find(op->registry, ask.generation)
+			   : registry_find_number(op->registry, ask.dev_id);
+	if (!d || !detach_peer_ok(op, &d->rec))
+		return err_set(e, ENOENT, "there is no such device");
+	rec = &d->rec;
+	if (ublk_ctl_open(&ctl, NULL) == 0 &&
+	    (ublk_info(ctl, rec->dev_id, &info, NULL) < 0 || info.cookie != rec->generation))
+		info = (struct ublk_info){ 0 };
+	show_device(&details.device, rec);
+	details.head =
+		(struct wire_head){ WIRE_MAGIC, WIRE_VERSION, WIRE_DETAILS, sizeof(details), 0 };
+	details.kernel_flags = info.flags;
+	details.kernel_state = info.state;
+	details.kernel_features = rec->kernel_features;
+	details.max_io_bytes = rec->max_io_bytes;
+	details.logical_block_bytes = rec->logical_block_bytes;
+	details.physical_block_bytes = rec->physical_block_bytes;
+	details.direct_io = rec->direct_io;
+	details.node_uid = rec->node_uid;
+	details.node_gid = rec->node_gid;
+	details.node_mode = rec->node_mode;
+	details.container_cgroup_inode = rec->cgroup_inode;
+	details.container_mount_ns_inode = rec->mount_ns_inode;
+	details.backing_dev = rec->backing_dev;
+	details.backing_inode = rec->backing_inode;
+	packet_send(op->peer_fd, &details, sizeof(details), NULL, 0, SHOW_SEND_MS);
+	return 0;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LIST and INSPECT: reading the registry, for those who may see a device. */
+#pragma once
+
+#include "driver/privileged/op.h"
+#include "driver/wire/packet.h"
+
+int show_list(struct op *op, struct packet *p, struct err *e);
+int show_inspect(struct op *op, struct packet *p, struct err *e);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/undo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/log.h"
+#include "driver/base/ublk_abi.h"
+#include "driver/privileged/child.h"
+#include "driver/privileged/container.h"
+#include "driver/privileged/devfilter.h"
+#include "driver/privileged/process.h"
+#include "driver/privileged/ublk_ctl.h"
+
+#define UNDO_NODE_MS 5000
+#define UNDO_FLUSH_MS 10000
+#define UNDO_STOP_MS 5000
+#define UNDO_LEAVE_MS 2000 /* a worker whose device stopped leaves by itself */
+#define UNDO_KILL_MS 5000
+
+int undo_revoke(const struct op *op, const struct record *rec, struct err *e)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	struct node_place place;
+	struct node_spec node = { .path = rec->path, .major = rec->major, .minor = rec->minor };
+	int r;
+
+	if (rec->flags & WIRE_HOST || !rec->major)
+		return 0; /* nothing was put anywhere */
+	r = container_find(&c, rec->container_pid, rec->container_start, NULL);
+	if (r == -ESRCH) {
+		if (!rec->cgroup_inode)
+			return 0;
+		return devfilter_forget(op->helper->filter_dir, rec->cgroup_inode, e);
+	}
+	if (r < 0)
+		return err_set(e, -r, "cannot look at the container again");
+	if (c.cgroup_fd >= 0) {
+		r = devfilter_revoke(op->helper->filter_dir, c.cgroup_fd, rec->major, rec->minor,
+				     e);
+		if (r < 0)
+			return r;
+	}
+	place = container_place(&c, op_left_ms(op, UNDO_NODE_MS));
+	r = node_remove(&place, &node, rec->made_dirs, e);
+	/* With its last process its mount namespace went too, and the node with it. */
+	return r < 0 && process_ended(c.pidfd) ? 0 : r;
+}
+
+static int undo_flush_work(void *arg, struct err *e)
+{
+	const struct record *rec = arg;
+	auto_close int fd = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/ublkb%u", rec->dev_id);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENXIO
+			       ? 0
+			       : err_sys(e, errno, "cannot open %s", path);
+	if (fsync(fd) < 0)
+		return err_sys(e, errno, "cannot flush %s", path);
+	return 0;
+}
+
+static int undo_worker_pin(const struct record *rec)
+{
+	return rec->worker_pid ? process_pin(rec->worker_pid, rec->worker_start) : -ESRCH;
+}
+
+/* Flush, then stop. A worker that does not keep up with either is suspect: it is killed. */
+static int undo_stop(const struct op *op, struct ublk_ctl *ctl, const struct record *rec,
+		     bool orderly, struct err *e)
+{
+	auto_close int worker = undo_worker_pin(rec);
+	struct err why;
+	bool suspect = false;
+	int r;
+
+	if (orderly && worker >= 0 && !(rec->flags & WIRE_READ_ONLY)) {
+		r = child_run(undo_flush_work, (void *)rec, op_left_ms(op, UNDO_FLUSH_MS), &why);
+		if (r < 0)
+			log_warning("ublkb%u: %s; what was not written is lost", rec->dev_id,
+				    why.text);
+		suspect = r == -ETIMEDOUT;
+	}
+	if (worker >= 0 && (suspect || !orderly))
+		spawn_kill(worker, UNDO_KILL_MS);
+	r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);
+	if (r == -ETIMEDOUT && worker >= 0) {
+		log_warning("ublkb%u: its worker does not let go and is killed", rec->dev_id);
+		spawn_kill(worker, UNDO_KILL_MS);
+		r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);
+	}
+	if (worker >= 0)
+		process_wait_end(worker, UNDO_LEAVE_MS);
+	return r == -ENODEV ? 0 : r;
+}
+
+/* The driver's part, if this number is still the device of this record. */
+static int undo_device(const struct op *op, const struct record *rec, bool orderly, bool revoked,
+		       struct err *e)
+{
+	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
+	struct ublk_info info;
+	int r;
+
+	r = ublk_ctl_open(&ctl, e);
+	if (r == -ENOENT)
+		return 0; /* no driver, no device */
+	if (r < 0)
+		return r;
+	r = ublk_info(ctl, rec->dev_id, &info, e);
+	if (r == -ENODEV || (r == 0 && info.cookie != rec->generation))
+		return 0;
+	if (r < 0)
+		return r;
+	if (info.state != UBLK_S_DEV_DEAD) {
+		r = undo_stop(op, ctl, rec, orderly, e);
+		if (r < 0)
+			return r;
+	}
+	/* While somebody might still reach it, its number must not go to another device. */
+	return revoked ? ublk_delete(ctl, rec->dev_id, UNDO_STOP_MS, e) : 0;
+}
+
+static int undo_worker(const struct record *rec, struct err *e)
+{
+	auto_close int worker = undo_worker_pin(rec);
+
+	if (worker >= 0 && spawn_kill(worker, UNDO_KILL_MS) < 0)
+		return err_set(e, ETIMEDOUT, "worker %d does not end", rec->worker_pid);
+	return *rec->cgroup ? cgroup_remove(rec->cgroup, UNDO_KILL_MS, e) : 0;
+}
+
+int undo_run(const struct op *op, const struct record *rec, bool orderly, struct err *e)
+{
+	struct err why;
+	int r, revoked;
+
+	revoked = undo_revoke(op, rec, &why);
+	if (revoked < 0)
+		log_error("ublkb%u: %s", rec->dev_id, why.text);
+	r = undo_device(op, rec, orderly, revoked == 0, e);
+	if (r < 0)
+		return r;
+	if (revoked < 0)
+		return err_set(e, -revoked, "%s", why.text);
+	r = undo_worker(rec, e);
+	if (r < 0)
+		return r;
+	return op_drop(op, rec->generation, e);
+}

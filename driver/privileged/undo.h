@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one way back: takes away whatever exists of a device, whichever step its
+ * attach had come to, from its record alone. It serves a failed attach, a
+ * detach, a dead worker, an ended container, and what a killed helper left.
+ * Each part that is not there is fine.
+ *
+ * Always revoke before delete: device numbers are reused, and who could open
+ * the old device must not meet the next one.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "driver/privileged/op.h"
+
+/*
+ * orderly: what was written is flushed while the worker still serves. The
+ * record must have been taken (or reserved) by this op; it is dropped when
+ * nothing is left. On failure the record stays and the main process tries
+ * again later.
+ */
+int undo_run(const struct op *op, const struct record *rec, bool orderly, struct err *e);
+
+/* Takes the device out of the container's reach; nothing else. */
+int undo_revoke(const struct op *op, const struct record *rec, struct err *e);

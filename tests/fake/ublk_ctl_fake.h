@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stands in for driver/privileged/ublk_ctl.c at link time: devices are rows of
+ * a table, and a call fails when the test said so.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define UBLK_FAKE_DEVICES 64
+#define UBLK_FAKE_MAJOR 259
+
+enum ublk_fake_call {
+	UBLK_FAKE_NONE,
+	UBLK_FAKE_OPEN,
+	UBLK_FAKE_FEATURES,
+	UBLK_FAKE_ADD,
+	UBLK_FAKE_START,
+	UBLK_FAKE_STOP,
+	UBLK_FAKE_DELETE,
+	UBLK_FAKE_INFO,
+	UBLK_FAKE_BLOCK_NUMBER,
+	UBLK_FAKE_END,
+};
+
+/* No devices, no failures, no calls. */
+void ublk_fake_reset(void);
+
+/* From now on this call returns -code; 0 ends that. */
+void ublk_fake_fail(enum ublk_fake_call call, int code);
+
+unsigned int ublk_fake_calls(enum ublk_fake_call call);
+unsigned int ublk_fake_devices(void);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver/privileged/holders.h"
+
+/* A number no device has. */
+#define NO_MAJOR 4095
+#define NO_MINOR 1048575
+
+static void test_nobody_holds_what_does_not_exist(void **state)
+{
+	char text[64] = "before";
+
+	assert_int_equal(holders_find(NO_MAJOR, NO_MINOR, text, sizeof(text), NULL), 0);
+	assert_string_equal(text, "");
+}
+
+static void test_a_mounted_file_system_is_found(void **state)
+{
+	char text[512], small[16];
+	struct stat st;
+	int r;
+
+	/* Whatever is the root here has a number in the list of mounts. */
+	assert_int_equal(stat("/", &st), 0);
+	r = holders_find(major(st.st_dev), minor(st.st_dev), text, sizeof(text), NULL);
+	if (!r)
+		skip(); /* btrfs: it has another number there */
+	assert_true(r > 0);
+	assert_non_null(strstr(text, "mounted at / by pid "));
+	assert_int_equal(holders_find(major(st.st_dev), minor(st.st_dev), small, sizeof(small),
+				      NULL),
+			 r);
+	assert_true(strlen(small) < sizeof(small));
+	assert_int_equal(strncmp(text, small, strlen(small)), 0);
+}
+
+static void test_probing_something_that_is_not_there(void **state)
+{
+	struct err e = { "" };
+
+	assert_int_equal(holders_probe_busy("/nonexistent", &e), -ENOENT);
+	assert_non_null(strstr(e.text, "/nonexistent"));
+	assert_int_equal(holders_probe_busy("/dev/null", &e), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nobody_holds_what_does_not_exist),
+		cmocka_unit_test(test_a_mounted_file_system_is_found),
+		cmocka_unit_test(test_probing_something_that_is_not_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

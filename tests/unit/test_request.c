@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/privileged/attach.h"
+#include "driver/privileged/request.h"
+#include "driver/wire/wire.h"
+#include "targets/catalog.h"
+
+#define HEAD(type_, size_, nr_fds_)                                                                \
+	{                                                                                          \
+		WIRE_MAGIC, WIRE_VERSION, type_, size_, nr_fds_                                    \
+	}
+
+static const struct {
+	const char *what;
+	struct wire_head head;
+	size_t size;
+	unsigned int nr_fds;
+	bool admitted;
+	int version_refused;
+} packets[] = {
+	{ "an attach with two fds", HEAD(WIRE_ATTACH, sizeof(struct wire_attach), 2),
+	  sizeof(struct wire_attach), 2, true, 0 },
+	{ "an attach with three fds", HEAD(WIRE_ATTACH, sizeof(struct wire_attach), 3),
+	  sizeof(struct wire_attach), 3, false, 0 },
+	{ "an attach that announces fewer fds than came",
+	  HEAD(WIRE_ATTACH, sizeof(struct wire_attach), 1), sizeof(struct wire_attach), 2, false,
+	  0 },
+	{ "an attach a byte too short", HEAD(WIRE_ATTACH, sizeof(struct wire_attach) - 1, 0),
+	  sizeof(struct wire_attach) - 1, 0, false, 0 },
+	{ "an attach a byte too long", HEAD(WIRE_ATTACH, sizeof(struct wire_attach) + 1, 0),
+	  sizeof(struct wire_attach) + 1, 0, false, 0 },
+	{ "an attach that understates its size",
+	  HEAD(WIRE_ATTACH, sizeof(struct wire_attach) - 8, 0), sizeof(struct wire_attach), 0,
+	  false, 0 },
+	{ "a detach", HEAD(WIRE_DETACH, sizeof(struct wire_detach), 0), sizeof(struct wire_detach),
+	  0, true, 0 },
+	{ "a detach with an fd", HEAD(WIRE_DETACH, sizeof(struct wire_detach), 1),
+	  sizeof(struct wire_detach), 1, false, 0 },
+	{ "a detach too long", HEAD(WIRE_DETACH, sizeof(struct wire_detach) + 8, 0),
+	  sizeof(struct wire_detach) + 8, 0, false, 0 },
+	{ "a list", HEAD(WIRE_LIST, sizeof(struct wire_list), 0), sizeof(struct wire_list), 0, true,
+	  0 },
+	{ "a list too long", HEAD(WIRE_LIST, sizeof(struct wire_list) + 4, 0),
+	  sizeof(struct wire_list) + 4, 0, false, 0 },
+	{ "an inspect", HEAD(WIRE_INSPECT, sizeof(struct wire_inspect), 0),
+	  sizeof(struct wire_inspect), 0, true, 0 },
+	{ "an inspect too short", HEAD(WIRE_INSPECT, sizeof(struct wire_inspect) - 4, 0),
+	  sizeof(struct wire_inspect) - 4, 0, false, 0 },
+	{ "an answer", HEAD(WIRE_REPLY, sizeof(struct wire_reply), 0), sizeof(struct wire_reply), 0,
+	  false, 0 },
+	{ "type zero", HEAD(WIRE_NONE, sizeof(struct wire_head), 0), sizeof(struct wire_head), 0,
+	  false, 0 },
+	{ "half a head", HEAD(WIRE_LIST, 8, 0), 8, 0, false, 0 },
+	{ "nothing", HEAD(WIRE_LIST, 0, 0), 0, 0, false, 0 },
+	{ "another magic",
+	  { 1, WIRE_VERSION, WIRE_LIST, sizeof(struct wire_list), 0 },
+	  sizeof(struct wire_list),
+	  0,
+	  false,
+	  0 },
+	{ "another version",
+	  { WIRE_MAGIC, WIRE_VERSION + 1, WIRE_LIST, sizeof(struct wire_list), 0 },
+	  sizeof(struct wire_list),
+	  0,
+	  false,
+	  1 },
+};
+
+static void test_only_exact_packets_are_admitted(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(packets); i++) {
+		unsigned char bytes[1024] = { 0 };
+		const struct request *request;
+		int version_refused = -1;
+
+		memcpy(bytes, &packets[i].head, sizeof(packets[i].head));
+		request =
+			request_admit(bytes, packets[i].size, packets[i].nr_fds, &version_refused);
+		if ((request != NULL) != packets[i].admitted ||
+		    version_refused != packets[i].version_refused)
+			fail_msg("%s", packets[i].what);
+	}
+}
+
+static struct wire_attach good_attach(void)
+{
+	return (struct wire_attach){
+		.head = HEAD(WIRE_ATTACH, sizeof(struct wire_attach), 1),
+		.target = TARGET_MEMORY,
+		.size_bytes = 1 << 20,
+		.mode = 0660,
+		.container = "c1",
+		.engine = "crun",
+		.path = "/dev/data",
+	};
+}
+
+static void spoil_target_zero(struct wire_attach *a)
+{
+	a->target = 0;
+}
+static void spoil_target_unknown(struct wire_attach *a)
+{
+	a->target = TARGET_END;
+}
+static void spoil_flag(struct wire_attach *a)
+{
+	a->flags = 1u << 31;
+}
+static void spoil_pad(struct wire_attach *a)
+{
+	a->pad = 1;
+}
+static void spoil_size_zero(struct wire_attach *a)
+{
+	a->size_bytes = 0;
+}
+static void spoil_size_odd(struct wire_attach *a)
+{
+	a->size_bytes = 1000;
+}
+static void spoil_size_huge(struct wire_attach *a)
+{
+	a->size_bytes = UINT64_C(1) << 63;
+}
+static void spoil_queues(struct wire_attach *a)
+{
+	a->nr_queues = 17;
+}
+static void spoil_depth(struct wire_attach *a)
+{
+	a->depth = 257;
+}
+static void spoil_mode(struct wire_attach *a)
+{
+	a->mode = 04755;
+}
+static void spoil_uid(struct wire_attach *a)
+{
+	a->uid = UINT32_MAX;
+}
+static void spoil_container(struct wire_attach *a)
+{
+	strcpy(a->container, "../c1");
+}
+static void spoil_container_empty(struct wire_attach *a)
+{
+	memset(a->container, 0, sizeof(a->container));
+}
+static void spoil_container_unended(struct wire_attach *a)
+{
+	memset(a->container, 'a', sizeof(a->container));
+}
+static void spoil_container_tail(struct wire_attach *a)
+{
+	a->container[sizeof(a->container) - 1] = 'x';
+}
+static void spoil_engine(struct wire_attach *a)
+{
+	strcpy(a->engine, "a b");
+}
+static void spoil_path_outside(struct wire_attach *a)
+{
+	strcpy(a->path, "/etc/data");
+}
+static void spoil_path_up(struct wire_attach *a)
+{
+	strcpy(a->path, "/dev/../etc/x");
+}
+static void spoil_path_dir(struct wire_attach *a)
+{
+	strcpy(a->path, "/dev/");
+}
+static void spoil_path_unended(struct wire_attach *a)
+{
+	memset(a->path + 5, 'a', sizeof(a->path) - 5);
+}
+static void spoil_host_with_path(struct wire_attach *a)
+{
+	a->flags = WIRE_HOST;
+}
+
+static const struct {
+	const char *what;
+	void (*spoil)(struct wire_attach *a);
+	unsigned int nr_fds;
+} spoiled[] = {
+	{ "no fd for the container", NULL, 0 },
+	{ "an fd more than the target takes", NULL, 2 },
+	{ "target 0", spoil_target_zero, 1 },
+	{ "a target past the last", spoil_target_unknown, 1 },
+	{ "an unknown flag", spoil_flag, 1 },
+	{ "padding that is not zero", spoil_pad, 1 },
+	{ "no size", spoil_size_zero, 1 },
+	{ "a size that is no multiple of 512", spoil_size_odd, 1 },
+	{ "a size past what a file can have", spoil_size_huge, 1 },
+	{ "17 queues", spoil_queues, 1 },
+	{ "depth 257", spoil_depth, 1 },
+	{ "a set-uid mode", spoil_mode, 1 },
+	{ "uid -1", spoil_uid, 1 },
+	{ "a container ID that is a path", spoil_container, 1 },
+	{ "no container ID", spoil_container_empty, 1 },
+	{ "a container ID without end", spoil_container_unended, 1 },
+	{ "bytes behind the container ID's end", spoil_container_tail, 1 },
+	{ "an engine with a space", spoil_engine, 1 },
+	{ "a path outside /dev", spoil_path_outside, 1 },
+	{ "a path with ..", spoil_path_up, 1 },
+	{ "a path that is /dev itself", spoil_path_dir, 1 },
+	{ "a path without end", spoil_path_unended, 1 },
+	{ "a host device with a path", spoil_host_with_path, 0 },
+};
+
+static void test_an_attach_is_checked_field_by_field(void **state)
+{
+	struct wire_attach ask = good_attach();
+	struct err e;
+
+	assert_int_equal(attach_check(&ask, 1, &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(spoiled); i++) {
+		ask = good_attach();
+		if (spoiled[i].spoil)
+			spoiled[i].spoil(&ask);
+		if (attach_check(&ask, spoiled[i].nr_fds, &e) == 0)
+			fail_msg("%s", spoiled[i].what);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_only_exact_packets_are_admitted),
+		cmocka_unit_test(test_an_attach_is_checked_field_by_field),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
