@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci-hook/cli/attach.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/text.h"
+#include "oci-hook/cli/cli.h"
+#include "oci-hook/cli/show.h"
+#include "oci-hook/client.h"
+#include "oci-hook/containers.h"
+#include "oci-hook/keys.h"
+#include "oci-hook/quote.h"
+
+static const struct cli_option attach_options[] = {
+	{ "container", "ID", 'c', "the container; the beginning of its ID is enough" },
+	{ "host", NULL, 'H', "no container: a device for the host, /dev/ublkbN" },
+	{ "read-only", NULL, 'r', "short for --access ro" },
+	{ "engine", "NAME", 'e', "ask this runtime only: crun or runc" },
+	{ "root", "DIR", 'R', "the runtime's state directory" },
+	{ "json", NULL, 'j', "the result as JSON" },
+};
+
+static const struct cli_page attach_page = {
+	.command = "attach",
+	.synopsis = "attach --container ID --device PATH --target NAME [OPTION]...\n"
+		    "attach --host --target NAME [OPTION]...",
+	.about = "Gives a running container, or the host, a block device.",
+	.options = attach_options,
+	.nr_options = ARRAY_SIZE(attach_options),
+	.keys = true,
+};
+
+struct attach_ask {
+	const char *container;
+	bool host;
+	bool json;
+	struct containers_query query;
+	struct attach_options keys;
+};
+
+/* CLI_DONE, or the exit status when *ret_leave is set. */
+static int attach_parse(struct attach_ask *a, int argc, char **argv, bool *ret_leave)
+{
+	struct err e;
+	int c, status = CLI_DONE;
+
+	*ret_leave = true;
+	while ((c = cli_next(&attach_page, argc, argv, &status)) != 0) {
+		int r = 0;
+
+		if (c < 0)
+			return status;
+		if (c == 'c')
+			a->container = optarg;
+		else if (c == 'H')
+			a->host = true;
+		else if (c == 'r')
+			r = keys_set(&a->keys, KEY_ACCESS, "ro", &e);
+		else if (c == 'e')
+			a->query.engine = optarg;
+		else if (c == 'R')
+			a->query.root = optarg;
+		else if (c == 'j')
+			a->json = true;
+		else
+			r = keys_set(&a->keys, (enum catalog_key)(c - CLI_KEY_CODE), optarg, &e);
+		if (r < 0)
+			return cli_misuse(&attach_page, "%s", e.text);
+	}
+	if (optind < argc)
+		return cli_misuse(&attach_page, "there is one word too many");
+	if (!a->container == !a->host)
+		return cli_misuse(&attach_page, "one of --container ID and --host is needed");
+	if (keys_check(&a->keys, a->host, &e) < 0)
+		return cli_misuse(&attach_page, "%s", e.text);
+	*ret_leave = false;
+	return CLI_DONE;
+}
+
+static int attach_ask(const struct attach_ask *a, struct container *c, struct wire_reply *ret,
+		      struct err *e)
+{
+	struct wire_attach req = { 0 };
+	auto_close int backing_fd = -1;
+	int r;
+
+	r = keys_open_backing(&a->keys, &backing_fd, e);
+	if (r < 0)
+		return r;
+	if (!a->host) {
+		r = container_find(c, &a->query, a->container, e);
+		if (r < 0)
+			return r;
+		text_copy(req.container, sizeof(req.container), c->id);
+		text_copy(req.engine, sizeof(req.engine), c->engine);
+	}
+	keys_fill(&a->keys, a->host, &req);
+	return client_attach(&req, c->pidfd, backing_fd, CLIENT_TIMEOUT_MS, ret, e);
+}
+
+static void attach_print_json(const struct attach_ask *a, const struct container *c,
+			      const struct wire_reply *reply)
+{
+	auto_json struct json_object *o = json_object_new_object();
+	char name[24];
+
+	snprintf(name, sizeof(name), "ublkb%" PRIu32, reply->dev_id);
+	show_add_text(o, "device", name);
+	show_add_number(o, "dev_id", reply->dev_id);
+	show_add_hex(o, "generation", reply->generation);
+	show_add_number(o, "major", reply->major);
+	show_add_number(o, "minor", reply->minor);
+	show_add_bool(o, "host", a->host);
+	show_add_text(o, "container", c->id);
+	show_add_text(o, "path", a->keys.path);
+	show_add_text(o, "warning", reply->reason);
+	show_json_print(o);
+}
+
+int attach_main(int argc, char **argv)
+{
+	auto_free struct attach_ask *a = calloc(1, sizeof(*a));
+	auto_container struct container c = CONTAINER_INIT;
+	struct wire_reply reply = { 0 };
+	char words[WIRE_REASON_SIZE];
+	struct err e;
+	bool leave;
+	int r;
+
+	if (!a)
+		return CLI_FAILED;
+	a->query.timeout_ms = CLIENT_TIMEOUT_MS;
+	keys_init(&a->keys);
+	r = attach_parse(a, argc, argv, &leave);
+	if (leave)
+		return r;
+	r = attach_ask(a, &c, &reply, &e);
+	if (r < 0)
+		return cli_fail(&attach_page, &e);
+	if (*reply.reason)
+		fprintf(stderr, CLI_NAME ": attach: warning: %s\n",
+			quote_text(words, sizeof(words), reply.reason));
+	if (a->json)
+		attach_print_json(a, &c, &reply);
+	else if (a->host)
+		printf("/dev/ublkb%" PRIu32 "\n", reply.dev_id);
+	else
+		printf("ublkb%" PRIu32 " is %s in container %s\n", reply.dev_id, a->keys.path,
+		       c.id);
+	return cli_end(&attach_page);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which device is meant: by its own name, or by container and path. Only the
+ * helper's list is asked, so that a container that is gone is no obstacle.
+ */
+#pragma once
+
+#include "oci-hook/client.h"
+
+/* "7", "ublkb7", "/dev/ublkb7", or a generation of 16 hex digits. */
+int find_by_name(struct wire_device *ret, const char *name, int timeout_ms, struct err *e);
+
+/*
+ * The devices of one container, by whole ID or a unique beginning of it; with
+ * a path only the one there. Never empty: nothing found is an error. More than
+ * one at the same path (labels are what callers wrote) is an error too.
+ */
+int find_in_container(struct client_devices *ret, const char *id, const char *path, int timeout_ms,
+		      struct err *e);

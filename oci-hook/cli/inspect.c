@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci-hook/cli/inspect.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "oci-hook/cli/cli.h"
+#include "oci-hook/cli/find.h"
+#include "oci-hook/cli/sandbox.h"
+#include "oci-hook/cli/show.h"
+
+static const struct cli_option inspect_options[] = {
+	{ "container", "ID", 'c', "with --device: the device there" },
+	{ "device", "PATH", 'd', "path in the container" },
+	{ "sandbox", NULL, 's', "what its worker may, read from /proc" },
+	{ "json", NULL, 'j', "as JSON" },
+};
+
+static const struct cli_page inspect_page = {
+	.command = "inspect",
+	.synopsis = "inspect DEVICE [--sandbox] [--json]\n"
+		    "inspect --container ID --device PATH [--sandbox] [--json]",
+	.about = "Shows everything about one device. DEVICE is N, ublkbN, /dev/ublkbN or a\n"
+		 "generation.",
+	.options = inspect_options,
+	.nr_options = ARRAY_SIZE(inspect_options),
+};
+
+struct inspect_ask {
+	const char *container;
+	const char *path;
+	const char *name;
+	bool sandbox;
+	bool json;
+};
+
+static int inspect_parse(struct inspect_ask *a, int argc, char **argv, bool *ret_leave)
+{
+	int c, status = CLI_DONE;
+
+	*ret_leave = true;
+	while ((c = cli_next(&inspect_page, argc, argv, &status)) != 0) {
+		if (c < 0)
+			return status;
+		if (c == 'c')
+			a->container = optarg;
+		else if (c == 'd')
+			a->path = optarg;
+		else if (c == 's')
+			a->sandbox = true;
+		else
+			a->json = true;
+	}
+	if (optind < argc)
+		a->name = argv[optind++];
+	if (optind < argc)
+		return cli_misuse(&inspect_page, "there is one word too many");
+	if (!a->container != !a->path || !a->container == !a->name)
+		return cli_misuse(&inspect_page,
+				  "either DEVICE, or --container ID and --device PATH is needed");
+	*ret_leave = false;
+	return CLI_DONE;
+}
+
+static int inspect_find(uint64_t *ret_generation, const struct inspect_ask *a, struct err *e)
+{
+	auto_client_devices struct client_devices found = { 0 };
+	struct wire_device row;
+	int r;
+
+	if (a->name) {
+		r = find_by_name(&row, a->name, CLIENT_TIMEOUT_MS, e);
+		if (r < 0)
+			return r;
+		*ret_generation = row.generation;
+		return 0;
+	}
+	r = find_in_container(&found, a->container, a->path, CLIENT_TIMEOUT_MS, e);
+	if (r < 0)
+		return r;
+	*ret_generation = found.rows[0].generation;
+	return 0;
+}
+
+/*
+ * Numbers of processes are given away again: what was read is the worker's if
+ * the process pinned before still lives, and the helper still says it is the one.
+ */
+static int inspect_sandbox(struct json_object *o, const struct wire_details *before, struct err *e)
+{
+	struct wire_details after;
+	struct pollfd p = { .events = POLLIN };
+	auto_close int pidfd = -1;
+	struct json_object *worker;
+	pid_t pid = before->device.worker_pid;
+	int r;
+
+	if (pid <= 0)
+		return err_set(e, ESRCH, "ublkb%" PRIu32 " has no worker now",
+			       before->device.dev_id);
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return err_sys(e, errno, "cannot look at worker %d", pid);
+	json_object_object_get_ex(o, "worker", &worker);
+	sandbox_add(worker, pid);
+	r = client_inspect(before->device.generation, 0, CLIENT_TIMEOUT_MS, &after, e);
+	if (r < 0)
+		return r;
+	p.fd = pidfd;
+	if (after.device.worker_pid != pid || poll(&p, 1, 0) != 0)
+		return err_set(e, EAGAIN,
+			       "the worker was replaced while it was looked at; try again");
+	return 0;
+}
+
+int inspect_main(int argc, char **argv)
+{
+	auto_json struct json_object *o = NULL;
+	struct inspect_ask a = { 0 };
+	struct wire_details details;
+	uint64_t generation = 0;
+	struct err e;
+	bool leave;
+	int r;
+
+	r = inspect_parse(&a, argc, argv, &leave);
+	if (leave)
+		return r;
+	if (inspect_find(&generation, &a, &e) < 0 ||
+	    client_inspect(generation, 0, CLIENT_TIMEOUT_MS, &details, &e) < 0)
+		return cli_fail(&inspect_page, &e);
+	o = show_details(&details);
+	if (a.sandbox && inspect_sandbox(o, &details, &e) < 0)
+		return cli_fail(&inspect_page, &e);
+	if (a.json)
+		show_json_print(o);
+	else
+		show_text_print(o);
+	return cli_end(&inspect_page);
+}

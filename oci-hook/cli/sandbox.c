@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci-hook/cli/sandbox.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "oci-hook/quote.h"
+
+#define SANDBOX_LINE_SIZE 512
+#define SANDBOX_ENTRIES_MAX 256
+
+static void add_number_line(struct json_object *o, const char *key, const char *value)
+{
+	json_object_object_add(o, key, json_object_new_int64(strtoll(value, NULL, 10)));
+}
+
+static void add_bool_line(struct json_object *o, const char *key, const char *value)
+{
+	show_add_bool(o, key, *value == '1');
+}
+
+/* "1000 1000 1000 1000": real, effective, saved, filesystem. */
+static void add_ids_line(struct json_object *o, const char *key, const char *value)
+{
+	struct json_object *ids = json_object_new_array();
+	char *end;
+
+	for (;;) {
+		unsigned long id = strtoul(value, &end, 10);
+
+		if (end == value)
+			break;
+		json_object_array_add(ids, json_object_new_int64((int64_t)id));
+		value = end;
+	}
+	json_object_object_add(o, key, ids);
+}
+
+/* Lines of /proc/PID/status; those of "capabilities" go into an object of that name. */
+static const struct {
+	const char *line;
+	const char *group; /* NULL: the worker itself */
+	const char *key;
+	void (*add)(struct json_object *o, const char *key, const char *value);
+} status_lines[] = {
+	{ "Uid:", NULL, "uids", add_ids_line },
+	{ "Gid:", NULL, "gids", add_ids_line },
+	{ "Groups:", NULL, "groups", add_ids_line },
+	{ "Threads:", NULL, "threads", add_number_line },
+	{ "Seccomp:", NULL, "seccomp", add_number_line },
+	{ "NoNewPrivs:", NULL, "no_new_privs", add_bool_line },
+	{ "CapInh:", "capabilities", "inheritable", show_add_text },
+	{ "CapPrm:", "capabilities", "permitted", show_add_text },
+	{ "CapEff:", "capabilities", "effective", show_add_text },
+	{ "CapBnd:", "capabilities", "bounding", show_add_text },
+	{ "CapAmb:", "capabilities", "ambient", show_add_text },
+};
+
+static const char *const namespaces[] = { "mnt", "net", "pid", "user", "ipc", "uts", "cgroup" };
+
+static struct json_object *object_at(struct json_object *o, const char *key)
+{
+	struct json_object *at;
+
+	if (json_object_object_get_ex(o, key, &at))
+		return at;
+	at = json_object_new_object();
+	json_object_object_add(o, key, at);
+	return at;
+}
+
+static void add_status(struct json_object *worker, pid_t pid)
+{
+	auto_fclose FILE *f = NULL;
+	char path[64], line[SANDBOX_LINE_SIZE];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		for (size_t i = 0; i < ARRAY_SIZE(status_lines); i++) {
+			const char *value = line + strlen(status_lines[i].line);
+
+			if (strncmp(line, status_lines[i].line, strlen(status_lines[i].line)) != 0)
+				continue;
+			while (isspace((unsigned char)*value))
+				value++;
+			status_lines[i].add(status_lines[i].group
+						    ? object_at(worker, status_lines[i].group)
+						    : worker,
+					    status_lines[i].key, value);
+		}
+	}
+}
+
+/* The effective one is what "worker.uid" says from here on: the kernel's word, not the helper's. */
+static void add_effective_uid(struct json_object *worker)
+{
+	struct json_object *uids;
+
+	if (json_object_object_get_ex(worker, "uids", &uids) && json_object_array_length(uids) > 1)
+		json_object_object_add(worker, "uid",
+				       json_object_get(json_object_array_get_idx(uids, 1)));
+}
+
+/* Inode of a namespace, 0 if one may not know. */
+static uint64_t namespace_inode(const char *process, const char *name)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%s/ns/%s", process, name);
+	return stat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
+static void add_namespaces(struct json_object *worker, pid_t pid)
+{
+	struct json_object *all = object_at(worker, "namespaces");
+	char process[16];
+
+	snprintf(process, sizeof(process), "%d", pid);
+	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
+		uint64_t host = namespace_inode("1", namespaces[i]);
+		uint64_t inode = namespace_inode(process, namespaces[i]);
+		struct json_object *o = NULL;
+
+		if (!host)
+			host = namespace_inode("self", namespaces[i]);
+		if (inode) {
+			o = json_object_new_object();
+			show_add_number(o, "inode", inode);
+			show_add_bool(o, "host", inode == host);
+		}
+		json_object_object_add(all, namespaces[i], o);
+	}
+}
+
+/* First line of a file of the process, or null. */
+static void add_file(struct json_object *worker, const char *key, pid_t pid, const char *name,
+		     bool number)
+{
+	auto_fclose FILE *f = NULL;
+	char path[64], line[SANDBOX_LINE_SIZE];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f)) {
+		json_object_object_add(worker, key, NULL);
+		return;
+	}
+	line[strcspn(line, "\n")] = '\0';
+	if (number)
+		add_number_line(worker, key, line);
+	else
+		show_add_text(worker, key, strncmp(line, "0::", 3) ? line : line + 3);
+}
+
+/* Names in a directory of the process, or null; with links also where each leads. */
+static void add_directory(struct json_object *worker, const char *key, pid_t pid, const char *name,
+			  bool links)
+{
+	auto_closedir DIR *dir = NULL;
+	struct json_object *list;
+	struct dirent *d;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	dir = opendir(path);
+	list = dir ? json_object_new_array() : NULL;
+	while (dir && (d = readdir(dir)) && json_object_array_length(list) < SANDBOX_ENTRIES_MAX) {
+		char link[SANDBOX_LINE_SIZE] = "", entry[2 * SANDBOX_LINE_SIZE];
+		char clean[2 * SANDBOX_LINE_SIZE];
+		ssize_t n;
+
+		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
+			continue;
+		if (links) {
+			n = readlinkat(dirfd(dir), d->d_name, link, sizeof(link) - 1);
+			link[n < 0 ? 0 : n] = '\0';
+		}
+		snprintf(entry, sizeof(entry), "%s%s%s", d->d_name, links ? ":" : "", link);
+		quote_text(clean, sizeof(clean), entry);
+		json_object_array_add(list, json_object_new_string(clean));
+	}
+	json_object_object_add(worker, key, list);
+}
+
+void sandbox_add(struct json_object *worker, pid_t pid)
+{
+	add_status(worker, pid);
+	add_effective_uid(worker);
+	add_namespaces(worker, pid);
+	add_directory(worker, "root", pid, "root", false);
+	add_directory(worker, "fds", pid, "fd", true);
+	add_file(worker, "oom_score_adj", pid, "oom_score_adj", true);
+	add_file(worker, "cgroup", pid, "cgroup", false);
+}

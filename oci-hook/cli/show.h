@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Devices as people and as programs want to see them. */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/wire/wire.h"
+
+static inline void show_json_putp(struct json_object **o)
+{
+	json_object_put(*o);
+}
+
+#define auto_json cleanup_with(show_json_putp)
+
+/* Names and words of strangers: what is no UTF-8 becomes \xNN. */
+void show_add_text(struct json_object *o, const char *key, const char *text);
+void show_add_number(struct json_object *o, const char *key, uint64_t n);
+void show_add_bool(struct json_object *o, const char *key, bool yes);
+
+/* 64-bit names as 16 hex digits: JSON readers keep 53 bits of a number. */
+void show_add_hex(struct json_object *o, const char *key, uint64_t n);
+
+const char *show_state(uint32_t state);
+const char *show_target(uint32_t target);
+const char *show_access(uint32_t flags);
+
+/* The stable keys of a device; owned by the caller. */
+struct json_object *show_device(const struct wire_device *d);
+struct json_object *show_details(const struct wire_details *d);
+
+/* One value on stdout, indented. */
+void show_json_print(struct json_object *o);
+
+/* The same value as lines "worker.pid   4711". */
+void show_text_print(struct json_object *o);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Asking the helper. Every front-end goes through here: one connection, one
+ * request, one answer, never longer than the timeout.
+ *
+ * A refusal of the helper comes back as its -errno with its words. So does
+ * everything else that can go wrong, with the remedy where there is one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "driver/base/err.h"
+#include "driver/wire/wire.h"
+
+#define CLIENT_TIMEOUT_MS 30000
+#define CLIENT_SOCKET_VARIABLE "UBLK_OCI_SOCKET" /* another path than WIRE_SOCKET */
+
+/*
+ * req: everything but its head and timeout. pidfd: of the container's init
+ * process, -1 with WIRE_HOST. backing_fd: -1 if the target has none. Both are
+ * borrowed. On success ret->reason may hold a warning.
+ */
+int client_attach(const struct wire_attach *req, int pidfd, int backing_fd, int timeout_ms,
+		  struct wire_reply *ret, struct err *e);
+
+/* flags: enum wire_detach_flag. */
+int client_detach(uint64_t generation, uint32_t flags, int timeout_ms, struct wire_reply *ret,
+		  struct err *e);
+
+struct client_devices {
+	struct wire_device *rows;
+	size_t nr;
+};
+
+void client_devices_fini(struct client_devices *d);
+#define auto_client_devices __attribute__((cleanup(client_devices_fini)))
+
+/* All devices the caller may see, by device number. ret is empty before. */
+int client_list(struct client_devices *ret, int timeout_ms, struct err *e);
+
+/* generation 0: the device with this dev_id. */
+int client_inspect(uint64_t generation, uint32_t dev_id, int timeout_ms, struct wire_details *ret,
+		   struct err *e);
+
+/*
+ * Whether a device belongs to a container: 2 if its label is id, 1 if its
+ * label begins with id, else 0.
+ */
+int client_device_matches(const struct wire_device *d, const char *id);

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci-hook/keys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/num.h"
+#include "driver/base/text.h"
+#include "oci-hook/quote.h"
+
+#define KEYS_ID_MAX (UINT32_MAX - 1) /* 2^32 - 1 means "no id" to the kernel */
+
+static int set_target(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE], known[QUOTE_SIZE] = "";
+	size_t n = 0;
+
+	o->target = catalog_find(value);
+	if (o->target != TARGET_NONE)
+		return 0;
+	for (unsigned int i = TARGET_NONE + 1; i < TARGET_END && n < sizeof(known); i++)
+		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "",
+				      catalog_target(i)->name);
+	return err_set(e, EINVAL, "there is no target \"%s\"; there are: %s",
+		       quote_text(word, sizeof(word), value), known);
+}
+
+static int set_backing(struct attach_options *o, const char *value, struct err *e)
+{
+	if (!*value)
+		return err_set(e, EINVAL, "the path is empty");
+	if (text_copy(o->backing, sizeof(o->backing), value) < 0)
+		return err_set(e, ENAMETOOLONG, "the path is longer than %zu bytes",
+			       sizeof(o->backing) - 1);
+	return 0;
+}
+
+static int set_size(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+	uint64_t bytes = 0;
+	int r;
+
+	r = num_parse_size(value, &bytes);
+	quote_text(word, sizeof(word), value);
+	if (r == -ERANGE)
+		return err_set(e, ERANGE, "\"%s\" is too large", word);
+	if (r < 0)
+		return err_set(e, EINVAL, "\"%s\" is not a size; write 64M or 10G", word);
+	if (!bytes)
+		return err_set(e, EINVAL, "a device of no bytes cannot be made");
+	if (bytes % KEYS_BLOCK_BYTES)
+		return err_set(e, EINVAL, "\"%s\" is not a multiple of %d bytes", word,
+			       KEYS_BLOCK_BYTES);
+	o->size_bytes = bytes;
+	return 0;
+}
+
+static int set_path(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+	const char *why = "";
+
+	quote_text(word, sizeof(word), value);
+	if (!text_device_path_ok(value, &why))
+		return err_set(e, EINVAL, "\"%s\" is not a device path: %s", word, why);
+	if (text_copy(o->path, sizeof(o->path), value) < 0)
+		return err_set(e, ENAMETOOLONG, "\"%s\" is longer than %zu bytes", word,
+			       sizeof(o->path) - 1);
+	return 0;
+}
+
+static int set_access(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+
+	if (strcmp(value, "rw") && strcmp(value, "ro"))
+		return err_set(e, EINVAL, "\"%s\" is neither rw nor ro",
+			       quote_text(word, sizeof(word), value));
+	o->read_only = !strcmp(value, "ro");
+	return 0;
+}
+
+static int set_number(const char *value, uint64_t least, uint64_t most, uint64_t *ret,
+		      struct err *e)
+{
+	char word[QUOTE_SIZE];
+	uint64_t n = 0;
+
+	if (num_parse_u64(value, most, &n) < 0 || n < least)
+		return err_set(e, EINVAL, "\"%s\" is not a number from %" PRIu64 " to %" PRIu64,
+			       quote_text(word, sizeof(word), value), least, most);
+	*ret = n;
+	return 0;
+}
+
+static int set_queues(struct attach_options *o, const char *value, struct err *e)
+{
+	uint64_t n = 0;
+	int r;
+
+	r = set_number(value, 1, KEYS_QUEUES_MAX, &n, e);
+	o->nr_queues = (uint16_t)n;
+	return r;
+}
+
+static int set_depth(struct attach_options *o, const char *value, struct err *e)
+{
+	uint64_t n = 0;
+	int r;
+
+	r = set_number(value, 1, KEYS_DEPTH_MAX, &n, e);
+	o->depth = (uint16_t)n;
+	return r;
+}
+
+static int set_uid(struct attach_options *o, const char *value, struct err *e)
+{
+	uint64_t n = 0;
+	int r;
+
+	r = set_number(value, 0, KEYS_ID_MAX, &n, e);
+	o->uid = (uint32_t)n;
+	return r;
+}
+
+static int set_gid(struct attach_options *o, const char *value, struct err *e)
+{
+	uint64_t n = 0;
+	int r;
+
+	r = set_number(value, 0, KEYS_ID_MAX, &n, e);
+	o->gid = (uint32_t)n;
+	return r;
+}
+
+static int set_mode(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+
+	if (num_parse_mode(value, &o->mode) < 0)
+		return err_set(e, EINVAL, "\"%s\" is not permission bits in octal; write 0660",
+			       quote_text(word, sizeof(word), value));
+	return 0;
+}
+
+static int (*const setters[KEY_END])(struct attach_options *o, const char *value, struct err *e) = {
+	[KEY_TARGET] = set_target, [KEY_BACKING] = set_backing, [KEY_SIZE] = set_size,
+	[KEY_PATH] = set_path,	   [KEY_ACCESS] = set_access,	[KEY_QUEUES] = set_queues,
+	[KEY_DEPTH] = set_depth,   [KEY_UID] = set_uid,		[KEY_GID] = set_gid,
+	[KEY_MODE] = set_mode,
+};
+
+void keys_init(struct attach_options *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->mode = 0660;
+}
+
+int keys_set(struct attach_options *o, enum catalog_key key, const char *value, struct err *e)
+{
+	const struct catalog_key_row *row = catalog_key(key);
+	int r;
+
+	if (!row || !setters[key])
+		return err_set(e, EINVAL, "key %u is not known", key);
+	if (o->given[key])
+		return err_set(e, EINVAL, "%s is given twice", row->name);
+	for (const char *p = value; *p; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return err_set(e, EINVAL, "%s has a control character in it", row->name);
+	}
+	r = setters[key](o, value, e);
+	if (r < 0)
+		return err_prefix(e, r, "%s", row->name);
+	o->given[key] = true;
+	return 0;
+}
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
+}
+
+/* In place; false if a '%' is not followed by two hex digits, or they are 00. */
+static bool percent_decode(char *text)
+{
+	char *out = text;
+
+	for (const char *p = text; *p; p++) {
+		int high, low;
+
+		if (*p != '%') {
+			*out++ = *p;
+			continue;
+		}
+		high = hex_digit(p[1]);
+		low = high < 0 ? -1 : hex_digit(p[2]);
+		if (low < 0 || !(high | low))
+			return false;
+		*out++ = (char)(high << 4 | low);
+		p += 2;
+	}
+	*out = '\0';
+	return true;
+}
+
+static int unknown_key(const char *name, struct err *e)
+{
+	char word[QUOTE_SIZE], known[160] = "";
+	size_t n = 0;
+
+	for (unsigned int i = KEY_NONE + 1; i < KEY_END && n < sizeof(known); i++)
+		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "",
+				      catalog_key(i)->name);
+	return err_set(e, EINVAL, "unknown key \"%s\"; known are: %s",
+		       quote_text(word, sizeof(word), name), known);
+}
+
+/* One "key=value", which is changed on the way. */
+static int keys_parse_one(struct attach_options *o, char *pair, struct err *e)
+{
+	char word[QUOTE_SIZE];
+	enum catalog_key key;
+	char *value = strchr(pair, '=');
+
+	if (!value)
+		return err_set(e, EINVAL, "\"%s\" is not of the form key=value",
+			       quote_text(word, sizeof(word), pair));
+	*value++ = '\0';
+	key = catalog_find_key(pair);
+	if (key == KEY_NONE)
+		return unknown_key(pair, e);
+	if (!percent_decode(value))
+		return err_set(e, EINVAL, "%s: a '%%' must be followed by two hex digits, not 00",
+			       pair);
+	return keys_set(o, key, value, e);
+}
+
+int keys_parse(struct attach_options *o, const char *text, struct err *e)
+{
+	auto_free char *copy = NULL;
+	char *rest, *pair;
+	int r;
+
+	if (strnlen(text, KEYS_TEXT_MAX + 1) > KEYS_TEXT_MAX)
+		return err_set(e, E2BIG, "it is longer than %d characters", KEYS_TEXT_MAX);
+	if (!*text)
+		return err_set(e, EINVAL, "it is empty; write target=NAME,...");
+	copy = strdup(text);
+	if (!copy)
+		return err_sys(e, ENOMEM, "cannot read the keys");
+	rest = copy;
+	while ((pair = strsep(&rest, ","))) {
+		r = keys_parse_one(o, pair, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int keys_check(const struct attach_options *o, bool host, struct err *e)
+{
+	static const enum catalog_key node_keys[] = { KEY_PATH, KEY_UID, KEY_GID, KEY_MODE };
+	const struct catalog_target *t = catalog_target(o->target);
+
+	if (!t)
+		return err_set(e, EINVAL, "target is missing");
+	if (t->nr_fds && !o->given[KEY_BACKING])
+		return err_set(e, EINVAL, "target %s needs a backing file", t->name);
+	if (!t->nr_fds && o->given[KEY_BACKING])
+		return err_set(e, EINVAL, "target %s has no backing file", t->name);
+	if (t->needs_size && !o->given[KEY_SIZE])
+		return err_set(e, EINVAL, "target %s needs a size", t->name);
+	if (!host && !o->given[KEY_PATH])
+		return err_set(e, EINVAL, "the path of the device in the container is missing");
+	for (size_t i = 0; host && i < ARRAY_SIZE(node_keys); i++) {
+		if (o->given[node_keys[i]])
+			return err_set(e, EINVAL,
+				       "%s is for a device in a container; a host device is "
+				       "/dev/ublkbN, root's, 0600",
+				       catalog_key(node_keys[i])->name);
+	}
+	return 0;
+}
+
+void keys_fill(const struct attach_options *o, bool host, struct wire_attach *ret)
+{
+	ret->target = o->target;
+	ret->flags = (o->read_only ? WIRE_READ_ONLY : 0u) | (host ? WIRE_HOST : 0u);
+	ret->size_bytes = o->size_bytes;
+	ret->nr_queues = o->nr_queues;
+	ret->depth = o->depth;
+	ret->uid = o->uid;
+	ret->gid = o->gid;
+	ret->mode = o->mode;
+	memcpy(ret->path, o->path, sizeof(ret->path));
+}
+
+/* Is what was opened something a device can be made of? */
+static int backing_check(const struct attach_options *o, int fd, const struct stat *st,
+			 struct err *e)
+{
+	uint64_t bytes = (uint64_t)st->st_size;
+
+	if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &bytes) < 0)
+		return err_sys(e, errno, "cannot learn its size");
+	if (!bytes)
+		return err_set(e, EINVAL,
+			       "it is empty; make it as large as the device first "
+			       "(truncate -s SIZE)");
+	if (!o->size_bytes && bytes % KEYS_BLOCK_BYTES)
+		return err_set(e, EINVAL,
+			       "its size, %" PRIu64 " bytes, is not a multiple of %d; give a size, "
+			       "or make it larger (truncate -s)",
+			       bytes, KEYS_BLOCK_BYTES);
+	return 0;
+}
+
+static int backing_open(const struct attach_options *o, int *ret_fd, struct err *e)
+{
+	int flags = (o->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	auto_close int fd = -1;
+	struct stat st;
+	int r;
+
+	/* Looked at before it is opened: opening a device or a FIFO can have effects. */
+	if (stat(o->backing, &st) < 0)
+		return err_sys(e, errno, "cannot use it");
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, EISDIR, "it is a directory, not a file or a block device");
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(e, EINVAL, "it is neither a regular file nor a block device");
+	fd = open(o->backing, flags);
+	if (fd < 0 && !o->read_only && (errno == EACCES || errno == EPERM || errno == EROFS))
+		return err_sys(e, errno, "you may not open it for writing (access=ro needs less)");
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open it");
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "cannot look at it");
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(e, EINVAL, "it is neither a regular file nor a block device");
+	r = backing_check(o, fd, &st, e);
+	if (r < 0)
+		return r;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int keys_open_backing(const struct attach_options *o, int *ret_fd, struct err *e)
+{
+	char word[QUOTE_SIZE];
+	int r;
+
+	if (!o->given[KEY_BACKING]) {
+		*ret_fd = -1;
+		return 0;
+	}
+	r = backing_open(o, ret_fd, e);
+	if (r < 0)
+		return err_prefix(e, r, "backing file %s",
+				  quote_text(word, sizeof(word), o->backing));
+	return 0;
+}

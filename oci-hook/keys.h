@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is asked of an attach, in the words of the catalog: as one text
+ * ("target=memory,size=64M,path=/dev/data", an annotation), or key by key
+ * (options of a command). Values of a text are percent-decoded.
+ *
+ * Everything here runs with the caller's own rights. The helper checks all of
+ * it again; it is checked here so that the words fit what was written.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/base/err.h"
+#include "driver/wire/wire.h"
+#include "targets/catalog.h"
+
+#define KEYS_TEXT_MAX 8192 /* characters of one text */
+#define KEYS_QUEUES_MAX 16
+#define KEYS_DEPTH_MAX 256
+#define KEYS_BLOCK_BYTES 512
+
+struct attach_options {
+	bool given[KEY_END];
+	enum target_id target;
+	uint64_t size_bytes; /* 0: as large as the backing file */
+	bool read_only;
+	uint16_t nr_queues; /* 0: the helper's default */
+	uint16_t depth;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t mode;
+	char path[WIRE_PATH_SIZE];
+	char backing[PATH_MAX];
+};
+
+void keys_init(struct attach_options *o);
+
+/* One key; twice the same is an error, whatever the values. */
+int keys_set(struct attach_options *o, enum catalog_key key, const char *value, struct err *e);
+
+/* "key=value,key=value". An unknown key is an error that lists the known ones. */
+int keys_parse(struct attach_options *o, const char *text, struct err *e);
+
+/* Do they make sense together? host: a device without a container, so without a path. */
+int keys_check(const struct attach_options *o, bool host, struct err *e);
+
+/* Into a message whose head, labels and timeout the caller fills in. */
+void keys_fill(const struct attach_options *o, bool host, struct wire_attach *ret);
+
+/*
+ * The backing file, opened with the caller's rights: the fd (owned by the
+ * caller), or -1 if the target has none. It is a regular file or a block
+ * device of a size a device can have.
+ */
+int keys_open_backing(const struct attach_options *o, int *ret_fd, struct err *e);

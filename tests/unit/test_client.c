@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/wire/packet.h"
+#include "oci-hook/cli/find.h"
+#include "oci-hook/client.h"
+#include "targets/catalog.h"
+
+#define SHORT_MS 300 /* for helpers that never answer; the client adds its own grace */
+
+/* A helper in a child: takes one connection, and answers as its script says. */
+typedef void script(int peer_fd, const struct packet *request);
+
+struct fake {
+	char dir[32];
+	char path[64];
+	pid_t pid;
+};
+
+static void fake_serve(int listen_fd, script *answer)
+{
+	struct packet p = PACKET_INIT;
+	int fd = accept(listen_fd, NULL, NULL);
+
+	if (fd >= 0 && !packet_receive(fd, &p, 5000))
+		answer(fd, &p);
+	packet_fini(&p);
+	_exit(0);
+}
+
+static void fake_start(struct fake *f, script *answer)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	strcpy(f->dir, "/tmp/test_client.XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof(f->path), "%s/sock", f->dir);
+	strcpy(addr.sun_path, f->path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	setenv(CLIENT_SOCKET_VARIABLE, f->path, 1);
+	f->pid = fork();
+	assert_true(f->pid >= 0);
+	if (!f->pid)
+		fake_serve(fd, answer);
+	close(fd);
+}
+
+static void fake_end(struct fake *f)
+{
+	kill(f->pid, SIGKILL);
+	waitpid(f->pid, NULL, 0);
+	unlink(f->path);
+	rmdir(f->dir);
+}
+
+static struct wire_reply reply_make(int status, const char *reason)
+{
+	struct wire_reply r = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_REPLY, sizeof(r), 0 },
+		.status = status,
+		.dev_id = status ? 0 : 7,
+		.generation = status ? 0 : 42,
+	};
+
+	snprintf(r.reason, sizeof(r.reason), "%s", reason);
+	return r;
+}
+
+static struct wire_device device_make(uint32_t dev_id, const char *container, const char *path)
+{
+	struct wire_device d = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_DEVICE, sizeof(d), 0 },
+		.dev_id = dev_id,
+		.generation = 100 + dev_id,
+		.state = WIRE_STATE_LIVE,
+	};
+
+	snprintf(d.container, sizeof(d.container), "%s", container);
+	snprintf(d.path, sizeof(d.path), "%s", path);
+	return d;
+}
+
+static void send_bytes(int fd, const void *bytes, size_t size)
+{
+	packet_send(fd, bytes, size, NULL, 0, 1000);
+}
+
+/* What was asked is as wire.h says, with two fds of which the first is the pidfd's. */
+static void answer_attach(int fd, const struct packet *p)
+{
+	const struct wire_attach *a = (const void *)p->bytes;
+	bool ok = p->size == sizeof(*a) && a->head.magic == WIRE_MAGIC &&
+		  a->head.version == WIRE_VERSION && a->head.type == WIRE_ATTACH &&
+		  a->head.size == sizeof(*a) && a->head.nr_fds == 2 && p->nr_fds == 2 &&
+		  a->timeout_ms == 1234 && a->target == TARGET_FILE &&
+		  !strcmp(a->container, "c1") && !strcmp(a->path, "/dev/x");
+	struct stat first, null;
+	struct wire_reply r;
+
+	ok = ok && !fstat(p->fds[0], &first) && !stat("/dev/null", &null) &&
+	     first.st_rdev == null.st_rdev;
+	r = ok ? reply_make(0, "be warned") : reply_make(-EINVAL, "wrong request");
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void test_attach_sends_what_the_wire_says(void **state)
+{
+	struct wire_attach req = { .target = TARGET_FILE, .container = "c1", .path = "/dev/x" };
+	auto_close int first = open("/dev/null", O_RDONLY), second = open("/dev/zero", O_RDONLY);
+	struct wire_reply reply;
+	struct fake f;
+	struct err e;
+
+	fake_start(&f, answer_attach);
+	assert_int_equal(client_attach(&req, first, second, 1234, &reply, &e), 0);
+	assert_int_equal(reply.dev_id, 7);
+	assert_true(reply.generation == 42);
+	assert_string_equal(reply.reason, "be warned");
+	fake_end(&f);
+}
+
+static void answer_detach(int fd, const struct packet *p)
+{
+	const struct wire_detach *d = (const void *)p->bytes;
+	bool ok = p->size == sizeof(*d) && d->generation == 42 && d->flags == WIRE_DETACH_FORCE &&
+		  !p->nr_fds;
+	struct wire_reply r = ok ? reply_make(-EBUSY, "it is mounted by 17")
+				 : reply_make(-EINVAL, "wrong request");
+
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void test_a_refusal_has_the_helpers_words(void **state)
+{
+	struct fake f;
+	struct err e;
+
+	fake_start(&f, answer_detach);
+	assert_int_equal(client_detach(42, WIRE_DETACH_FORCE, 1000, NULL, &e), -EBUSY);
+	assert_string_equal(e.text, "it is mounted by 17");
+	fake_end(&f);
+}
+
+static void answer_list(int fd, const struct packet *p)
+{
+	struct wire_reply end = reply_make(0, "");
+
+	for (uint32_t i = 0; i < 40; i++) {
+		struct wire_device d = device_make(39 - i, i % 2 ? "abc1" : "abc", "/dev/x");
+
+		send_bytes(fd, &d, sizeof(d));
+	}
+	send_bytes(fd, &end, sizeof(end));
+}
+
+static void test_a_list_is_complete_and_in_order(void **state)
+{
+	auto_client_devices struct client_devices d = { 0 };
+	struct fake f;
+	struct err e;
+
+	fake_start(&f, answer_list);
+	assert_int_equal(client_list(&d, 5000, &e), 0);
+	assert_int_equal(d.nr, 40);
+	for (uint32_t i = 0; i < 40; i++)
+		assert_int_equal(d.rows[i].dev_id, i);
+	assert_int_equal(client_device_matches(&d.rows[1], "abc"), 2);
+	assert_int_equal(client_device_matches(&d.rows[0], "abc"), 1);
+	assert_int_equal(client_device_matches(&d.rows[0], "abc1"), 2);
+	assert_int_equal(client_device_matches(&d.rows[0], "b"), 0);
+	assert_int_equal(client_device_matches(&d.rows[0], ""), 0);
+	fake_end(&f);
+}
+
+static void answer_details(int fd, const struct packet *p)
+{
+	const struct wire_inspect *ask = (const void *)p->bytes;
+	struct wire_details d = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_DETAILS, sizeof(d), 0 },
+		.device = device_make(3, "c", "/dev/x"),
+	};
+
+	d.device.generation = ask->generation;
+	send_bytes(fd, &d, sizeof(d));
+}
+
+static void test_details_are_handed_on(void **state)
+{
+	struct wire_details d;
+	struct fake f;
+	struct err e;
+
+	fake_start(&f, answer_details);
+	assert_int_equal(client_inspect(9, 0, 5000, &d, &e), 0);
+	assert_true(d.device.generation == 9);
+	assert_string_equal(d.device.container, "c");
+	fake_end(&f);
+}
+
+static void answer_short(int fd, const struct packet *p)
+{
+	struct wire_reply r = reply_make(0, "");
+
+	send_bytes(fd, &r, sizeof(r) - 1);
+}
+
+static void answer_understated(int fd, const struct packet *p)
+{
+	struct wire_reply r = reply_make(0, "");
+
+	r.head.size -= 8;
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void answer_small(int fd, const struct packet *p)
+{
+	send_bytes(fd, "x", 1);
+}
+
+static void answer_oversized(int fd, const struct packet *p)
+{
+	char bytes[PACKET_SIZE_MAX + 1] = { 0 };
+
+	send_bytes(fd, bytes, sizeof(bytes));
+}
+
+static void answer_other_magic(int fd, const struct packet *p)
+{
+	struct wire_reply r = reply_make(0, "");
+
+	r.head.magic = 1;
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void answer_other_type(int fd, const struct packet *p)
+{
+	struct wire_reply r = reply_make(0, "");
+
+	r.head.type = WIRE_ATTACH;
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void answer_device(int fd, const struct packet *p)
+{
+	struct wire_device d = device_make(1, "c", "/dev/x");
+
+	send_bytes(fd, &d, sizeof(d));
+}
+
+static void answer_with_fd(int fd, const struct packet *p)
+{
+	struct wire_reply r = reply_make(0, "");
+	int null = open("/dev/null", O_RDONLY);
+
+	packet_send(fd, &r, sizeof(r), &null, 1, 1000);
+}
+
+static void answer_endless_text(int fd, const struct packet *p)
+{
+	struct wire_reply r = reply_make(-EPERM, "");
+
+	memset(r.reason, 'a', sizeof(r.reason));
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void answer_positive(int fd, const struct packet *p)
+{
+	struct wire_reply r = reply_make(EPERM, "no");
+
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void answer_new_version(int fd, const struct packet *p)
+{
+	struct wire_reply r = reply_make(-EPROTONOSUPPORT, "");
+
+	r.head.version = 9;
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void answer_unknown_version(int fd, const struct packet *p)
+{
+	struct wire_device d = device_make(1, "c", "/dev/x");
+
+	d.head.version = 9;
+	send_bytes(fd, &d, sizeof(d));
+}
+
+static void answer_close(int fd, const struct packet *p)
+{
+	close(fd);
+}
+
+static void answer_never(int fd, const struct packet *p)
+{
+	sleep(30);
+}
+
+static const struct {
+	const char *name;
+	script *answer;
+	int r;
+	const char *word; /* that the reason has in it */
+} wrong[] = {
+	{ "a byte is missing", answer_short, -EPROTO, "not a packet of ours" },
+	{ "its size is not said", answer_understated, -EPROTO, "not a packet of ours" },
+	{ "no head", answer_small, -EPROTO, "not a packet of ours" },
+	{ "too long", answer_oversized, -EPROTO, "too long" },
+	{ "another magic", answer_other_magic, -EPROTO, "not a packet of ours" },
+	{ "a request as answer", answer_other_type, -EPROTO, "unknown type" },
+	{ "a device as reply", answer_device, -EPROTO, "not a reply" },
+	{ "a descriptor", answer_with_fd, -EPROTO, "file descriptors" },
+	{ "words without end", answer_endless_text, -EPROTO, "a reply that is none" },
+	{ "a positive status", answer_positive, -EPROTO, "a reply that is none" },
+	{ "a newer helper", answer_new_version, -EPROTONOSUPPORT, "same release" },
+	{ "an unknown version", answer_unknown_version, -EPROTO, "unknown version" },
+	{ "it closes", answer_close, -ECONNRESET, "without an answer" },
+	{ "it never answers", answer_never, -ETIMEDOUT, "did not answer in time" },
+};
+
+static void test_wrong_answers_are_errors_with_words(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct wire_reply reply = { .dev_id = 99 };
+		struct fake f;
+		struct err e;
+		int r;
+
+		fake_start(&f, wrong[i].answer);
+		r = client_detach(1, 0, SHORT_MS, &reply, &e);
+		fake_end(&f);
+		if (r != wrong[i].r || !strstr(e.text, wrong[i].word))
+			print_error("%s: %d %s\n", wrong[i].name, r, e.text);
+		assert_int_equal(r, wrong[i].r);
+		assert_non_null(strstr(e.text, wrong[i].word));
+		assert_int_equal(reply.dev_id, 99);
+	}
+}
+
+static void test_a_list_cut_short_is_an_error(void **state)
+{
+	auto_client_devices struct client_devices d = { 0 };
+	struct fake f;
+	struct err e;
+
+	fake_start(&f, answer_device);
+	assert_int_equal(client_list(&d, SHORT_MS, &e), -ECONNRESET);
+	assert_int_equal(d.nr, 0);
+	fake_end(&f);
+}
+
+static void test_an_absent_helper_is_named(void **state)
+{
+	struct err e;
+
+	setenv(CLIENT_SOCKET_VARIABLE, "/nonexistent/sock", 1);
+	assert_int_equal(client_detach(1, 0, SHORT_MS, NULL, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "/nonexistent/sock: is ublk-ocid running?"));
+}
+
+static void answer_containers(int fd, const struct packet *p)
+{
+	struct wire_device rows[] = {
+		device_make(1, "web", "/dev/x"),
+		device_make(2, "web", "/dev/y"),
+		device_make(3, "web2", "/dev/x"),
+		device_make(4, "db-17", "/dev/x"),
+		device_make(5, "twin", "/dev/x"),
+		device_make(6, "twin", "/dev/x"),
+		device_make(7, "queue1", "/dev/x"),
+		device_make(8, "queue2", "/dev/x"),
+		device_make(9, "", ""),
+	};
+	struct wire_reply end = reply_make(0, "");
+
+	rows[8].flags = WIRE_HOST;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		send_bytes(fd, &rows[i], sizeof(rows[i]));
+	send_bytes(fd, &end, sizeof(end));
+}
+
+static const struct {
+	const char *id;
+	const char *path; /* NULL: all */
+	int r;
+	size_t nr;
+	uint32_t first; /* dev_id */
+} places[] = {
+	{ "web", "/dev/x", 0, 1, 1 },
+	{ "web", NULL, 0, 2, 1 },
+	{ "web2", NULL, 0, 1, 3 },
+	{ "db", "/dev/x", 0, 1, 4 },
+	{ "we", NULL, -ENOTUNIQ, 0, 0 },
+	{ "queue", "/dev/x", -ENOTUNIQ, 0, 0 },
+	{ "twin", "/dev/x", -ENOTUNIQ, 0, 0 },
+	{ "twin", NULL, 0, 2, 5 },
+	{ "web", "/dev/z", -ENODEV, 0, 0 },
+	{ "cache", NULL, -ENODEV, 0, 0 },
+	{ "", NULL, -ENODEV, 0, 0 },
+};
+
+static void test_a_device_is_found_by_container_and_path(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		auto_client_devices struct client_devices d = { 0 };
+		struct fake f;
+		struct err e;
+
+		fake_start(&f, answer_containers);
+		assert_int_equal(find_in_container(&d, places[i].id, places[i].path, 5000, &e),
+				 places[i].r);
+		fake_end(&f);
+		assert_int_equal(d.nr, places[i].nr);
+		if (d.nr)
+			assert_int_equal(d.rows[0].dev_id, places[i].first);
+	}
+}
+
+static const struct {
+	const char *name;
+	int r;
+	uint32_t dev_id;
+} names[] = {
+	{ "7", 0, 7 },
+	{ "ublkb7", 0, 7 },
+	{ "/dev/ublkb9", 0, 9 },
+	{ "0000000000000069", 0, 5 }, /* generation 105 */
+	{ "00000000000000ff", -ENODEV, 0 },
+	{ "70", -ENODEV, 0 },
+};
+
+static void test_a_device_is_found_by_its_own_name(void **state)
+{
+	static const char *const none[] = { "",	  "ublkb", "ublkc7", "/dev/xvda",
+					    "7 ", "-1",	   "0x7",    "0000000000000000" };
+	struct wire_device d;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct fake f;
+
+		fake_start(&f, answer_containers);
+		assert_int_equal(find_by_name(&d, names[i].name, 5000, &e), names[i].r);
+		fake_end(&f);
+		if (!names[i].r)
+			assert_int_equal(d.dev_id, names[i].dev_id);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		assert_int_equal(find_by_name(&d, none[i], 5000, &e), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_attach_sends_what_the_wire_says),
+		cmocka_unit_test(test_a_refusal_has_the_helpers_words),
+		cmocka_unit_test(test_a_list_is_complete_and_in_order),
+		cmocka_unit_test(test_details_are_handed_on),
+		cmocka_unit_test(test_wrong_answers_are_errors_with_words),
+		cmocka_unit_test(test_a_list_cut_short_is_an_error),
+		cmocka_unit_test(test_a_device_is_found_by_container_and_path),
+		cmocka_unit_test(test_a_device_is_found_by_its_own_name),
+		cmocka_unit_test(test_an_absent_helper_is_named),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

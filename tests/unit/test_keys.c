@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/wire/start.h"
+#include "oci-hook/keys.h"
+#include "oci-hook/quote.h"
+
+static int parse(struct attach_options *o, const char *text, struct err *e)
+{
+	keys_init(o);
+	memset(e, 0, sizeof(*e));
+	return keys_parse(o, text, e);
+}
+
+static void test_all_keys_are_understood(void **state)
+{
+	struct attach_options o;
+	struct err e;
+
+	assert_int_equal(parse(&o,
+			       "target=file,backing=/srv/a%2Cb%25c,size=1G,path=/dev/disk/data,"
+			       "access=ro,queues=4,depth=64,uid=1000,gid=4294967294,mode=0600",
+			       &e),
+			 0);
+	assert_int_equal(o.target, TARGET_FILE);
+	assert_string_equal(o.backing, "/srv/a,b%c");
+	assert_true(o.size_bytes == 1 << 30);
+	assert_string_equal(o.path, "/dev/disk/data");
+	assert_true(o.read_only);
+	assert_int_equal(o.nr_queues, 4);
+	assert_int_equal(o.depth, 64);
+	assert_int_equal(o.uid, 1000);
+	assert_true(o.gid == 4294967294u);
+	assert_int_equal(o.mode, 0600);
+	for (unsigned int i = KEY_NONE + 1; i < KEY_END; i++)
+		assert_true(o.given[i]);
+}
+
+static void test_defaults_are_the_helpers(void **state)
+{
+	struct attach_options o;
+	struct wire_attach w = { 0 };
+	struct err e;
+
+	assert_int_equal(parse(&o, "target=memory,size=64M,path=/dev/x", &e), 0);
+	keys_fill(&o, false, &w);
+	assert_int_equal(w.target, TARGET_MEMORY);
+	assert_int_equal(w.flags, 0);
+	assert_int_equal(w.nr_queues, 0);
+	assert_int_equal(w.depth, 0);
+	assert_int_equal(w.uid, 0);
+	assert_int_equal(w.mode, 0660);
+	assert_string_equal(w.path, "/dev/x");
+	keys_fill(&o, true, &w);
+	assert_int_equal(w.flags, WIRE_HOST);
+}
+
+static const struct {
+	const char *text;
+	const char *word; /* that the reason has in it */
+} bad_texts[] = {
+	{ "", "empty" },
+	{ "target", "key=value" },
+	{ "target=memory,", "key=value" },
+	{ ",target=memory", "key=value" },
+	{ "=memory", "unknown key \"\"" },
+	{ "targe=memory", "unknown key \"targe\"; known are: target, backing" },
+	{ " target=memory", "unknown key" },
+	{ "Target=memory", "unknown key" },
+	{ "target=memory,target=memory", "target is given twice" },
+	{ "size=1M,size=2M", "size is given twice" },
+	{ "target=qcow", "null, memory, file" },
+	{ "target=", "null, memory, file" },
+	{ "size=0", "no bytes" },
+	{ "size=513", "multiple of 512" },
+	{ "size=-1", "not a size" },
+	{ "size=16E", "too large" },
+	{ "size=1M ", "not a size" },
+	{ "path=/etc/passwd", "begin with /dev/" },
+	{ "path=/dev/../etc/x", "component" },
+	{ "path=/dev//x", "empty component" },
+	{ "path=/dev/", "empty component" },
+	{ "path=/dev/a%2F..%2Fb", "component" },
+	{ "path=/dev/a%0Ab", "control character" },
+	{ "path=/dev/a%00b", "two hex digits" },
+	{ "path=/dev/a%4", "two hex digits" },
+	{ "path=/dev/a%zz", "two hex digits" },
+	{ "path=/dev/a%", "two hex digits" },
+	{ "path=/dev/0123456789012345678901234567890123456789012345678901234567890123456789"
+	  "0123456789012345678901234567890123456789012345678901234567890123456789",
+	  "longer than" },
+	{ "access=write", "neither rw nor ro" },
+	{ "queues=0", "from 1 to 16" },
+	{ "queues=17", "from 1 to 16" },
+	{ "depth=257", "from 1 to 256" },
+	{ "uid=-1", "number" },
+	{ "uid=4294967295", "number" },
+	{ "gid=root", "number" },
+	{ "mode=1777", "octal" },
+	{ "mode=rw", "octal" },
+	{ "backing=", "empty" },
+	{ "backing=/srv/x\ny", "control character" },
+	{ "a\033[31m=1", "\"a\\x1b[31m\"" },
+};
+
+static void test_bad_texts_are_refused_in_words(void **state)
+{
+	struct attach_options o;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad_texts); i++) {
+		int r = parse(&o, bad_texts[i].text, &e);
+
+		if (r >= 0 || !strstr(e.text, bad_texts[i].word))
+			print_error("\"%s\": %d %s\n", bad_texts[i].text, r, e.text);
+		assert_true(r < 0);
+		assert_non_null(strstr(e.text, bad_texts[i].word));
+		assert_null(strpbrk(e.text, "\n\033"));
+	}
+}
+
+static void test_long_text_is_refused_whole(void **state)
+{
+	static char text[KEYS_TEXT_MAX + 2];
+	struct attach_options o;
+	struct err e;
+
+	memset(text, 'a', sizeof(text) - 1);
+	assert_int_equal(parse(&o, text, &e), -E2BIG);
+	text[KEYS_TEXT_MAX] = '\0';
+	assert_int_equal(parse(&o, text, &e), -EINVAL);
+}
+
+static const struct {
+	const char *text;
+	bool host;
+	const char *word; /* NULL: fine */
+} checks[] = {
+	{ "target=null,size=1G,path=/dev/x", false, NULL },
+	{ "target=null,size=1G", true, NULL },
+	{ "target=file,backing=/x", true, NULL },
+	{ "size=1G,path=/dev/x", false, "target is missing" },
+	{ "target=null,path=/dev/x", false, "needs a size" },
+	{ "target=file,path=/dev/x", false, "needs a backing file" },
+	{ "target=memory,size=1G,backing=/x,path=/dev/x", false, "has no backing file" },
+	{ "target=null,size=1G", false, "path of the device" },
+	{ "target=null,size=1G,path=/dev/x", true, "path is for" },
+	{ "target=null,size=1G,mode=0600", true, "mode is for" },
+};
+
+static void test_keys_must_make_sense_together(void **state)
+{
+	struct attach_options o;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		int r;
+
+		assert_int_equal(parse(&o, checks[i].text, &e), 0);
+		r = keys_check(&o, checks[i].host, &e);
+		if (checks[i].word) {
+			assert_true(r < 0);
+			assert_non_null(strstr(e.text, checks[i].word));
+		} else {
+			assert_int_equal(r, 0);
+		}
+	}
+}
+
+static void test_limits_are_the_workers(void **state)
+{
+	assert_int_equal(KEYS_QUEUES_MAX, START_QUEUES_MAX);
+	assert_int_equal(KEYS_DEPTH_MAX, START_DEPTH_MAX);
+}
+
+static int open_backing(const char *text, const char *path, int *fd, struct err *e)
+{
+	struct attach_options o;
+
+	assert_int_equal(parse(&o, text, e), 0);
+	assert_int_equal(keys_set(&o, KEY_BACKING, path, e), 0);
+	return keys_open_backing(&o, fd, e);
+}
+
+static void test_backing_files_are_opened_with_the_callers_rights(void **state)
+{
+	char dir[] = "/tmp/test_keys.XXXXXX", path[64];
+	int fd = -1, file;
+	struct err e;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/x", dir);
+	assert_int_equal(open_backing("target=file", path, &fd, &e), -ENOENT);
+	assert_int_equal(open_backing("target=file", dir, &fd, &e), -EISDIR);
+	assert_int_equal(open_backing("target=file", "/dev/null", &fd, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "/dev/null"));
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(open_backing("target=file", path, &fd, &e), -EINVAL);
+	unlink(path);
+	file = open(path, O_RDWR | O_CREAT, 0600);
+	assert_int_equal(open_backing("target=file", path, &fd, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "empty"));
+	assert_int_equal(ftruncate(file, 1000), 0);
+	assert_int_equal(open_backing("target=file", path, &fd, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "multiple of 512"));
+	assert_int_equal(fd, -1);
+	assert_int_equal(open_backing("target=file,size=512", path, &fd, &e), 0);
+	close(fd);
+	assert_int_equal(ftruncate(file, 1024), 0);
+	assert_int_equal(open_backing("target=file", path, &fd, &e), 0);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDWR);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	close(fd);
+	assert_int_equal(open_backing("target=file,access=ro", path, &fd, &e), 0);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	close(fd);
+	close(file);
+	unlink(path);
+	rmdir(dir);
+}
+
+static const struct {
+	const char *text;
+	size_t size;
+	const char *shown;
+} quotes[] = {
+	{ "plain", 96, "plain" },
+	{ "", 96, "" },
+	{ "a\nb", 96, "a\\x0ab" },
+	{ "\033[2J", 96, "\\x1b[2J" },
+	{ "\xc3\xa4", 96, "\xc3\xa4" },
+	{ "\xc2\x9b", 96, "\\xc2\\x9b" },	   /* C1: a terminal's CSI */
+	{ "\xe2\x80\xae", 96, "\\xe2\\x80\\xae" }, /* turns the direction of text */
+	{ "\xff\xc3", 96, "\\xff\\xc3" },
+	{ "\xc0\xaf", 96, "\\xc0\\xaf" },	   /* overlong */
+	{ "\xed\xa0\x80", 96, "\\xed\\xa0\\x80" }, /* a surrogate */
+	{ "\xf4\x90\x80\x80", 96, "\\xf4\\x90\\x80\\x80" },
+	{ "12345678", 9, "12345678" },
+	{ "123456789", 9, "12345..." },
+	{ "1234\n\n", 9, "1234..." },
+};
+
+static void test_quoted_text_is_one_clean_line(void **state)
+{
+	char buf[96];
+
+	for (size_t i = 0; i < ARRAY_SIZE(quotes); i++)
+		assert_string_equal(quote_text(buf, quotes[i].size, quotes[i].text),
+				    quotes[i].shown);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_all_keys_are_understood),
+		cmocka_unit_test(test_defaults_are_the_helpers),
+		cmocka_unit_test(test_bad_texts_are_refused_in_words),
+		cmocka_unit_test(test_long_text_is_refused_whole),
+		cmocka_unit_test(test_keys_must_make_sense_together),
+		cmocka_unit_test(test_limits_are_the_workers),
+		cmocka_unit_test(test_backing_files_are_opened_with_the_callers_rights),
+		cmocka_unit_test(test_quoted_text_is_one_clean_line),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
