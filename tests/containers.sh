@@ -1,0 +1,104 @@
+# shellcheck shell=bash
+# Sourced by tests and the demo: containers of busybox, and the helper to serve them.
+
+# bundle_make DIR [JQ]: an OCI bundle that sleeps; JQ changes its config.json.
+bundle_make() {
+    local dir=$1 change=${2:-.} name
+
+    mkdir -p "$dir"/rootfs/{bin,dev,proc,sys,tmp,etc,mnt}
+    cp "$(command -v busybox)" "$dir/rootfs/bin/busybox"
+    for name in sh dd stat ls sleep cat id cmp sha256sum mount umount mknod sync true test; do
+        ln -sf busybox "$dir/rootfs/bin/$name"
+    done
+    rm -f "$dir/config.json"
+    (cd "$dir" && runc spec)
+    jq -M ".process.terminal=false | .root.readonly=false | .process.args=[\"sleep\",\"1000\"]
+        | .process.env=[\"PATH=/bin\"] | .linux.cgroupsPath=\"/ublk-oci-test/$(basename "$dir")\"
+        | $change" "$dir/config.json" >"$dir/new.json"
+    mv "$dir/new.json" "$dir/config.json"
+}
+
+# jq text: the hook at the stages that use it.
+hooks_jq() {
+    local hook=${HOOK_PROGRAM:-/usr/libexec/ublk-oci/ublk-oci-hook} stages=${1:-createRuntime poststop}
+    local stage text=.
+
+    # crun shows a hook's words only when told where to.
+    text+=' | .annotations["run.oci.hooks.stderr"]="/dev/stderr"'
+    for stage in $stages; do
+        text+=" | .hooks.$stage=[{\"path\":\"$hook\",\"args\":[\"ublk-oci-hook\"]}]"
+    done
+    echo "$text"
+}
+
+# jq text: annotation for device NAME with KEYS.
+device_jq() { echo ".annotations[\"io.ublk-oci.device.$1\"]=\"$2\""; }
+
+# container_start RUNTIME ID BUNDLE: in the background; ends with the test.
+container_start() {
+    "$1" run -d --bundle "$3" "$2" </dev/null >"$3/log" 2>&1 || {
+        cat "$3/log"
+        return 1
+    }
+    # shellcheck disable=SC2034
+    undo container_delete "$1" "$2"
+}
+
+container_delete() { ! "$1" state "$2" >/dev/null 2>&1 || "$1" delete -f "$2" >/dev/null 2>&1; }
+
+# helper_start [OPTION...]: the installed helper, stopped at the test's end.
+helper_start() {
+    /usr/sbin/ublk-ocid "$@" 2>>"$TEST_DIR/helper.log" &
+    helper_pid=$!
+    undo helper_stop
+    helper_answers || fail "the helper does not answer: $(tail -n 5 "$TEST_DIR/helper.log")"
+}
+
+helper_answers() {
+    local end=$((SECONDS + 10))
+
+    until ublk-oci list >/dev/null 2>&1; do
+        kill -0 "$helper_pid" 2>/dev/null && [ $SECONDS -lt $end ] || return 1
+        sleep 0.05
+    done
+}
+
+helper_stop() {
+    kill -TERM "$helper_pid" 2>/dev/null || true
+    wait "$helper_pid" 2>/dev/null || true
+}
+
+# What must be true when every device is gone: nothing of ours is left anywhere. Asked often,
+# and a program costs a tenth of a second in an emulated guest: hence no pgrep, ls or jq.
+leftovers() {
+    local file name
+
+    [ ! -S /run/ublk-oci/helper.sock ] || ublk-oci list 2>/dev/null | tail -n +2
+    compgen -G '/dev/ublk[bc]*' || true
+    compgen -G '/run/ublk-oci/devices/*' || true
+    compgen -G '/run/ublk-oci/nodes/*' || true
+    compgen -G '/sys/fs/bpf/ublk-oci/*' || true
+    compgen -G '/sys/fs/cgroup/ublk-oci/workers/*/' || true
+    for file in /proc/[0-9]*/comm; do
+        { read -r name <"$file"; } 2>/dev/null || continue
+        [ "$name" != ublk-oci-worker ] || echo "worker ${file//[!0-9]/}"
+    done
+}
+
+nothing_left() { [ -z "$(leftovers)" ]; }
+
+one_device() { [ "$(nr_devices)" = 1 ]; }
+
+all_live() { ! ublk-oci list | grep -E -w 'attaching|detaching'; }
+
+nr_devices() { ublk-oci list | tail -n +2 | wc -l; }
+
+# expect_nothing_left: with a little patience, since what ends by itself is noticed, not awaited.
+expect_nothing_left() {
+    local end=$((SECONDS + 10))
+
+    until nothing_left; do
+        [ $SECONDS -lt $end ] || fail "left behind: $(leftovers)"
+        sleep 0.1
+    done
+}

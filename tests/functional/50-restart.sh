@@ -1,0 +1,91 @@
+#!/bin/bash
+# The helper goes and comes back: devices go on, and what it left half-made goes.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../containers.sh"
+requires crun jq fio
+
+bundle_make "$TEST_DIR/restart"
+container_start crun restart "$TEST_DIR/restart"
+helper_start
+
+kill_helper() {
+    kill -KILL "$helper_pid"
+    wait "$helper_pid" 2>/dev/null || true
+}
+
+# A device under verified load does not notice that the helper is killed and started again.
+ublk-oci attach --container restart --device /dev/data --target memory --size 64M
+node=/dev/$(ublk-oci list --json | jq -r '.[0].device' | sed 's,^/dev/,,')
+before=$(ublk-oci list --json | jq -c '.[0]')
+fio --name=load --filename="$node" --rw=randwrite --bs=4k --size=32M --verify=crc32c --direct=1 \
+    --ioengine=psync --runtime=8 --time_based --output="$TEST_DIR/fio.log" &
+load=$!
+sleep 1
+kill_helper
+sleep 0.5
+helper_start
+[ "$(ublk-oci list --json | jq -c '.[0]')" = "$before" ] || fail "the device changed"
+wait $load || fail "I/O failed: $(tail -n 20 "$TEST_DIR/fio.log")"
+ok "restart: a helper that is killed disturbs no I/O, the next one adopts the device"
+
+ublk-oci detach --container restart --device /dev/data
+expect_nothing_left
+ok "restart: an adopted device is detached like any other"
+
+# Killed at any moment of an attach: afterwards the device is there whole, or not at all.
+for ms in $(seq 0 20 160); do
+    ublk-oci attach --container restart --device /dev/data --target memory --size 1M \
+        >/dev/null 2>&1 &
+    asked=$!
+    sleep "$(printf '0.%03d' "$ms")"
+    kill_helper
+    wait $asked || true
+    helper_start
+    case $(nr_devices) in
+    0) ;;
+    1)
+        crun exec restart dd if=/dev/data of=/dev/null bs=4k count=1 2>/dev/null ||
+            wait_for 10 nothing_left
+        ublk-oci detach --container restart --all >/dev/null
+        ;;
+    *) fail "more than one device" ;;
+    esac
+    expect_nothing_left
+    ! crun exec restart test -e /dev/data || fail "after $ms ms /dev/data is still in the container"
+done
+ok "restart: a helper that is killed in the middle of an attach leaves nothing half"
+
+# The same for a detach.
+for ms in $(seq 0 20 80); do
+    ublk-oci attach --container restart --device /dev/data --target memory --size 1M >/dev/null
+    ublk-oci detach --container restart --device /dev/data >/dev/null 2>&1 &
+    asked=$!
+    sleep "$(printf '0.%03d' "$ms")"
+    kill_helper
+    wait $asked || true
+    helper_start
+    wait_for 10 all_live
+    ublk-oci detach --container restart --all >/dev/null 2>&1 || true
+    expect_nothing_left
+done
+ok "restart: a helper that is killed in the middle of a detach ends it after all"
+
+# A container that ends while no helper runs.
+ublk-oci attach --container restart --device /dev/data --target memory --size 1M >/dev/null
+kill_helper
+crun delete -f restart
+helper_start
+expect_nothing_left
+ok "restart: what a container left while no helper ran is taken away"
+
+# A worker that dies takes its device with it, and nothing else.
+bundle_make "$TEST_DIR/second"
+container_start crun second "$TEST_DIR/second"
+ublk-oci attach --container second --device /dev/a --target memory --size 1M >/dev/null
+ublk-oci attach --container second --device /dev/b --target memory --size 1M >/dev/null
+kill -KILL "$(ublk-oci list --json | jq '.[] | select(.path == "/dev/a") | .worker.pid')"
+wait_for 10 one_device
+[ "$(ublk-oci list --json | jq -r '.[0].path')" = /dev/b ] || fail "the wrong one went"
+crun exec second dd if=/dev/b of=/dev/null bs=4k count=1 2>/dev/null || fail "/dev/b is broken"
+! crun exec second test -e /dev/a || fail "the node of the dead one is still there"
+ok "restart: a dead worker's device is taken away, its neighbour goes on"

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve: one device without the helper. Adds it, starts its worker, prints
+ * /dev/ublkbN, waits for the end of its input, and takes everything away
+ * again. When the worker ends first it prints how ("worker: signal 31",
+ * "worker: status 13") and fails.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/num.h"
+#include "driver/privileged/spawn.h"
+#include "driver/privileged/ublk_ctl.h"
+#include "targets/catalog.h"
+#include "tests/hostile/attack.h"
+
+#define STEP_MS 20000
+#define EARLY_MS 300
+
+struct serve {
+	const char *worker;
+	const char *backing;
+	const struct catalog_target *target;
+	struct ublk_spec ublk;
+	struct start_spec start;
+	uid_t uid;
+	bool direct;
+	bool early;
+	bool only_delete;
+	bool only_list;
+
+	struct ublk_ctl *ctl;
+	struct spawn_room room;
+	struct spawn_child child;
+	int backing_fd;
+	bool added;
+};
+
+/* --- the command line -------------------------------------------------------------- */
+
+static const struct option serve_options[] = {
+	{ "worker", required_argument, NULL, 'w' },
+	{ "target", required_argument, NULL, 't' },
+	{ "backing", required_argument, NULL, 'b' },
+	{ "size", required_argument, NULL, 's' },
+	{ "queues", required_argument, NULL, 'q' },
+	{ "depth", required_argument, NULL, 'd' },
+	{ "max-io", required_argument, NULL, 'm' },
+	{ "block", required_argument, NULL, 'l' },
+	{ "uid", required_argument, NULL, 'u' },
+	{ "flags", required_argument, NULL, 'f' },
+	{ "delete", required_argument, NULL, 'x' },
+	{ "list-attacks", no_argument, NULL, 'L' },
+	{ "attack", required_argument, NULL, 'a' },
+	{ "direct", no_argument, NULL, 'D' },
+	{ "read-only", no_argument, NULL, 'r' },
+	{ "early", no_argument, NULL, 'E' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int serve_number(struct serve *s, int option, const char *text)
+{
+	uint64_t n;
+	int r;
+
+	r = num_parse_size(text, &n);
+	if (r < 0)
+		return r;
+	switch (option) {
+	case 's':
+		s->ublk.dev_bytes = n;
+		return 0;
+	case 'q':
+		s->ublk.nr_queues = (uint16_t)n;
+		return 0;
+	case 'd':
+		s->ublk.depth = (uint16_t)n;
+		return 0;
+	case 'm':
+		s->ublk.max_io_bytes = (uint32_t)n;
+		return 0;
+	case 'l':
+		s->ublk.logical_block_bytes = (uint32_t)n;
+		return 0;
+	case 'u':
+		s->uid = (uid_t)n;
+		return 0;
+	case 'f':
+		s->ublk.flags = n;
+		return 0;
+	case 'x':
+		s->ublk.dev_id = (uint32_t)n;
+		s->only_delete = true;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int serve_option(struct serve *s, int option, const char *text)
+{
+	switch (option) {
+	case 'w':
+		s->worker = text;
+		return 0;
+	case 't':
+		s->start.target = catalog_find(text);
+		s->target = catalog_target(s->start.target);
+		return s->target ? 0 : -EINVAL;
+	case 'b':
+		s->backing = text;
+		return 0;
+	case 'a':
+		/* The worker of the hostile suite chooses by the size of its device. */
+		s->ublk.dev_bytes = attack_dev_bytes(text);
+		return s->ublk.dev_bytes ? 0 : -EINVAL;
+	case 'E':
+		s->early = true;
+		return 0;
+	case 'L':
+		s->only_list = true;
+		return 0;
+	case 'D':
+		s->direct = true;
+		return 0;
+	case 'r':
+		s->ublk.read_only = 1;
+		return 0;
+	}
+	return serve_number(s, option, text);
+}
+
+static int serve_parse(struct serve *s, int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", serve_options, NULL)) != -1) {
+		if (option == '?')
+			return -EINVAL;
+		if (serve_option(s, option, optarg) < 0) {
+			fprintf(stderr, "serve: bad value: %s\n", optarg ? optarg : "");
+			return -EINVAL;
+		}
+	}
+	if (optind != argc || (!s->only_delete && !s->only_list && (!s->worker || !s->target))) {
+		fprintf(stderr,
+			"usage: serve --worker PROGRAM --target NAME [--backing PATH] "
+			"[--size N] [--queues N] [--depth N] [--max-io N] [--block N] "
+			"[--uid N] [--flags N] [--direct] [--read-only] [--early] [--attack NAME]\n"
+			"       serve --delete N\n"
+			"       serve --list-attacks\n");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* --- the backing file --------------------------------------------------------------- */
+
+static int serve_open_memory(struct serve *s, struct err *e)
+{
+	int r = 0;
+
+	s->backing_fd = memfd_create("ublk-oci", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (s->backing_fd < 0 || ftruncate(s->backing_fd, (off_t)s->ublk.dev_bytes) < 0)
+		r = -errno;
+	else if (fcntl(s->backing_fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+		r = -errno;
+	return r < 0 ? err_sys(e, -r, "cannot make a memory file") : 0;
+}
+
+static int serve_open_backing(struct serve *s, struct err *e)
+{
+	int access = s->ublk.read_only ? O_RDONLY : O_RDWR;
+	off_t end;
+
+	s->backing_fd =
+		open(s->backing ? s->backing : "", O_CLOEXEC | access | (s->direct ? O_DIRECT : 0));
+	if (s->backing_fd < 0)
+		return err_sys(e, errno, "cannot open %s",
+			       s->backing ? s->backing : "(no --backing)");
+	end = lseek(s->backing_fd, 0, SEEK_END);
+	if (end < 0)
+		return err_sys(e, errno, "cannot find the end of %s", s->backing);
+	if (!s->ublk.dev_bytes)
+		s->ublk.dev_bytes = (uint64_t)end;
+	return 0;
+}
+
+static int serve_open(struct serve *s, struct err *e)
+{
+	if (s->target->made_by_helper)
+		return serve_open_memory(s, e);
+	return s->target->nr_fds ? serve_open_backing(s, e) : 0;
+}
+
+/* --- birth ----------------------------------------------------------------------------- */
+
+/* Nobody fetches yet, so this has to be given up at its deadline, and do no harm. */
+static int serve_start_early(struct serve *s, struct err *e)
+{
+	int r = ublk_start(s->ctl, s->ublk.dev_id, getpid(), EARLY_MS, e);
+
+	if (r == -ETIMEDOUT)
+		return 0;
+	return r < 0 ? r : err_set(e, EPROTO, "START_DEV did not wait for the worker");
+}
+
+static int serve_add(struct serve *s, struct err *e)
+{
+	int r;
+
+	r = ublk_ctl_open(&s->ctl, e);
+	if (r < 0)
+		return r;
+	s->ublk.volatile_cache = s->target->volatile_cache;
+	s->ublk.discards = s->target->discards;
+	s->ublk.physical_block_bytes =
+		s->ublk.logical_block_bytes > 4096 ? s->ublk.logical_block_bytes : 4096;
+	r = ublk_add(s->ctl, &s->ublk, e);
+	if (r < 0)
+		return r;
+	s->added = true;
+	return s->early ? serve_start_early(s, e) : 0;
+}
+
+static int serve_spawn(struct serve *s, struct err *e)
+{
+	auto_close int program_fd = open(s->worker, O_PATH | O_CLOEXEC);
+	struct spawn_spec spec = {
+		.room = &s->room,
+		.program_fd = program_fd,
+		.cgroup_fd = -1,
+		.uid = s->uid,
+		.gid = s->uid,
+		.file_size_limit = s->ublk.dev_bytes,
+	};
+	int r;
+
+	if (program_fd < 0)
+		return err_sys(e, errno, "cannot open %s", s->worker);
+	r = spawn_room_make(&s->room, e);
+	if (r < 0)
+		return r;
+	return spawn_worker(&s->child, &spec, e);
+}
+
+static int serve_prepare(struct serve *s, struct err *e)
+{
+	unsigned int nr_fds = s->backing_fd >= 0;
+	int r;
+
+	s->start.flags = (s->ublk.read_only ? START_READ_ONLY : 0) | (s->direct ? START_DIRECT : 0);
+	s->start.dev_bytes = s->ublk.dev_bytes;
+	s->start.nr_queues = s->ublk.nr_queues;
+	s->start.depth = s->ublk.depth;
+	s->start.max_io_bytes = s->ublk.max_io_bytes;
+	s->start.logical_block_bytes = s->ublk.logical_block_bytes;
+	r = spawn_filter_make(s->start.filter, &s->start.nr_filter, e);
+	if (r < 0)
+		return r;
+	return spawn_prepare(&s->child, &s->start, &s->backing_fd, nr_fds, STEP_MS, e);
+}
+
+static int serve_hand_over(struct serve *s, struct err *e)
+{
+	auto_close int char_fd = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/ublkc%u", s->ublk.dev_id);
+	char_fd = open(path, O_RDWR | O_CLOEXEC);
+	if (char_fd < 0)
+		return err_sys(e, errno, "cannot open %s", path);
+	return spawn_serve(&s->child, char_fd, STEP_MS, e);
+}
+
+/* A device that was left behind: serve_end() does the rest. */
+static int serve_adopt(struct serve *s, struct err *e)
+{
+	int r = ublk_ctl_open(&s->ctl, e);
+
+	s->added = r >= 0;
+	return r;
+}
+
+static int serve_begin(struct serve *s, struct err *e)
+{
+	static int (*const steps[])(struct serve * s, struct err * e) = {
+		serve_open, serve_add, serve_spawn, serve_prepare, serve_hand_over,
+	};
+	uint32_t major, minor;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(steps); i++)
+		r = steps[i](s, e);
+	if (r >= 0)
+		r = spawn_wait_ready(&s->child, STEP_MS, e);
+	if (r >= 0)
+		r = ublk_start(s->ctl, s->ublk.dev_id, getpid(), STEP_MS, e);
+	if (r >= 0)
+		r = ublk_block_number(s->ctl, s->ublk.dev_id, &major, &minor, e);
+	if (r < 0)
+		return r;
+	printf("/dev/ublkb%u %u:%u pid %d queues %u depth %u\n", s->ublk.dev_id, major, minor,
+	       (int)s->child.pid, s->ublk.nr_queues, s->ublk.depth);
+	fflush(stdout);
+	return 0;
+}
+
+/* --- end -------------------------------------------------------------------------------- */
+
+/* Until the input ends: 0. Until the worker does: -ECONNRESET. */
+static int serve_wait(const struct serve *s)
+{
+	struct pollfd fds[2] = {
+		{ .fd = STDIN_FILENO, .events = POLLIN },
+		{ .fd = s->child.pidfd, .events = POLLIN },
+	};
+	char buf[64];
+
+	for (;;) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return -errno;
+		if (fds[1].revents)
+			return -ECONNRESET;
+		if (fds[0].revents && read(STDIN_FILENO, buf, sizeof(buf)) <= 0)
+			return 0;
+	}
+}
+
+static void serve_print_end(const struct serve *s)
+{
+	siginfo_t info = { 0 };
+
+	if (s->child.pidfd < 0 ||
+	    waitid((idtype_t)P_PIDFD, (id_t)s->child.pidfd, &info, WEXITED | WNOWAIT | WNOHANG) ||
+	    !info.si_pid)
+		return;
+	printf("worker: %s %d\n", info.si_code == CLD_EXITED ? "status" : "signal", info.si_status);
+	fflush(stdout);
+}
+
+static int serve_end(struct serve *s)
+{
+	struct err e = { "" };
+	int r = 0;
+
+	if (s->added && ublk_stop(s->ctl, s->ublk.dev_id, STEP_MS, &e) < 0) {
+		fprintf(stderr, "serve: %s\n", e.text);
+		r = -EIO;
+	}
+	if (s->child.pidfd >= 0) {
+		/* A stopped device's worker ends by itself. */
+		poll(&(struct pollfd){ .fd = s->child.pidfd, .events = POLLIN }, 1, 2000);
+		serve_print_end(s);
+		if (spawn_kill(s->child.pidfd, STEP_MS) < 0)
+			r = -EIO;
+	}
+	if (s->added && ublk_delete(s->ctl, s->ublk.dev_id, STEP_MS, &e) < 0) {
+		fprintf(stderr, "serve: %s\n", e.text);
+		r = -EIO;
+	}
+	ublk_ctl_close(s->ctl);
+	spawn_room_fini(&s->room);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct serve s = {
+		.ublk = {
+			.dev_id = UINT32_MAX,
+			.nr_queues = 2,
+			.depth = 32,
+			.max_io_bytes = 256 << 10,
+			.logical_block_bytes = 512,
+		},
+		.uid = 64000,
+		.room = SPAWN_ROOM_INIT,
+		.child = { 0, -1, -1 },
+		.backing_fd = -1,
+	};
+	struct err e = { "" };
+	int r;
+
+	if (serve_parse(&s, argc, argv) < 0)
+		return 2;
+	if (s.only_list) {
+		for (size_t i = 0; i < ATTACKS_COUNT; i++)
+			printf("%s %s\n", attack_names[i].name, attack_names[i].end);
+		return 0;
+	}
+	r = s.only_delete ? serve_adopt(&s, &e) : serve_begin(&s, &e);
+	if (r < 0)
+		fprintf(stderr, "serve: %s\n", e.text);
+	else if (!s.only_delete)
+		r = serve_wait(&s);
+	return serve_end(&s) < 0 || r < 0 ? 1 : 0;
+}

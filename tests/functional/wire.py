@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Says wrong things to the helper, as no front-end of ours would.
+
+  wire.py CASE    prints what came back; exit 0 when the helper behaved
+
+The layout is driver/wire/wire.h, written down a second time on purpose.
+"""
+import array
+import os
+import socket
+import struct
+import sys
+import time
+
+MAGIC, VERSION = 0x6F6B6275, 1
+ATTACH, DETACH, LIST, INSPECT = 1, 2, 3, 4
+REPLY = 64
+HOST = 2
+TARGET_MEMORY = 2
+
+
+def connect():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(40)
+    s.connect("/run/ublk-oci/helper.sock")
+    return s
+
+
+def head(kind, size, fds=0, version=VERSION):
+    return struct.pack("<IHHII", MAGIC, version, kind, size, fds)
+
+
+def attach_packet(target=TARGET_MEMORY, flags=HOST, size=1 << 20, path=b"", fds=0):
+    body = struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, 0o660, 0, 0)
+    body += b"".ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(128, b"\0")
+    return head(ATTACH, 16 + len(body), fds) + body
+
+
+def send(packet, fds=()):
+    s = connect()
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    s.sendmsg([packet], rights)
+    return s
+
+
+def answer(s):
+    """None when the helper closed the connection, else (status, reason)."""
+    data = s.recv(4096)
+    if not data:
+        return None
+    assert struct.unpack("<IHHI", data[:12])[2] == REPLY, "not a reply"
+    return struct.unpack("<i", data[16:20])[0], data[40:].rstrip(b"\0").decode()
+
+
+def list_works():
+    s = send(head(LIST, 16))
+    while True:
+        data = s.recv(4096)
+        assert data, "no end of the list"
+        if struct.unpack("<IHH", data[:8])[2] == REPLY:
+            return
+
+
+def closed(packet, fds=()):
+    got = answer(send(packet, fds))
+    assert got is None, f"expected a closed connection, got {got}"
+
+
+def case_silence():
+    """A client that says nothing is let go of, and bothers nobody meanwhile."""
+    s = connect()
+    begin = time.monotonic()
+    list_works()
+    assert time.monotonic() - begin < 5, "another client had to wait"
+    assert s.recv(10) == b"", "it got words"
+    took = time.monotonic() - begin
+    assert took < 20, f"it was held for {took:.0f} s"
+
+
+def case_many_silent():
+    """Many silent clients of one user do not keep others out."""
+    crowd = [connect() for _ in range(40)]
+    list_works()
+    del crowd
+
+
+def case_half_packet():
+    closed(attach_packet()[:100])
+    closed(head(LIST, 16)[:7])
+
+
+def case_sizes():
+    closed(attach_packet() + b"\0")
+    closed(head(LIST, 20) + b"\0\0\0\0")
+    closed(head(99, 16))
+    closed(b"x" * 3000)
+
+
+def case_version():
+    status, reason = answer(send(head(LIST, 16, 0, VERSION + 1)))
+    assert status == -93, (status, reason)
+
+
+def case_fds():
+    """Too many fds, fewer than announced, fds where none belong, more than fit."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    closed(attach_packet(fds=3), [null] * 3)
+    closed(attach_packet(fds=2), [null])
+    closed(head(LIST, 16, 1), [null])
+    closed(attach_packet(fds=2), [null] * 50)
+    status, reason = answer(send(attach_packet(fds=1), [null]))
+    assert status == -22, (status, reason)
+
+
+def case_not_a_pidfd():
+    null = os.open("/dev/null", os.O_RDONLY)
+    packet = bytearray(attach_packet(flags=0, path=b"/dev/x", fds=1))
+    packet[56:58] = b"c1"
+    status, reason = answer(send(bytes(packet), [null]))
+    assert status == -22 and "pidfd" in reason, (status, reason)
+
+
+def case_own_process():
+    """A process of the host is no container."""
+    pidfd = os.pidfd_open(os.getpid())
+    packet = bytearray(attach_packet(flags=0, path=b"/dev/x", fds=1))
+    packet[56:58] = b"c1"
+    status, reason = answer(send(bytes(packet), [pidfd]))
+    assert status == -1 and "not in a container" in reason, (status, reason)
+
+
+def case_fields():
+    for kwargs in ({"target": 0}, {"target": 77}, {"size": 1000}, {"flags": HOST | 1 << 31},
+                   {"path": b"/dev/x"}, {"size": 0}):
+        status, reason = answer(send(attach_packet(**kwargs)))
+        assert status == -22, (kwargs, status, reason)
+
+
+def case_leave():
+    """A client that asks and leaves at once: what it asked for is done, or is not, but not half."""
+    send(attach_packet()).close()
+
+
+if __name__ == "__main__":
+    case = globals()["case_" + sys.argv[1]]
+    case()
+    list_works()

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Any bytes with any number of fds as a packet. The first byte of the input
+ * says how many fds come with it, the second how often it is sent; the rest is
+ * the packet. It arrives whole or not at all, and no fd is left open.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/wire/packet.h"
+
+#define SEND_FDS_MAX 16
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+/* The lowest free descriptor: the same before and after means nothing leaked. */
+static int lowest_free_fd(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		abort();
+	close(fd);
+	return fd;
+}
+
+/* As a stranger sends it: not limited to what packet_send() would do. */
+static void send_raw(int socket_fd, const uint8_t *bytes, size_t size, unsigned int nr_fds)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * SEND_FDS_MAX)];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)bytes, .iov_len = size };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int fds[SEND_FDS_MAX];
+
+	if (nr_fds) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int) * nr_fds);
+		CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(sizeof(int) * nr_fds);
+		for (unsigned int i = 0; i < nr_fds; i++)
+			fds[i] = socket_fd;
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, sizeof(int) * nr_fds);
+	}
+	if (sendmsg(socket_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size)
+		abort();
+}
+
+static void receive_one(int socket_fd, const uint8_t *bytes, size_t size, unsigned int nr_fds)
+{
+	auto_packet struct packet p = PACKET_INIT;
+	int r = packet_receive(socket_fd, &p, 0);
+	int expected = size > PACKET_SIZE_MAX || nr_fds > PACKET_FDS_MAX ? -EMSGSIZE
+		       : size						 ? 0
+									 : -ECONNRESET;
+
+	if (r != expected)
+		abort();
+	if (!r && (p.size != size || memcmp(p.bytes, bytes, size) || p.nr_fds != nr_fds))
+		abort();
+	for (unsigned int i = 0; !r && i < nr_fds; i++) {
+		if (!(fcntl(p.fds[i], F_GETFD) & FD_CLOEXEC))
+			abort();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	unsigned int nr_fds, times;
+	int before, sockets[2];
+
+	if (size < 2 || size > 4096)
+		return 0;
+	nr_fds = bytes[0] % (SEND_FDS_MAX + 1);
+	times = 1 + bytes[1] % 3;
+	before = lowest_free_fd();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+		abort();
+	for (unsigned int i = 0; i < times; i++)
+		send_raw(sockets[0], bytes + 2, size - 2, nr_fds);
+	for (unsigned int i = 0; i < times; i++)
+		receive_one(sockets[1], bytes + 2, size - 2, nr_fds);
+	close(sockets[0]);
+	close(sockets[1]);
+	if (lowest_free_fd() != before)
+		abort();
+	return 0;
+}
