@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Says wrong things to the helper, as no front-end of ours would.
 
-  wire.py CASE    prints what came back; exit 0 when the helper behaved
+  wire.py CASE [ARGUMENT...]    prints what came back; exit 0 when the helper behaved
 
 The layout is driver/wire/wire.h, written down a second time on purpose.
 """
 import array
 import os
+import signal
 import socket
 import struct
 import sys
@@ -16,7 +17,7 @@ MAGIC, VERSION = 0x6F6B6275, 1
 ATTACH, DETACH, LIST, INSPECT = 1, 2, 3, 4
 REPLY = 64
 HOST = 2
-TARGET_MEMORY = 2
+TARGET_MEMORY, TARGET_FILE = 2, 3
 
 
 def connect():
@@ -30,8 +31,8 @@ def head(kind, size, fds=0, version=VERSION):
     return struct.pack("<IHHII", MAGIC, version, kind, size, fds)
 
 
-def attach_packet(target=TARGET_MEMORY, flags=HOST, size=1 << 20, path=b"", fds=0):
-    body = struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, 0o660, 0, 0)
+def attach_packet(target=TARGET_MEMORY, flags=HOST, size=1 << 20, path=b"", fds=0, timeout_ms=0):
+    body = struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, 0o660, timeout_ms, 0)
     body += b"".ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(128, b"\0")
     return head(ATTACH, 16 + len(body), fds) + body
 
@@ -141,7 +142,25 @@ def case_leave():
     send(attach_packet()).close()
 
 
+def case_hangs(image, server, most, words):
+    """A backing file whose filesystem stops answering: an answer in time, others not disturbed."""
+    fd = os.open(image, os.O_RDWR)
+    os.kill(int(server), signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        s = send(attach_packet(target=TARGET_FILE, size=0, fds=1, timeout_ms=2000), [fd])
+        list_works()
+        assert time.monotonic() - begin < 2, "another client had to wait"
+        status, reason = answer(s)
+        took = time.monotonic() - begin
+        assert took < float(most), f"the answer took {took:.1f} s"
+        assert status < 0 and words in reason, (status, reason)
+        list_works()
+    finally:
+        os.kill(int(server), signal.SIGCONT)  # or closing the file hangs
+
+
 if __name__ == "__main__":
     case = globals()["case_" + sys.argv[1]]
-    case()
+    case(*sys.argv[2:])
     list_works()
