@@ -180,7 +180,7 @@ static int read_hex4(struct reader *r, uint32_t *ret)
 /* Behind "\u": one character, which may be written as a pair of surrogates. */
 static int read_escaped_unicode(struct reader *r, uint32_t *ret)
 {
-	uint32_t high, low;
+	uint32_t high = 0, low = 0;
 	int code;
 
 	code = read_hex4(r, &high);
