@@ -64,8 +64,8 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 			       target->name, (host ? 0 : 1) + target->nr_fds);
 	if (!text_padded_ok(ask->container, sizeof(ask->container)) ||
 	    !text_padded_ok(ask->engine, sizeof(ask->engine)) ||
-	    (*ask->engine && !text_name_ok(ask->engine, WIRE_ENGINE_SIZE)) ||
-	    (!host && !text_name_ok(ask->container, WIRE_CONTAINER_SIZE)))
+	    (*ask->engine && !text_name_ok(ask->engine, WIRE_ENGINE_SIZE - 1)) ||
+	    (!host && !text_name_ok(ask->container, WIRE_CONTAINER_SIZE - 1)))
 		return err_set(e, EINVAL, "the container's ID is not one");
 	if (host ? *ask->path || *ask->container
 		 : !text_padded_ok(ask->path, sizeof(ask->path)) ||
@@ -201,7 +201,9 @@ static int attach_add(struct attach *a, struct err *e)
 	r = ublk_features(a->ctl, &rec->kernel_features, e);
 	if (r < 0)
 		return r;
-	spec.flags = rec->kernel_features & UBLK_F_NO_AUTO_PART_SCAN;
+	/* When its worker dies the device is held, not ended: else its number would be free, for
+	 * whatever comes next, before the container has lost its right to open it. */
+	spec.flags = rec->kernel_features & UBLK_F_USER_RECOVERY;
 	for (unsigned int i = 0; i < ATTACH_NUMBERS_MAX; i++) {
 		spec.dev_id = rec->dev_id;
 		r = ublk_add(a->ctl, &spec, e);
@@ -332,6 +334,16 @@ static int attach_start(struct attach *a, struct err *e)
 	return op_update(a->op, rec, e);
 }
 
+static int attach_allow(struct attach *a, struct err *e)
+{
+	const struct record *rec = &a->rec;
+
+	if (a->container.cgroup_fd < 0)
+		return 0;
+	return devfilter_allow(a->op->helper->filter_dir, a->container.cgroup_fd, rec->major,
+			       rec->minor, !(rec->flags & WIRE_READ_ONLY), e);
+}
+
 /* The node in the container, and the right to open it; tried before it is reported. */
 static int attach_place(struct attach *a, struct err *e)
 {
@@ -350,12 +362,9 @@ static int attach_place(struct attach *a, struct err *e)
 
 	if (rec->flags & WIRE_HOST)
 		return 0;
-	if (a->container.cgroup_fd >= 0) {
-		r = devfilter_allow(h->filter_dir, a->container.cgroup_fd, rec->major, rec->minor,
-				    !(rec->flags & WIRE_READ_ONLY), e);
-		if (r < 0)
-			return r;
-	}
+	r = attach_allow(a, e);
+	if (r < 0)
+		return r;
 	r = node_insert(&place, h->node_store, &node, &rec->made_dirs, e);
 	if (r < 0)
 		return r;
@@ -384,9 +393,30 @@ static int attach_make(struct attach *a, struct err *e)
 
 	for (size_t i = 0; i < ARRAY_SIZE(attach_steps) && r == 0; i++)
 		r = attach_steps[i](a, e);
-	if (r < 0 && undo_run(a->op, &a->rec, false, &why) < 0)
+	if (r == 0)
+		return 0;
+	op_begin_undo(a->op, &a->rec);
+	if (undo_run(a->op, &a->rec, false, &why) < 0)
 		log_error("ublkb%u: %s; trying again", a->rec.dev_id, why.text);
 	return r;
+}
+
+/*
+ * Asked twice is one attach. What was taken from the container's filter since then
+ * (systemd adds a program of its own at every daemon-reload) is given again. The
+ * device is taken for that, so that nobody ends it in the middle.
+ */
+static int attach_again(struct attach *a, struct err *e)
+{
+	int r;
+
+	if (a->rec.flags & WIRE_HOST)
+		return 0;
+	r = op_take(a->op, a->rec.generation, &a->rec, e);
+	/* What was given to another cgroup than the record's would never be taken back. */
+	if (r < 0 || a->container.cgroup_inode != a->rec.cgroup_inode)
+		return r;
+	return attach_allow(a, e);
 }
 
 int attach_serve(struct op *op, struct packet *p, struct err *e)
@@ -416,7 +446,7 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 	if (r == 0)
 		r = attach_make(&a, e);
 	else if (r == -EALREADY)
-		r = 0; /* asked twice is one attach */
+		r = attach_again(&a, e);
 	if (r == 0)
 		request_reply(op->peer_fd, 0, &a.rec, "");
 	return r;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/text.h"
+#include "driver/privileged/mountinfo.h"
 #include "driver/privileged/process.h"
 
 #define BACKING_BLOCK_MIN 512u
@@ -40,29 +43,26 @@ void backing_fini(struct backing *b)
  */
 static int backing_filesystem(int fd, char *name, size_t size, struct err *e)
 {
+	auto_mountinfo struct mountinfo m = MOUNTINFO_INIT;
+	struct mountinfo_entry entry;
 	char path[64], text[1024];
-	auto_fclose FILE *mounts = NULL;
-	auto_free char *line = NULL;
+	uint32_t id;
 	const char *p;
-	size_t room = 0;
-	int wanted, id;
+	int r;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	if (process_read(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return err_set(e, EIO, "cannot look at the backing file");
 	p = strstr(text, "\nmnt_id:");
-	if (!p || sscanf(p, "\nmnt_id:\t%d", &wanted) != 1)
+	if (!p || sscanf(p, "\nmnt_id:\t%" SCNu32, &id) != 1)
 		return err_set(e, EIO, "cannot tell which mount the backing file is on");
-	mounts = fopen("/proc/self/mountinfo", "re");
-	while (mounts && getline(&line, &room, mounts) > 0) {
-		if (sscanf(line, "%d ", &id) != 1 || id != wanted)
-			continue;
-		p = strstr(line, " - ");
-		if (!p)
-			break;
-		p += 3;
-		snprintf(name, size, "%.*s", (int)strcspn(p, " "), p);
-		return 0;
+	r = mountinfo_open(&m, AT_FDCWD, "/proc/self/mountinfo");
+	while (r == 0 && mountinfo_next(&m, &entry) > 0) {
+		if (entry.id == id)
+			return text_copy(name, size, entry.type) < 0
+				       ? err_set(e, EPERM,
+						 "the backing file's filesystem is unknown")
+				       : 0;
 	}
 	return err_set(e, EXDEV,
 		       "the backing file is on a mount the helper does not have: open it in the "

@@ -72,7 +72,7 @@ static int child_reap(int pidfd, int wait_ms)
 
 	if (child_poll(pidfd, clock_deadline_ms(wait_ms)) < 0)
 		return 0;
-	if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
+	if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL) < 0)
 		return 0;
 	return info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED ? info.si_status : 0;
 }
@@ -115,7 +115,8 @@ int child_run(int (*work)(void *arg, struct err *e), void *arg, int timeout_ms, 
 	struct clone_args args = {
 		.flags = CLONE_PIDFD,
 		.pidfd = (uintptr_t)&pidfd,
-		.exit_signal = SIGCHLD,
+		/* None, so that waitpid() with __WCLONE tells these from a worker. */
+		.exit_signal = 0,
 	};
 	int pipe_fds[2];
 	long pid;

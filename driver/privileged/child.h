@@ -5,10 +5,10 @@
  * somebody else's file, a flush.
  *
  * At the deadline the child is killed and the caller goes on, even when the
- * child cannot die: a process that waits for a FUSE server is reaped by whoever
- * is the child subreaper above the caller. Until then it keeps all descriptors
- * of the caller open: who waits for the end of one must not wait for that. The
- * caller must have one thread.
+ * child cannot die: a process that waits for a FUSE server is left to whoever
+ * waits with __WCLONE, else to the child subreaper above the caller. Until then
+ * it keeps all descriptors of the caller open: who waits for the end of one must
+ * not wait for that. The caller must have one thread.
  */
 #pragma once
 

@@ -125,13 +125,45 @@ int container_identify(struct container *c, int pidfd, struct err *e)
 	return process_ended(pidfd) ? container_ended(e) : 0;
 }
 
-int container_find(struct container *c, pid_t pid, uint64_t start_ticks, struct err *e)
+/* An init process may have moved into a cgroup below the one that was seen first. */
+static void container_climb(struct container *c, uint64_t cgroup_inode)
 {
-	int pidfd = process_pin(pid, start_ticks);
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+	};
+	int above;
 
-	if (pidfd < 0)
+	while (c->cgroup_fd >= 0 && c->cgroup_inode != cgroup_inode) {
+		above = (int)syscall(SYS_openat2, c->cgroup_fd, "..", &how, sizeof(how));
+		close_fdp(&c->cgroup_fd);
+		if (above >= 0 && container_inode(above, &c->cgroup_inode) == 0)
+			c->cgroup_fd = fd_take(&above);
+		close_fdp(&above);
+	}
+}
+
+int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_t mount_ns_inode,
+		   uint64_t cgroup_inode, struct err *e)
+{
+	c->pidfd = process_pin(pid, start_ticks);
+	if (c->pidfd == -ESRCH)
 		return container_ended(e);
-	return container_identify(c, pidfd, e);
+	if (c->pidfd < 0)
+		return err_sys(e, -c->pidfd, "cannot look at the container's process");
+	c->pid = pid;
+	c->start_ticks = start_ticks;
+	c->proc_fd = process_proc_open(pid);
+	if (c->proc_fd < 0)
+		return c->proc_fd == -ESRCH
+			       ? container_ended(e)
+			       : err_sys(e, -c->proc_fd, "cannot look at the container's process");
+	if (container_open_mount_ns(c, NULL) < 0 || c->mount_ns_inode != mount_ns_inode)
+		close_fdp(&c->mount_ns_fd);
+	if (container_open_cgroup(c, NULL) < 0)
+		close_fdp(&c->cgroup_fd);
+	container_climb(c, cgroup_inode);
+	return process_ended(c->pidfd) ? container_ended(e) : 0;
 }
 
 int container_check_peer(const struct container *c, uid_t peer_uid, uid_t hook_uid, struct err *e)

@@ -33,8 +33,12 @@ void container_fini(struct container *c);
 /* Looks at the process behind pidfd. Takes pidfd, whatever the outcome. */
 int container_identify(struct container *c, int pidfd, struct err *e);
 
-/* Finds it again: 0, or -ESRCH when it has ended. */
-int container_find(struct container *c, pid_t pid, uint64_t start_ticks, struct err *e);
+/*
+ * Finds it again: 0, or -ESRCH when it has ended. mount_ns_fd and cgroup_fd are
+ * what was seen first, or -1 when its process has left that for another place.
+ */
+int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_t mount_ns_inode,
+		   uint64_t cgroup_inode, struct err *e);
 
 /*
  * May this peer name it? root and hook_uid may name every container; others

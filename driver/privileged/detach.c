@@ -56,7 +56,8 @@ static int detach_check_unused(const struct op *op, const struct record *rec, st
 	int r;
 
 	if (!(rec->flags & WIRE_HOST) &&
-	    container_find(&c, rec->container_pid, rec->container_start, NULL) == 0 &&
+	    container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
+			   rec->cgroup_inode, NULL) == 0 &&
 	    c.cgroup_fd >= 0) {
 		r = devfilter_revoke(op->helper->filter_dir, c.cgroup_fd, rec->major, rec->minor,
 				     e);
@@ -94,12 +95,10 @@ int detach_serve(struct op *op, struct packet *p, struct err *e)
 		return r;
 	if (rec.major && !(ask.flags & WIRE_DETACH_FLAGS_ALL)) {
 		r = detach_check_unused(op, &rec, e);
-		if (r < 0) {
-			rec.state = WIRE_STATE_LIVE;
-			op_update(op, &rec, NULL);
+		if (r < 0)
 			return r;
-		}
 	}
+	op_begin_undo(op, &rec);
 	r = undo_run(op, &rec, true, e);
 	if (r < 0)
 		return err_prefix(e, r, "not all of ublkb%u is gone, the helper keeps trying",
@@ -114,7 +113,8 @@ int detach_own(const struct op *op, uint64_t generation, struct err *e)
 	int r;
 
 	r = op_take(op, generation, &rec, e);
-	if (r == -ENOENT)
-		return 0;
-	return r < 0 ? r : undo_run(op, &rec, true, e);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	op_begin_undo(op, &rec);
+	return undo_run(op, &rec, true, e);
 }

@@ -24,10 +24,14 @@
 #define DEVFILTER_PROGRAMS_MAX 64 /* the kernel's own limit for one cgroup */
 #define DEVFILTER_LOCK_MS 5000
 #define DEVFILTER_PATH_MAX 256
+#define DEVFILTER_CGROUP_PATH_MAX 4096
+#define DEVFILTER_OWN ""	 /* level: the container's cgroup */
+#define DEVFILTER_SCOPE "-scope" /* level: the scope around it */
 #define BPFFS "/sys/fs/bpf"
 
 /*
- * One cgroup's pins, in dir/<cgroup inode>/: "map", and for each program that
+ * One cgroup's pins, in dir/<cgroup inode>/ (and those of the scope around it in
+ * dir/<cgroup inode>-scope/): "map", and for each program that
  * was replaced "o<id>" (the original; <id> is its number, which stays taken
  * while it is pinned), "a<id>" (the array with it) and "w<id>" (the wrapper).
  * "w" is pinned last: a wrapper without the other two is never attached.
@@ -92,22 +96,42 @@ static int devfilter_lock(struct devfilter *d, const char *dir, struct err *e)
 	return 0;
 }
 
-static int devfilter_begin(struct devfilter *d, const char *dir, uint64_t inode, struct err *e)
+static int devfilter_begin(struct devfilter *d, const char *dir, uint64_t inode, const char *level,
+			   struct err *e)
 {
-	if (snprintf(d->dir, sizeof(d->dir), "%s/%" PRIu64, dir, inode) >= (int)sizeof(d->dir) - 32)
+	if (snprintf(d->dir, sizeof(d->dir), "%s/%" PRIu64 "%s", dir, inode, level) >=
+	    (int)sizeof(d->dir) - 32)
 		return err_set(e, ENAMETOOLONG, "the path of the bpf pins is too long");
 	return devfilter_lock(d, dir, e);
 }
 
-static int devfilter_begin_cgroup(struct devfilter *d, const char *dir, int cgroup_fd,
-				  struct err *e)
+static int devfilter_inode(int cgroup_fd, uint64_t *ret, struct err *e)
 {
 	struct stat st;
 
 	if (fstat(cgroup_fd, &st) < 0)
 		return err_sys(e, errno, "cannot look at the cgroup");
-	d->cgroup_fd = cgroup_fd;
-	return devfilter_begin(d, dir, st.st_ino, e);
+	*ret = st.st_ino;
+	return 0;
+}
+
+/*
+ * With systemd's cgroups crun puts a container into "<unit>.scope/container", and
+ * newer ones have systemd filter the scope too, which is the container's alone.
+ * -1 where there is none.
+ */
+static int devfilter_scope_open(int cgroup_fd)
+{
+	static const char tail[] = ".scope/container";
+	char link[64], path[DEVFILTER_CGROUP_PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", cgroup_fd);
+	n = readlink(link, path, sizeof(path));
+	if (n < (ssize_t)strlen(tail) || n == sizeof(path) ||
+	    memcmp(path + n - strlen(tail), tail, strlen(tail)) != 0)
+		return -1;
+	return openat(cgroup_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* kind 'w', 'a' or 'o' with the original's id; 'm' is the map. */
@@ -432,59 +456,103 @@ static int devfilter_add(struct devfilter *d, const struct devfilter_key *key, u
 	return devfilter_take_over_all(d, e);
 }
 
-int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, bool writable,
-		    struct err *e)
+static int devfilter_allow_in(const char *dir, uint64_t inode, const char *level, int cgroup_fd,
+			      const struct devfilter_key *key, uint32_t access, struct err *e)
 {
 	auto_devfilter struct devfilter d = DEVFILTER_INIT;
-	struct devfilter_key key = { major, minor };
-	uint32_t access = BPF_DEVCG_ACC_READ | (writable ? BPF_DEVCG_ACC_WRITE : 0);
 	int r;
 
-	if (devfilter_is_v1(cgroup_fd))
-		return devfilter_v1_write(cgroup_fd, "devices.allow", major, minor,
-					  writable ? "rw" : "r", e);
-	r = devfilter_begin_cgroup(&d, dir, cgroup_fd, e);
+	d.cgroup_fd = cgroup_fd;
+	r = devfilter_begin(&d, dir, inode, level, e);
 	if (!r)
 		r = devfilter_query(&d, e);
 	/* Nothing is filtered here, so nothing keeps the container from the device. */
 	if (r < 0 || !d.nr_attached)
 		return r;
-	r = devfilter_add(&d, &key, access, e);
+	r = devfilter_add(&d, key, access, e);
 	if (r < 0) {
 		if (d.map_fd >= 0)
-			bpf_map_delete_elem(d.map_fd, &key);
+			bpf_map_delete_elem(d.map_fd, key);
 		devfilter_end_if_empty(&d, NULL);
 	}
 	return r;
 }
 
-int devfilter_revoke(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, struct err *e)
+int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, bool writable,
+		    struct err *e)
 {
-	auto_devfilter struct devfilter d = DEVFILTER_INIT;
 	struct devfilter_key key = { major, minor };
-	char path[DEVFILTER_PATH_MAX];
+	uint32_t access = BPF_DEVCG_ACC_READ | (writable ? BPF_DEVCG_ACC_WRITE : 0);
+	auto_close int scope_fd = -1;
+	uint64_t inode = 0;
 	int r;
 
 	if (devfilter_is_v1(cgroup_fd))
-		return devfilter_v1_write(cgroup_fd, "devices.deny", major, minor, "rw", e);
-	r = devfilter_begin_cgroup(&d, dir, cgroup_fd, e);
+		return devfilter_v1_write(cgroup_fd, "devices.allow", major, minor,
+					  writable ? "rw" : "r", e);
+	r = devfilter_inode(cgroup_fd, &inode, e);
+	if (!r)
+		r = devfilter_allow_in(dir, inode, DEVFILTER_OWN, cgroup_fd, &key, access, e);
+	if (r < 0)
+		return r;
+	scope_fd = devfilter_scope_open(cgroup_fd);
+	if (scope_fd < 0)
+		return 0;
+	r = devfilter_allow_in(dir, inode, DEVFILTER_SCOPE, scope_fd, &key, access, e);
+	if (r < 0)
+		devfilter_revoke(dir, cgroup_fd, major, minor, NULL);
+	return r;
+}
+
+/* cgroup_fd is -1 when there is no cgroup any more, only pins. */
+static int devfilter_take_out(const char *dir, uint64_t inode, const char *level, int cgroup_fd,
+			      const struct devfilter_key *key, struct err *e)
+{
+	auto_devfilter struct devfilter d = DEVFILTER_INIT;
+	char path[DEVFILTER_PATH_MAX];
+	int r;
+
+	d.cgroup_fd = cgroup_fd;
+	r = devfilter_begin(&d, dir, inode, level, e);
 	if (r < 0)
 		return r;
 	d.map_fd = bpf_obj_get(devfilter_pin(&d, path, 'm', 0));
 	if (d.map_fd < 0 && d.map_fd != -ENOENT)
 		return err_sys(e, -d.map_fd, "cannot open %s", path);
 	if (d.map_fd >= 0) {
-		r = bpf_map_delete_elem(d.map_fd, &key);
+		r = bpf_map_delete_elem(d.map_fd, key);
 		if (r < 0 && r != -ENOENT)
 			return err_sys(e, -r, "cannot take the device out of the bpf map");
 	}
 	return devfilter_end_if_empty(&d, e);
 }
 
-int devfilter_forget(const char *dir, uint64_t cgroup_inode, struct err *e)
+int devfilter_revoke(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, struct err *e)
 {
-	auto_devfilter struct devfilter d = DEVFILTER_INIT;
-	int r = devfilter_begin(&d, dir, cgroup_inode, e);
+	struct devfilter_key key = { major, minor };
+	auto_close int scope_fd = -1;
+	uint64_t inode = 0;
+	int r, r_scope;
 
-	return r < 0 ? r : devfilter_remove_pins(&d, e);
+	if (devfilter_is_v1(cgroup_fd))
+		return devfilter_v1_write(cgroup_fd, "devices.deny", major, minor, "rw", e);
+	r = devfilter_inode(cgroup_fd, &inode, e);
+	if (r < 0)
+		return r;
+	scope_fd = devfilter_scope_open(cgroup_fd);
+	r = devfilter_take_out(dir, inode, DEVFILTER_OWN, cgroup_fd, &key, e);
+	r_scope = devfilter_take_out(dir, inode, DEVFILTER_SCOPE, scope_fd, &key, r < 0 ? NULL : e);
+	return r < 0 ? r : r_scope;
+}
+
+int devfilter_forget(const char *dir, uint64_t cgroup_inode, uint32_t major, uint32_t minor,
+		     struct err *e)
+{
+	struct devfilter_key key = { major, minor };
+	int r, r_scope;
+
+	r = devfilter_take_out(dir, cgroup_inode, DEVFILTER_OWN, -1, &key, e);
+	r_scope =
+		devfilter_take_out(dir, cgroup_inode, DEVFILTER_SCOPE, -1, &key, r < 0 ? NULL : e);
+	return r < 0 ? r : r_scope;
 }

@@ -8,7 +8,12 @@
  * else tail-calls the program it replaced; later devices change the map only.
  * Map, programs and program arrays are pinned in dir/<cgroup inode>/ (dir is on
  * a bpffs), so they outlive the helper. Stateless: everything is found again
- * from the cgroup's inode.
+ * from the cgroup's inode. cgroup_fd is the container's topmost cgroup, the one
+ * the runtime attached its program to: programs of cgroups above it still apply,
+ * but for those of a systemd scope that is the container's alone (crun's
+ * "<unit>.scope/container"), which are treated alike.
+ *
+ * On cgroup v1 (devices) the kernel's own list is changed instead.
  */
 #pragma once
 
@@ -20,7 +25,11 @@
 /* Mounts a bpffs at /sys/fs/bpf if there is none, and makes dir below it. */
 int devfilter_open(const char *dir, struct err *e);
 
-/* Lets the cgroup open block device major:minor for reading, and writing if writable. */
+/*
+ * Lets the cgroup open block device major:minor for reading, and writing if
+ * writable. Where nothing is filtered there is nothing to do. Called again it
+ * repairs: a runtime that rebuilt its program, a helper that was killed.
+ */
 int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, bool writable,
 		    struct err *e);
 
@@ -30,5 +39,9 @@ int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t min
  */
 int devfilter_revoke(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, struct err *e);
 
-/* The cgroup is gone: only the pins of it are left, and are removed. */
-int devfilter_forget(const char *dir, uint64_t cgroup_inode, struct err *e);
+/*
+ * The same for a cgroup that is gone, or cannot be found: no program is put
+ * back. Processes that still are in it open nothing any more, the device least.
+ */
+int devfilter_forget(const char *dir, uint64_t cgroup_inode, uint32_t major, uint32_t minor,
+		     struct err *e);

@@ -84,7 +84,10 @@ static bool holders_is(const struct holders *h, const struct statx *stx)
 	       stx->stx_rdev_minor == h->minor;
 }
 
-/* File systems of several devices (btrfs) show a number of their own, but name one. */
+/*
+ * File systems of several devices (btrfs) show a number of their own, but name
+ * one. Whoever mounts chooses the words: only names that udev makes are looked up.
+ */
 static bool holders_mounted(const struct holders *h, const struct mountinfo_entry *entry)
 {
 	struct statx stx;
@@ -92,6 +95,7 @@ static bool holders_mounted(const struct holders *h, const struct mountinfo_entr
 	if (entry->major == h->major && entry->minor == h->minor)
 		return true;
 	return !entry->major && !strncmp(entry->source, "/dev/", 5) &&
+	       !strchr(entry->source + 5, '/') &&
 	       !statx(AT_FDCWD, entry->source, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE,
 		      &stx) &&
 	       holders_is(h, &stx);

@@ -71,6 +71,17 @@ int journal_remove(int journal_fd, uint64_t generation, struct err *e)
 	return 0;
 }
 
+/* What undo follows and kills by must be what this program could have written. */
+static bool journal_places_ok(const struct record *rec)
+{
+	const char *why;
+
+	if (*rec->cgroup && (strncmp(rec->cgroup, "/sys/fs/cgroup/", 15) ||
+			     !strstr(rec->cgroup, "/workers/") || strstr(rec->cgroup, "/../")))
+		return false;
+	return rec->flags & WIRE_HOST || text_device_path_ok(rec->path, &why);
+}
+
 bool journal_record_ok(const struct record *rec)
 {
 	return rec->magic == RECORD_MAGIC && rec->version == RECORD_VERSION &&
@@ -82,13 +93,14 @@ bool journal_record_ok(const struct record *rec)
 	       text_padded_ok(rec->path, sizeof(rec->path)) &&
 	       text_padded_ok(rec->rule, sizeof(rec->rule)) &&
 	       text_padded_ok(rec->backing, sizeof(rec->backing)) &&
-	       text_padded_ok(rec->cgroup, sizeof(rec->cgroup));
+	       text_padded_ok(rec->cgroup, sizeof(rec->cgroup)) && journal_places_ok(rec);
 }
 
 static int journal_read(int journal_fd, const char *name, struct record *rec)
 {
 	auto_close int fd =
 		openat(journal_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	char own_name[JOURNAL_NAME_SIZE];
 	struct stat st;
 	ssize_t n;
 
@@ -99,7 +111,10 @@ static int journal_read(int journal_fd, const char *name, struct record *rec)
 	n = read(fd, rec, sizeof(*rec));
 	if (n < 0)
 		return -errno;
-	return n == (ssize_t)sizeof(*rec) && journal_record_ok(rec) ? 0 : -EINVAL;
+	if (n != (ssize_t)sizeof(*rec) || !journal_record_ok(rec))
+		return -EINVAL;
+	journal_name(rec->generation, own_name);
+	return strcmp(name, own_name) ? -EINVAL : 0;
 }
 
 /* Keeps what cannot be read for a person to look at, out of the way of the next start. */

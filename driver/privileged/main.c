@@ -9,10 +9,10 @@
 #include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -97,18 +97,21 @@ static int main_parse(struct main_options *o, int argc, char **argv, int *ret_st
 	return -1;
 }
 
-/* One helper per host: the lock lives as long as the process. */
+/* One helper per host. The lock lives as long as this process; its children do not inherit it. */
 static int main_lock(int *ret_fd, struct err *e)
 {
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int fd;
 
-	if (mkdir(MAIN_STATE_DIR, 0755) < 0 && errno != EEXIST)
+	if (mkdir(MAIN_STATE_DIR, 0755) == 0)
+		chmod(MAIN_STATE_DIR, 0755); /* whatever the umask: callers pass through it */
+	else if (errno != EEXIST)
 		return err_sys(e, errno, "cannot make " MAIN_STATE_DIR);
 	fd = open(MAIN_STATE_DIR "/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open " MAIN_STATE_DIR "/lock");
 	*ret_fd = fd;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	if (fcntl(fd, F_SETLK, &lock) < 0)
 		return err_set(e, errno, "another ublk-ocid is running (" MAIN_STATE_DIR "/lock)");
 	return 0;
 }
@@ -228,6 +231,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	umask(0077);
+	signal(SIGPIPE, SIG_IGN);	  /* a log that nobody reads any more */
 	setrlimit(RLIMIT_NOFILE, &files); /* as many as we may have; fewer is fine */
 	if (main_serve(&o, &e) < 0) {
 		log_error("%s", e.text);

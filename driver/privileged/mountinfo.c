@@ -72,6 +72,9 @@ int mountinfo_parse(char *line, struct mountinfo_entry *ret)
 	source = strsep(&rest, " ");
 	if (!type || !source)
 		return -EINVAL;
+	ret->id = (uint32_t)strtoul(field[ID], &end, 10);
+	if (end == field[ID] || *end)
+		return -EINVAL;
 	ret->major = (uint32_t)strtoul(field[DEVICE], &end, 10);
 	if (end == field[DEVICE] || *end != ':')
 		return -EINVAL;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/privileged/node.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,9 +8,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
@@ -84,28 +81,12 @@ static bool node_store_mounted(const char *dir)
 	       fs.f_type == TMPFS_MAGIC;
 }
 
-/* A node is named after the process that makes it; only killed ones leave it there. */
-static void node_store_clean(const char *dir)
-{
-	auto_closedir DIR *d = opendir(dir);
-	struct dirent *entry;
-	pid_t pid;
-
-	while (d && (entry = readdir(d))) {
-		pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (pid > 0 && kill(pid, 0) < 0 && errno == ESRCH)
-			unlinkat(dirfd(d), entry->d_name, 0);
-	}
-}
-
 int node_store_mount(const char *dir, struct err *e)
 {
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, errno, "cannot make %s", dir);
-	if (node_store_mounted(dir)) {
-		node_store_clean(dir);
+	if (node_store_mounted(dir))
 		return 0;
-	}
 	/* The private mount below keeps the tmpfs from spreading to other namespaces. */
 	if (mount(dir, dir, NULL, MS_BIND, NULL) < 0 ||
 	    mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0)
@@ -117,33 +98,37 @@ int node_store_mount(const char *dir, struct err *e)
 	return 0;
 }
 
-/* The name a node has in the store for as long as this process needs it. */
-static const char *node_store_name(char name[16])
+#define NODE_STORE_NAME_SIZE 24
+
+static void node_store_name(char name[NODE_STORE_NAME_SIZE], uint32_t major, uint32_t minor)
 {
-	snprintf(name, 16, "%d", getpid());
-	return name;
+	snprintf(name, NODE_STORE_NAME_SIZE, "%" PRIu32 ":%" PRIu32, major, minor);
 }
 
-/*
- * The mount keeps the inode. Not before it is where it belongs: the kernel
- * moves no mount whose root has lost its name.
- */
-static void node_store_drop(int store_fd)
+int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct err *e)
 {
-	char name[16];
+	auto_close int store_fd = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[NODE_STORE_NAME_SIZE];
 
-	unlinkat(store_fd, node_store_name(name), 0);
+	node_store_name(name, major, minor);
+	if (store_fd < 0)
+		return err_sys(e, errno, "cannot open %s", store_dir);
+	if ((fchmodat(store_fd, name, 0, 0) < 0 ||
+	     fchownat(store_fd, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ||
+	     unlinkat(store_fd, name, 0) < 0) &&
+	    errno != ENOENT)
+		return err_sys(e, errno, "cannot close the device node %s", name);
+	return 0;
 }
 
 /* Makes the node and clones it as a detached mount: an fd or -errno. */
 static int node_store_make(int store_fd, const struct node_spec *spec, uid_t uid, gid_t gid,
 			   struct err *e)
 {
-	char name[16];
+	char name[NODE_STORE_NAME_SIZE];
 	int fd;
 
-	node_store_drop(store_fd);
-	node_store_name(name);
+	node_store_name(name, spec->major, spec->minor);
 	if (mknodat(store_fd, name, S_IFBLK, makedev(spec->major, spec->minor)) < 0)
 		return err_sys(e, errno, "cannot make a device node in the store");
 	/* In this order the helper needs no right over files of others. */
@@ -189,7 +174,7 @@ static int node_act_as(uid_t uid, gid_t gid, struct err *e)
 	return 0;
 }
 
-/* What a node is put over: recognised again by node_is_placeholder(). */
+/* What a node is put over: recognised again by node_look(). */
 static int node_make_placeholder(const struct node_work *w, struct err *e)
 {
 	int fd = openat(node_dir_fd(&w->dir), node_dir_name(&w->dir),
@@ -255,14 +240,18 @@ int node_insert(const struct node_place *place, const char *store_dir, const str
 	store_fd = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (store_fd < 0)
 		return err_sys(e, errno, "cannot open %s", store_dir);
-	r = w->tree_fd = node_store_make(store_fd, spec, uid, gid, e);
+	/* A node of an earlier device of this number, whose record was lost. */
+	r = node_disarm(store_dir, spec->major, spec->minor, e);
+	if (!r)
+		r = w->tree_fd = node_store_make(store_fd, spec, uid, gid, e);
 	if (r >= 0)
 		r = child_run(node_insert_inside, w, place->timeout_ms, e);
 	/* A child that was killed may have done everything, or nothing. */
 	if (r == -ETIMEDOUT || r == -EIO)
 		node_remove(place, spec, w->made, NULL);
-	node_store_drop(store_fd);
-	if (!r)
+	if (r < 0)
+		node_disarm(store_dir, spec->major, spec->minor, NULL);
+	else
 		*ret_made_dirs = w->made;
 	return r;
 }

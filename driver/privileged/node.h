@@ -5,7 +5,9 @@
  * The node is made with its final owner and mode on a tmpfs only the helper
  * mounts, cloned as a detached mount, and moved over an empty file in the
  * container's /dev by a child that entered the container's mount namespace.
- * Nothing is left behind that a later owner of the device number could meet.
+ * The name on that tmpfs stays as long as the device, because a container can
+ * hide its node (another mount of it, a descriptor) but cannot keep its mode:
+ * node_disarm() leaves nothing that a later owner of the number could meet.
  *
  * The container's /dev is found in its mount namespace by facts, not by a
  * path somebody sent: it is the one tmpfs mounted on /dev, or, before
@@ -54,9 +56,17 @@ int node_insert(const struct node_place *place, const char *store_dir, const str
 
 /*
  * Opens the node from inside: the container's mount namespace and cgroup, and
- * so its device filter. 0, or -EACCES with the reason. Read-only open, no I/O.
+ * so its device filter. 0; -EACCES: the filter refuses; -ETIMEDOUT: the
+ * container is frozen, or the device does not answer. Read-only open, no I/O.
  */
 int node_try(const struct node_place *place, const struct node_spec *spec, struct err *e);
+
+/*
+ * From now on nobody without root's rights over files opens a node of this
+ * device, however it is reached. To be done before the number is free. Not
+ * there is fine.
+ */
+int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct err *e);
 
 /* Takes it away again, only if it is this device's; not there is fine. */
 int node_remove(const struct node_place *place, const struct node_spec *spec,

@@ -100,6 +100,12 @@ int op_drop(const struct op *op, uint64_t generation, struct err *e)
 	return op_ask(op, &question, NULL, e);
 }
 
+void op_begin_undo(const struct op *op, struct record *rec)
+{
+	rec->state = WIRE_STATE_DETACHING;
+	op_update(op, rec, NULL);
+}
+
 int op_shorten(struct op *op, uint32_t timeout_ms, struct err *e)
 {
 	struct op_question question = { .type = OP_SHORTEN };

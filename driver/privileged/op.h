@@ -28,6 +28,7 @@ struct op {
 
 #define OP_TIMEOUT_MS 30000 /* a request is answered within this, or when its caller says */
 #define OP_GRACE_MS 3000    /* on top, before its child is killed */
+#define OP_UNDO_MS 60000    /* what undoing may take from its begin, whatever the deadline is */
 
 /* What is left until the deadline, at most at_most_ms. */
 int op_left_ms(const struct op *op, int at_most_ms);
@@ -40,6 +41,9 @@ int op_reserve(const struct op *op, struct record *rec, struct err *e);
 int op_update(const struct op *op, const struct record *rec, struct err *e);
 int op_take(const struct op *op, uint64_t generation, struct record *ret, struct err *e);
 int op_drop(const struct op *op, uint64_t generation, struct err *e);
+
+/* There is no way back for this device: to be said before undo_run(). */
+void op_begin_undo(const struct op *op, struct record *rec);
 
 /*
  * The main process's side: reads one question of a child and answers it.

@@ -105,8 +105,9 @@ static int registry_check_place(const struct registry *reg, struct record *rec, 
 		if (!registry_same_claim(&d->rec, rec))
 			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
 				       d->rec.dev_id, rec->path);
-		if (d->rec.state == WIRE_STATE_ATTACHING)
-			return err_set(e, EAGAIN, "the same attach is under way");
+		if (d->rec.state == WIRE_STATE_ATTACHING || d->op_pid)
+			return err_set(e, EAGAIN, "somebody is working on the device at %s",
+				       rec->path);
 		*rec = d->rec;
 		return -EALREADY;
 	}
@@ -240,7 +241,8 @@ int registry_update(struct registry *reg, const struct record *rec, struct err *
 	if (!d)
 		return err_set(e, ENOENT, "there is no such device");
 	r = journal_save(reg->journal_fd, rec, e);
-	if (r < 0)
+	/* Taking away does not depend on being written down. */
+	if (r < 0 && rec->state != WIRE_STATE_DETACHING)
 		return r;
 	d->rec = *rec;
 	if (rec->state == WIRE_STATE_LIVE)
@@ -252,17 +254,12 @@ int registry_take(struct registry *reg, uint64_t generation, pid_t op_pid, struc
 		  struct err *e)
 {
 	struct device *d = registry_find(reg, generation);
-	int r;
 
 	if (!d)
 		return err_set(e, ENOENT, "there is no such device");
 	if (d->op_pid && d->op_pid != op_pid)
 		return err_set(e, EAGAIN, "ublkb%u is being %s", d->rec.dev_id,
 			       d->rec.state == WIRE_STATE_ATTACHING ? "attached" : "detached");
-	d->rec.state = WIRE_STATE_DETACHING;
-	r = journal_save(reg->journal_fd, &d->rec, e);
-	if (r < 0)
-		return r;
 	d->op_pid = op_pid;
 	d->retry_ms = 0;
 	*ret = d->rec;

@@ -60,7 +60,10 @@ int registry_reserve(struct registry *reg, const struct registry_peer *peer, str
 /* Replaces the record of the same generation, in the journal too. -ENOENT: there is none. */
 int registry_update(struct registry *reg, const struct record *rec, struct err *e);
 
-/* Makes op_pid the one to undo it: -ENOENT, or -EAGAIN while another works on it. */
+/*
+ * Makes op_pid the one to work on it: -ENOENT, or -EAGAIN while another does.
+ * Until its state is changed too it stays what it is when op_pid ends.
+ */
 int registry_take(struct registry *reg, uint64_t generation, pid_t op_pid, struct record *ret,
 		  struct err *e);
 

@@ -22,9 +22,10 @@
 #include "driver/privileged/request.h"
 #include "driver/privileged/sd.h"
 
-#define SERVER_IDLE_MS 10000	 /* a caller says something within this */
-#define SERVER_CALLERS_MAX 256	 /* connections and requests at once, */
-#define SERVER_CALLERS_OF_UID 16 /* and of one user who is not root */
+#define SERVER_IDLE_MS 10000	  /* a caller says something within this */
+#define SERVER_CALLERS_MAX 256	  /* connections and requests at once, */
+#define SERVER_CALLERS_OTHERS 128 /* of all users but root and the hook's, */
+#define SERVER_CALLERS_OF_UID 16  /* and of one of them */
 #define SERVER_GROUPS_MAX 64
 #define SERVER_RETRY_MAX_MS 60000
 
@@ -48,8 +49,9 @@ struct caller {
 	uint32_t gids[SERVER_GROUPS_MAX + 1];
 	size_t nr_gids;
 	int64_t deadline_ms;
-	pid_t pid;     /* 0: it has not asked yet */
-	int ledger_fd; /* -1 until then */
+	int64_t undo_ms; /* until when it may go on undoing what it began; 0: it does not */
+	pid_t pid;	 /* 0: it has not asked yet */
+	int ledger_fd;	 /* -1 until then, and when its child has done its work */
 	bool killed;
 };
 
@@ -95,6 +97,25 @@ static struct caller *caller_new(struct server *s)
 	return c;
 }
 
+/*
+ * The last close of a connection closes what is still queued in it, and a
+ * socket that lingers can make that last as long as its sender likes. So the
+ * last one is that of a process that ends, for which nothing lingers.
+ */
+static void caller_hang_up(struct caller *c)
+{
+	pid_t pid = c->peer_fd < 0 ? -1 : fork();
+
+	if (pid == 0) {
+		alarm(1); /* should we die before the kill() below */
+		for (;;)
+			pause();
+	}
+	close_fdp(&c->peer_fd);
+	if (pid > 0)
+		kill(pid, SIGKILL);
+}
+
 static void caller_free(struct server *s, struct caller *c)
 {
 	struct caller **at = &s->callers;
@@ -102,7 +123,7 @@ static void caller_free(struct server *s, struct caller *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
-	close_fdp(&c->peer_fd);
+	caller_hang_up(c);
 	close_fdp(&c->ledger_fd);
 	free(c);
 }
@@ -134,15 +155,20 @@ static int caller_identify(struct caller *c)
 	return 0;
 }
 
+/* Root's and the hook's requests are the host's own: no other user can use their room up. */
 static bool caller_room(const struct server *s, uid_t uid)
 {
-	unsigned int all = 0, same = 0;
+	const uid_t hook_uid = s->helper->hook_uid;
+	unsigned int all = 0, others = 0, same = 0;
 
 	for (const struct caller *c = s->callers; c; c = c->next) {
 		all++;
+		others += c->uid != 0 && c->uid != hook_uid;
 		same += c->uid == uid;
 	}
-	return all <= SERVER_CALLERS_MAX && (uid == 0 || same <= SERVER_CALLERS_OF_UID);
+	if (uid == 0 || uid == hook_uid)
+		return all <= SERVER_CALLERS_MAX;
+	return others <= SERVER_CALLERS_OTHERS && same <= SERVER_CALLERS_OF_UID;
 }
 
 static void server_accept(struct server *s)
@@ -225,6 +251,11 @@ static void server_child_main(struct server *s, struct caller *c, int ledger_fd,
 		request_run(&op);
 	if (r < 0)
 		log_error("%s", e.text);
+	/* Its work is done. What child_run() left behind and cannot die keeps the caller's place.
+	 */
+	shutdown(ledger_fd, SHUT_RDWR);
+	while (waitpid(-1, NULL, __WCLONE) > 0)
+		;
 	_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
@@ -352,6 +383,23 @@ static void server_process_ended(struct server *s, uint32_t which, enum watch wa
 	server_end_device(s, d);
 }
 
+/* The child has said all it had to say: what it worked on is free again. */
+static void server_work_done(struct server *s, struct caller *c)
+{
+	close_fdp(&c->ledger_fd);
+	c->deadline_ms = INT64_MAX;
+	for (size_t i = 0; i < s->registry->nr_devices; i++) {
+		if (s->registry->devices[i]->op_pid == c->pid)
+			server_settle_device(s, s->registry->devices[i]);
+	}
+	if (c->pid == s->reconcile_pid) {
+		s->reconcile_pid = 0;
+		if (!s->ending && server_watch(s, s->listen_fd, WATCH_LISTEN, 0, 0) < 0)
+			s->ending = true;
+		sd_notify_ready();
+	}
+}
+
 static void server_ledger(struct server *s, struct caller *c)
 {
 	struct registry_peer peer = { c->uid, c->gids, c->nr_gids, c->pid };
@@ -359,14 +407,16 @@ static void server_ledger(struct server *s, struct caller *c)
 	struct device *d;
 
 	if (op_answer(c->ledger_fd, s->registry, &peer, &change) < 0) {
-		close_fdp(&c->ledger_fd); /* the child has said all it had to say */
+		server_work_done(s, c);
 		return;
 	}
 	if (change.deadline_ms && change.deadline_ms + OP_GRACE_MS < c->deadline_ms)
 		c->deadline_ms = change.deadline_ms + OP_GRACE_MS;
 	d = change.generation ? registry_find(s->registry, change.generation) : NULL;
-	if (d && d->rec.state == WIRE_STATE_LIVE)
+	if (d && d->rec.state == WIRE_STATE_LIVE && !d->op_pid)
 		server_watch_device(s, d);
+	if (d && d->rec.state == WIRE_STATE_DETACHING && !c->undo_ms)
+		c->undo_ms = clock_deadline_ms(OP_UNDO_MS);
 }
 
 /* ---- time and signals ---- */
@@ -384,16 +434,6 @@ static void server_child_ended(struct server *s, pid_t pid, int status)
 	/* Questions it still asked are answered before its devices are settled. */
 	while (c->ledger_fd >= 0)
 		server_ledger(s, c);
-	for (size_t i = 0; i < s->registry->nr_devices; i++) {
-		if (s->registry->devices[i]->op_pid == pid)
-			server_settle_device(s, s->registry->devices[i]);
-	}
-	if (pid == s->reconcile_pid) {
-		s->reconcile_pid = 0;
-		if (!s->ending && server_watch(s, s->listen_fd, WATCH_LISTEN, 0, 0) < 0)
-			s->ending = true;
-		sd_notify_ready();
-	}
 	caller_free(s, c);
 }
 
@@ -427,18 +467,25 @@ static void server_signal(struct server *s)
 		server_child_ended(s, pid, status);
 }
 
-/* A request that takes too long is answered here; its child's death then undoes what it began. */
+/*
+ * A request that takes too long is answered here. Its child goes on only if it
+ * is undoing; else its death makes somebody else undo what it began.
+ */
 static void caller_expire(struct server *s, struct caller *c)
 {
 	if (!c->pid) {
-		caller_free(s, c);
+		server_caller_asks(s, c); /* its child finds no request and ends it */
 		return;
 	}
 	if (c->peer_fd >= 0)
 		request_reply(c->peer_fd, -ETIMEDOUT, NULL,
 			      "it took too long (does the backing file's filesystem answer?); what "
 			      "was begun is undone");
-	close_fdp(&c->peer_fd);
+	close_fdp(&c->peer_fd); /* not the last one: the child is still there */
+	if (clock_now_ms() < c->undo_ms) {
+		c->deadline_ms = c->undo_ms;
+		return;
+	}
 	kill(c->pid, SIGKILL);
 	c->killed = true;
 	c->deadline_ms = INT64_MAX;
@@ -508,6 +555,16 @@ static void server_event(struct server *s, uint64_t data)
 	}
 }
 
+/* Is anything under way that a helper that ends should wait for? */
+static bool server_busy(const struct server *s)
+{
+	for (const struct caller *c = s->callers; c; c = c->next) {
+		if (c->ledger_fd >= 0 && !c->killed)
+			return true;
+	}
+	return false;
+}
+
 static int server_open(struct server *s, struct err *e)
 {
 	sigset_t signals;
@@ -563,7 +620,7 @@ int server_run(const struct helper *helper, struct registry *registry, int liste
 	if (r < 0)
 		return r;
 	server_begin(&s);
-	while (!s.ending || s.callers) {
+	while (!s.ending || server_busy(&s)) {
 		/* One at a time: what one event frees, another must not still name. */
 		n = epoll_wait(s.epoll_fd, &event, 1, server_patience_ms(&s));
 		if (n < 0 && errno != EINTR)

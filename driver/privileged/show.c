@@ -47,7 +47,8 @@ int show_list(struct op *op, struct packet *p, struct err *e)
 		if (!detach_peer_ok(op, &op->registry->devices[i]->rec))
 			continue;
 		show_device(&device, &op->registry->devices[i]->rec);
-		r = packet_send(op->peer_fd, &device, sizeof(device), NULL, 0, SHOW_SEND_MS);
+		r = packet_send(op->peer_fd, &device, sizeof(device), NULL, 0,
+				op_left_ms(op, SHOW_SEND_MS));
 		if (r < 0)
 			return err_sys(e, -r, "the caller does not read the list");
 	}

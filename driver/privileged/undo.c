@@ -21,33 +21,48 @@
 #define UNDO_LEAVE_MS 2000 /* a worker whose device stopped leaves by itself */
 #define UNDO_KILL_MS 5000
 
+static int undo_filter(const struct op *op, const struct record *rec, const struct container *c,
+		       struct err *e)
+{
+	const char *dir = op->helper->filter_dir;
+
+	if (c->cgroup_fd >= 0)
+		return devfilter_revoke(dir, c->cgroup_fd, rec->major, rec->minor, e);
+	if (!rec->cgroup_inode)
+		return 0;
+	return devfilter_forget(dir, rec->cgroup_inode, rec->major, rec->minor, e);
+}
+
+/*
+ * What counts is that nobody opens it any more: the filter for root, the node's
+ * mode for everybody else. A container may keep the node itself where we do not
+ * find it, or keep us from removing it; that is no reason to try for ever.
+ */
 int undo_revoke(const struct op *op, const struct record *rec, struct err *e)
 {
 	auto_container struct container c = CONTAINER_INIT;
 	struct node_place place;
 	struct node_spec node = { .path = rec->path, .major = rec->major, .minor = rec->minor };
-	int r;
+	struct err why;
+	int found, r;
 
 	if (rec->flags & WIRE_HOST || !rec->major)
 		return 0; /* nothing was put anywhere */
-	r = container_find(&c, rec->container_pid, rec->container_start, NULL);
-	if (r == -ESRCH) {
-		if (!rec->cgroup_inode)
-			return 0;
-		return devfilter_forget(op->helper->filter_dir, rec->cgroup_inode, e);
-	}
-	if (r < 0)
-		return err_set(e, -r, "cannot look at the container again");
-	if (c.cgroup_fd >= 0) {
-		r = devfilter_revoke(op->helper->filter_dir, c.cgroup_fd, rec->major, rec->minor,
-				     e);
-		if (r < 0)
-			return r;
-	}
-	place = container_place(&c, op_left_ms(op, UNDO_NODE_MS));
-	r = node_remove(&place, &node, rec->made_dirs, e);
-	/* With its last process its mount namespace went too, and the node with it. */
-	return r < 0 && process_ended(c.pidfd) ? 0 : r;
+	found = container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
+			       rec->cgroup_inode, e);
+	if (found < 0 && found != -ESRCH)
+		return found;
+	r = undo_filter(op, rec, &c, e);
+	if (r == 0)
+		r = node_disarm(op->helper->node_store, rec->major, rec->minor, e);
+	if (r < 0 || found < 0 || c.mount_ns_fd < 0)
+		return r;
+	place = container_place(&c, UNDO_NODE_MS);
+	r = node_remove(&place, &node, rec->made_dirs, &why);
+	if (r < 0 && !process_ended(c.pidfd))
+		log_warning("ublkb%u: its node stays, and cannot be opened: %s", rec->dev_id,
+			    why.text);
+	return 0;
 }
 
 static int undo_flush_work(void *arg, struct err *e)
@@ -75,8 +90,7 @@ static int undo_worker_pin(const struct record *rec)
 }
 
 /* Flush, then stop. A worker that does not keep up with either is suspect: it is killed. */
-static int undo_stop(const struct op *op, struct ublk_ctl *ctl, const struct record *rec,
-		     bool orderly, struct err *e)
+static int undo_stop(struct ublk_ctl *ctl, const struct record *rec, bool orderly, struct err *e)
 {
 	auto_close int worker = undo_worker_pin(rec);
 	struct err why;
@@ -84,7 +98,7 @@ static int undo_stop(const struct op *op, struct ublk_ctl *ctl, const struct rec
 	int r;
 
 	if (orderly && worker >= 0 && !(rec->flags & WIRE_READ_ONLY)) {
-		r = child_run(undo_flush_work, (void *)rec, op_left_ms(op, UNDO_FLUSH_MS), &why);
+		r = child_run(undo_flush_work, (void *)rec, UNDO_FLUSH_MS, &why);
 		if (r < 0)
 			log_warning("ublkb%u: %s; what was not written is lost", rec->dev_id,
 				    why.text);
@@ -104,8 +118,7 @@ static int undo_stop(const struct op *op, struct ublk_ctl *ctl, const struct rec
 }
 
 /* The driver's part, if this number is still the device of this record. */
-static int undo_device(const struct op *op, const struct record *rec, bool orderly, bool revoked,
-		       struct err *e)
+static int undo_device(const struct record *rec, bool orderly, struct err *e)
 {
 	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
 	struct ublk_info info;
@@ -122,12 +135,12 @@ static int undo_device(const struct op *op, const struct record *rec, bool order
 	if (r < 0)
 		return r;
 	if (info.state != UBLK_S_DEV_DEAD) {
-		r = undo_stop(op, ctl, rec, orderly, e);
+		r = undo_stop(ctl, rec, orderly, e);
 		if (r < 0)
 			return r;
 	}
-	/* While somebody might still reach it, its number must not go to another device. */
-	return revoked ? ublk_delete(ctl, rec->dev_id, UNDO_STOP_MS, e) : 0;
+	r = ublk_delete(ctl, rec->dev_id, UNDO_STOP_MS, e);
+	return r == -ENODEV ? 0 : r;
 }
 
 static int undo_worker(const struct record *rec, struct err *e)
@@ -141,17 +154,15 @@ static int undo_worker(const struct record *rec, struct err *e)
 
 int undo_run(const struct op *op, const struct record *rec, bool orderly, struct err *e)
 {
-	struct err why;
-	int r, revoked;
+	int r;
 
-	revoked = undo_revoke(op, rec, &why);
-	if (revoked < 0)
-		log_error("ublkb%u: %s", rec->dev_id, why.text);
-	r = undo_device(op, rec, orderly, revoked == 0, e);
+	/* While somebody might still open it, its number must not go to another device. */
+	r = undo_revoke(op, rec, e);
 	if (r < 0)
 		return r;
-	if (revoked < 0)
-		return err_set(e, -revoked, "%s", why.text);
+	r = undo_device(rec, orderly, e);
+	if (r < 0)
+		return r;
 	r = undo_worker(rec, e);
 	if (r < 0)
 		return r;

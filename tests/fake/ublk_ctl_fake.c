@@ -18,6 +18,7 @@ static struct {
 	struct ublk_info info[UBLK_FAKE_DEVICES];
 	int codes[UBLK_FAKE_END];
 	unsigned int calls[UBLK_FAKE_END];
+	void (*begins)(enum ublk_fake_call call);
 } fake;
 
 void ublk_fake_reset(void)
@@ -28,6 +29,11 @@ void ublk_fake_reset(void)
 void ublk_fake_fail(enum ublk_fake_call call, int code)
 {
 	fake.codes[call] = code;
+}
+
+void ublk_fake_watch(void (*begins)(enum ublk_fake_call call))
+{
+	fake.begins = begins;
 }
 
 unsigned int ublk_fake_calls(enum ublk_fake_call call)
@@ -47,6 +53,8 @@ unsigned int ublk_fake_devices(void)
 static int fake_call(enum ublk_fake_call call, struct err *e)
 {
 	fake.calls[call]++;
+	if (fake.begins)
+		fake.begins(call);
 	return fake.codes[call] ? err_sys(e, fake.codes[call], "as the test wants") : 0;
 }
 

@@ -23,11 +23,14 @@ enum ublk_fake_call {
 	UBLK_FAKE_END,
 };
 
-/* No devices, no failures, no calls. */
+/* No devices, no failures, no calls, nobody watching. */
 void ublk_fake_reset(void);
 
 /* From now on this call returns -code; 0 ends that. */
 void ublk_fake_fail(enum ublk_fake_call call, int code);
+
+/* Called when a call begins, before its failure is looked up; NULL: nothing. */
+void ublk_fake_watch(void (*begins)(enum ublk_fake_call call));
 
 unsigned int ublk_fake_calls(enum ublk_fake_call call);
 unsigned int ublk_fake_devices(void);

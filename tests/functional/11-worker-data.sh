@@ -14,10 +14,10 @@ zeroes() { # offset and length, in MiB
 # What is written comes back; trims and flushes in between do no harm.
 verified() {
     fio --name=verify --filename="$DEV" --direct=1 --ioengine=libaio --iodepth=16 \
-        --rw=randwrite --bsrange=4k-256k --size=32M --verify=crc32c --verify_fatal=1 \
+        --rw=randwrite --bsrange=4k-256k --size=16M --verify=crc32c --verify_fatal=1 \
         --fsync=32 --randseed=7 --minimal >fio.out 2>&1 || fail "fio: $(tail -n 3 fio.out)"
     fio --name=mixed --filename="$DEV" --direct=1 --ioengine=libaio --iodepth=8 \
-        --rw=randtrimwrite --bs=64k --size=32M --io_size=16M --fdatasync=16 --randseed=8 \
+        --rw=randtrimwrite --bs=64k --size=16M --io_size=8M --fdatasync=16 --randseed=8 \
         --minimal >fio.out 2>&1 || fail "fio: $(tail -n 3 fio.out)"
     fio --name=again --filename="$DEV" --direct=1 --ioengine=psync --sync=1 --rw=write --bs=16k \
         --size=2M --verify=crc32c --verify_fatal=1 --minimal >fio.out 2>&1 ||

@@ -66,9 +66,9 @@ odd_places() {
     "$tool" allow "$pid" "$pins" "$data" rw
     crun delete -f $id
     wait_for 5 test ! -e "$cgroup"
-    check "forget a cgroup that is gone" "$tool" forget "$pins" "$inode"
+    check "forget a cgroup that is gone" "$tool" forget "$pins" "$inode" "$data"
     same "nothing of it is pinned" 0 "$(nr_pins)"
-    check "forget twice" "$tool" forget "$pins" "$inode"
+    check "forget twice" "$tool" forget "$pins" "$inode" "$data"
 }
 
 # Init in a cgroup below the container's own, as systemd in a container does it.
@@ -88,6 +88,13 @@ inner_cgroup() {
         env NODE_TOOL_CGROUP="$outer" "$tool" try "$pid" /dev/other "$data"
     check "a container with inner cgroups: revoke" \
         env NODE_TOOL_CGROUP="$outer" "$tool" revoke "$pid" "$pins" "$data"
+    # Nobody knows the cgroup any more, but processes are left in it.
+    "$tool" allow "$pid" "$pins" "$data" rw
+    NODE_TOOL_CGROUP=$outer "$tool" allow "$pid" "$pins" "$data" rw
+    check "a container with inner cgroups: forget" "$tool" forget "$pins" "$(stat -c %i "$outer")" "$data"
+    refused "a container with inner cgroups: what is forgotten is closed" EACCES \
+        env NODE_TOOL_CGROUP="$outer" "$tool" try "$pid" /dev/other "$data"
+    "$tool" remove "$pid" /dev/other "$data" 0
     rmdir "$outer"/*/ 2>/dev/null || true
 }
 
@@ -138,7 +145,14 @@ rootless() {
         "$(inside "$report" | tr '\n' ' ' | sed 's/ $//')"
     refused "rootless: another's number" 'gid 5 is not mapped' \
         "$tool" insert "$pid" "$store" /dev/other "$data" 0 5 600
+    # The container's root keeps the node where nobody looks for it.
+    : >"$dir/rootfs/tmp/kept"
+    as=(nsenter -t "$pid" -U -m /bin/busybox)
+    "${as[@]}" mount --bind /dev/ublk/data /tmp/kept
+    check "rootless: a second mount of the node opens" "${as[@]}" dd if=/tmp/kept of=/dev/null count=1
     check "rootless: remove" "$tool" remove "$pid" /dev/ublk/data "$data" 1
+    refused "rootless: what the container kept is of no use" 'Permission denied' \
+        "${as[@]}" dd if=/tmp/kept of=/dev/null count=1
     check "rootless: nothing is left" test ! -e "/proc/$pid/root/dev/ublk"
 }
 

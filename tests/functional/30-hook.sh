@@ -17,13 +17,13 @@ while ! test -e /tmp/end; do sleep 0.1; done'
 for runtime in crun runc; do
     # Both early stages on one container: the second is the same attach.
     bundle=$TEST_DIR/hook-$runtime
+    # As the node's owner: root has no CAP_DAC_OVERRIDE in these containers.
     bundle_make "$bundle" "$(hooks_jq 'prestart createRuntime poststop')
         | $(device_jq data target=memory,size=8M,mode=0640,uid=7,gid=8)
-        | $(device_jq more target=null,size=1M,path=/dev/disk/more)"
-    # As the node's owner: root has no CAP_DAC_OVERRIDE in these containers.
+        | $(device_jq more target=null,size=1M,path=/dev/disk/more)
+        | .process.user={\"uid\":7,\"gid\":8} | .process.args=[\"sh\",\"/job\"]"
     chmod 777 "$bundle/rootfs/tmp"
-    jq --arg job "$job" '.process.args=["sh","-c",$job] | .process.user={"uid":7,"gid":8}' "$bundle/config.json" >"$bundle/new"
-    mv "$bundle/new" "$bundle/config.json"
+    echo "$job" >"$bundle/rootfs/job"
     "$runtime" run --bundle "$bundle" "hook-$runtime" </dev/null >"$bundle/log" 2>&1 &
     pid=$!
     undo container_delete "$runtime" "hook-$runtime"

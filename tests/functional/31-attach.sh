@@ -17,14 +17,12 @@ for runtime in crun runc; do
     for kind in plain userns; do
         id=$runtime-$kind
         change=.
-        bundle_make "$TEST_DIR/$id"
+        [ $kind = plain ] || change=$userns
+        bundle_make "$TEST_DIR/$id" "$change"
         if [ $kind = userns ]; then
-            change=$userns
             chmod 711 "$TEST_DIR"
             chown -R 100000:100000 "$TEST_DIR/$id/rootfs"
         fi
-        jq "$change" "$TEST_DIR/$id/config.json" >"$TEST_DIR/$id/new"
-        mv "$TEST_DIR/$id/new" "$TEST_DIR/$id/config.json"
         container_start "$runtime" "$id" "$TEST_DIR/$id"
 
         truncate -s 16M "/srv/ublk-oci/$id.img"
@@ -57,13 +55,12 @@ for runtime in crun runc; do
 done
 
 # fio inside a container: random writes of mixed sizes, trims and flushes, every block verified.
-mkdir -p "$TEST_DIR/fio/rootfs/usr"
 bundle_make "$TEST_DIR/fio" '.mounts += [{"destination":"/usr","type":"bind","source":"/usr",
     "options":["rbind","ro"]}] | .process.env=["PATH=/bin:/usr/bin"]'
 for dir in lib lib64; do
     [ ! -L /$dir ] || cp -P /$dir "$TEST_DIR/fio/rootfs/"
 done
-mkdir -p "$TEST_DIR/fio/rootfs/etc" && cp /etc/ld.so.cache "$TEST_DIR/fio/rootfs/etc/"
+cp /etc/ld.so.cache "$TEST_DIR/fio/rootfs/etc/"
 container_start crun fio "$TEST_DIR/fio"
 truncate -s 64M /srv/ublk-oci/fio.img
 for target in '--target memory --size 64M' '--target file --backing /srv/ublk-oci/fio.img'; do
@@ -98,6 +95,7 @@ mount "$node" "$TEST_DIR/mnt"
 expect_fail "in use.*$TEST_DIR/mnt" ublk-oci detach --host "$node"
 ok "attach: a mounted device is not detached, and who has it is named"
 umount "$TEST_DIR/mnt"
+# shellcheck disable=SC2217 # it only holds it
 sleep 1000 <"$node" &
 sleeper=$!
 expect_fail "in use.*$sleeper" ublk-oci detach --host "$node"

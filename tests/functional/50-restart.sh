@@ -89,3 +89,15 @@ wait_for 10 one_device
 crun exec second dd if=/dev/b of=/dev/null bs=4k count=1 2>/dev/null || fail "/dev/b is broken"
 ! crun exec second test -e /dev/a || fail "the node of the dead one is still there"
 ok "restart: a dead worker's device is taken away, its neighbour goes on"
+
+# Under load: what was asked of it fails, soon; nothing hangs.
+node=/dev/$(ublk-oci list --json | jq -r '.[0].device')
+exec 8<"$node" # what keeps it open must not keep it from going
+dd if=/dev/zero of="$node" bs=4k count=1000000000 oflag=direct conv=notrunc 2>"$TEST_DIR/dd" &
+load=$!
+sleep 0.5
+kill -KILL "$(ublk-oci list --json | jq '.[0].worker.pid')"
+wait_for 10 sh -c "! kill -0 $load 2>/dev/null"
+exec 8<&-
+expect_nothing_left
+ok "restart: a worker that dies under load ends in errors, not in a hang"

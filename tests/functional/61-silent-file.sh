@@ -28,8 +28,23 @@ silent_start
 "$here/wire.py" hangs "$TEST_DIR/silent/image" $silent_pid 2 'fuse.silent' || fail "not listed"
 silent_stop
 expect_nothing_left
-helper_stop
 ok "silent file: a filesystem the policy does not list is not even asked"
+
+# Nor is it waited for when the helper ends and another one begins.
+silent_start
+kill -STOP $silent_pid
+"$here/wire.py" stuck "$TEST_DIR/silent/image" &
+client=$!
+wait_for 10 grep -q 'fuse.silent' "$TEST_DIR/helper.log"
+begin=$SECONDS
+helper_stop
+[ $((SECONDS - begin)) -lt 10 ] || fail "the helper did not end"
+helper_start
+ok "silent file: a child that cannot end keeps no helper from ending or beginning"
+kill -CONT $silent_pid
+wait $client || fail "stuck"
+silent_stop
+helper_stop
 
 # The policy lists it: the deadline answers.
 jq '.filesystems=["fuse.silent"] | .rules[].backing? |= (if . then ["/"] else empty end)' \

@@ -11,6 +11,7 @@ tool=${NODE_TOOL:-$top/build/tests-gcc/tests/functional/node_tool}
 [ -x "$tool" ] || fail "node_tool is not built: $tool"
 
 store=$TEST_DIR/store
+export NODE_TOOL_STORE=$store
 pins=/sys/fs/bpf/node-test
 bad=0
 

@@ -2,7 +2,7 @@
 /*
  * Lets a shell script call what the helper calls to put a device node into a
  * container: node.h, devfilter.h, holders.h, child.h. Exit status 0, or 1 with
- * "ERRNO: reason" on stderr.
+ * "ERRNO: reason" on stderr. $NODE_TOOL_STORE is the store "remove" looks in.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -119,6 +119,8 @@ static int tool_remove(char **a, struct err *e)
 	int r = tool_place_open(&t, a[0], e);
 
 	tool_spec(&spec, a[1], a[2]);
+	if (!r)
+		r = node_disarm(getenv("NODE_TOOL_STORE"), spec.major, spec.minor, e);
 	return r ? r : node_remove(&t, &spec, (unsigned int)atoi(a[3]), e);
 }
 
@@ -151,7 +153,10 @@ static int tool_revoke(char **a, struct err *e)
 
 static int tool_forget(char **a, struct err *e)
 {
-	return devfilter_forget(a[0], strtoull(a[1], NULL, 10), e);
+	struct node_spec spec;
+
+	tool_spec(&spec, NULL, a[2]);
+	return devfilter_forget(a[0], strtoull(a[1], NULL, 10), spec.major, spec.minor, e);
 }
 
 static int tool_holders(char **a, struct err *e)
@@ -203,7 +208,7 @@ static const struct {
 	{ "filter", tool_filter, 1, "DIR" },
 	{ "allow", tool_allow, 4, "PID DIR MAJOR:MINOR ro|rw" },
 	{ "revoke", tool_revoke, 3, "PID DIR MAJOR:MINOR" },
-	{ "forget", tool_forget, 2, "DIR CGROUP_INODE" },
+	{ "forget", tool_forget, 3, "DIR CGROUP_INODE MAJOR:MINOR" },
 	{ "holders", tool_holders, 1, "MAJOR:MINOR" },
 	{ "busy", tool_busy, 1, "NODE" },
 	{ "child-write", tool_child_write, 1, "FILE" },

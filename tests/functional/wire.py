@@ -142,6 +142,57 @@ def case_leave():
     send(attach_packet()).close()
 
 
+def lingering_socket():
+    """A socket whose last close waits for a reader that never reads."""
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen(1)
+    s = socket.socket()
+    s.connect(server.getsockname())
+    reader, _ = server.accept()
+    s.setblocking(False)
+    try:
+        while True:
+            s.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+    s.setblocking(True)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
+    return s, reader
+
+
+def case_lingering():
+    """Nobody waits for the close of what a client has sent and the helper never read."""
+    for packets in (2, 1):
+        sockets = [lingering_socket() for _ in range(3)]
+        for s, _ in sockets:
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))]
+            c = connect()
+            if packets == 2:
+                c.send(head(LIST, 16))
+            c.sendmsg([b"x"], rights)
+            os.close(s.detach())
+            c.close()
+            begin = time.monotonic()
+            list_works()
+            assert time.monotonic() - begin < 5, "another client had to wait"
+
+
+def case_impatient(generation):
+    """A detach whose caller gives up: what is in use stays."""
+    packet = head(DETACH, 32) + struct.pack("<QII", int(generation, 16), 0, 500)
+    status, reason = answer(send(packet))
+    assert status < 0, (status, reason)
+
+
+def case_stuck(image):
+    """Refused, and this process ends when the filesystem answers again."""
+    fd = os.open(image, os.O_RDWR)
+    status, reason = answer(send(attach_packet(target=TARGET_FILE, size=0, fds=1), [fd]))
+    assert status < 0, (status, reason)
+    os._exit(0)
+
+
 def case_hangs(image, server, most, words):
     """A backing file whose filesystem stops answering: an answer in time, others not disturbed."""
     fd = os.open(image, os.O_RDWR)

@@ -181,7 +181,7 @@ static void test_a_missing_directory_is_refused(void **state)
 {
 	struct err e = { "" };
 
-	assert_true(devfilter_forget("/nonexistent", 1, &e) < 0);
+	assert_true(devfilter_forget("/nonexistent", 1, 259, 0, &e) < 0);
 	assert_non_null(strstr(e.text, "/nonexistent"));
 }
 

@@ -216,15 +216,22 @@ static void test_numbers_are_the_lowest_free(void **state)
 static void test_one_at_a_time_undoes_a_device(void **state)
 {
 	struct fixture *f = *state;
-	struct record a = claim(100, "/dev/a"), taken;
+	struct record a = claim(100, "/dev/a"), same = claim(100, "/dev/a"), taken;
+	int journal_fd;
 
 	assert_int_equal(reserve(f, &a), 0);
 	assert_int_equal(registry_take(&f->reg, a.generation, 2, &taken, NULL), -EAGAIN);
 	make_live(f, &a);
 	assert_int_equal(registry_take(&f->reg, a.generation, 2, &taken, NULL), 0);
-	assert_int_equal(taken.state, WIRE_STATE_DETACHING);
+	assert_int_equal(taken.state, WIRE_STATE_LIVE);
 	assert_int_equal(registry_take(&f->reg, a.generation, 3, &taken, NULL), -EAGAIN);
 	assert_int_equal(registry_take(&f->reg, a.generation + 1, 3, &taken, NULL), -ENOENT);
+	assert_int_equal(reserve(f, &same), -EAGAIN);
+	taken.state = WIRE_STATE_DETACHING;
+	journal_fd = fd_take(&f->reg.journal_fd);
+	assert_int_equal(registry_update(&f->reg, &taken, NULL), 0); /* unwritten, but under way */
+	f->reg.journal_fd = journal_fd;
+	assert_int_equal(registry_find(&f->reg, a.generation)->rec.state, WIRE_STATE_DETACHING);
 }
 
 static int count_records(void *arg, const struct record *rec)

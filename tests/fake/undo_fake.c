@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/fake/undo_fake.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/privileged/child.h"
+#include "driver/privileged/container.h"
+#include "driver/privileged/devfilter.h"
+#include "driver/privileged/op.h"
+#include "driver/privileged/process.h"
+
+static struct {
+	const struct record *rec;
+	int pidfd;
+	bool in_cgroup;
+	bool in_mount_ns;
+	int codes[UNDO_FAKE_END];
+	char steps[160];
+} fake;
+
+void undo_fake_reset(const struct record *rec, int pidfd, bool in_cgroup, bool in_mount_ns)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.rec = rec;
+	fake.pidfd = pidfd;
+	fake.in_cgroup = in_cgroup;
+	fake.in_mount_ns = in_mount_ns;
+}
+
+void undo_fake_fail(enum undo_fake_call call, int code)
+{
+	fake.codes[call] = code;
+}
+
+void undo_fake_note(const char *step)
+{
+	assert_true(strlen(fake.steps) + strlen(step) + 2 <= sizeof(fake.steps));
+	if (*fake.steps)
+		strcat(fake.steps, " ");
+	strcat(fake.steps, step);
+}
+
+const char *undo_fake_steps(void)
+{
+	return fake.steps;
+}
+
+static int fake_call(enum undo_fake_call call, const char *step, struct err *e)
+{
+	if (step)
+		undo_fake_note(step);
+	return fake.codes[call] ? err_sys(e, fake.codes[call], "as the test wants") : 0;
+}
+
+int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_t mount_ns_inode,
+		   uint64_t cgroup_inode, struct err *e)
+{
+	int r = fake_call(UNDO_FAKE_LOOK, NULL, e);
+
+	assert_int_equal(pid, fake.rec->container_pid);
+	assert_int_equal(start_ticks, fake.rec->container_start);
+	assert_int_equal(mount_ns_inode, fake.rec->mount_ns_inode);
+	assert_int_equal(cgroup_inode, fake.rec->cgroup_inode);
+	if (r < 0)
+		return r;
+	c->mount_ns_fd = fake.in_mount_ns ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	c->pidfd = dup(fake.pidfd);
+	c->cgroup_fd = fake.in_cgroup ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	return 0;
+}
+
+void container_fini(struct container *c)
+{
+	close_fdp(&c->pidfd);
+	close_fdp(&c->mount_ns_fd);
+	close_fdp(&c->cgroup_fd);
+}
+
+struct node_place container_place(const struct container *c, int timeout_ms)
+{
+	return (struct node_place){ .pidfd = c->pidfd,
+				    .mount_ns_fd = c->mount_ns_fd,
+				    .proc_fd = -1,
+				    .cgroup_fd = c->cgroup_fd,
+				    .timeout_ms = timeout_ms };
+}
+
+int devfilter_revoke(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, struct err *e)
+{
+	assert_true(cgroup_fd >= 0);
+	assert_int_equal(major, fake.rec->major);
+	assert_int_equal(minor, fake.rec->minor);
+	return fake_call(UNDO_FAKE_REVOKE, "revoke", e);
+}
+
+int devfilter_forget(const char *dir, uint64_t cgroup_inode, uint32_t major, uint32_t minor,
+		     struct err *e)
+{
+	assert_int_equal(major, fake.rec->major);
+	assert_int_equal(minor, fake.rec->minor);
+	assert_int_equal(cgroup_inode, fake.rec->cgroup_inode);
+	return fake_call(UNDO_FAKE_FORGET, "forget", e);
+}
+
+int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct err *e)
+{
+	assert_int_equal(major, fake.rec->major);
+	assert_int_equal(minor, fake.rec->minor);
+	return fake_call(UNDO_FAKE_DISARM, "disarm", e);
+}
+
+int node_remove(const struct node_place *place, const struct node_spec *spec,
+		unsigned int made_dirs, struct err *e)
+{
+	assert_string_equal(spec->path, fake.rec->path);
+	assert_int_equal(spec->major, fake.rec->major);
+	assert_int_equal(spec->minor, fake.rec->minor);
+	assert_int_equal(made_dirs, fake.rec->made_dirs);
+	return fake_call(UNDO_FAKE_REMOVE, "remove", e);
+}
+
+/* The only work undo gives to a child is its flush; it is not done here. */
+int child_run(int (*work)(void *arg, struct err *e), void *arg, int timeout_ms, struct err *e)
+{
+	assert_ptr_equal(arg, fake.rec);
+	assert_true(timeout_ms > 0);
+	return fake_call(UNDO_FAKE_FLUSH, "flush", e);
+}
+
+int spawn_kill(int pidfd, int timeout_ms)
+{
+	int r = fake_call(UNDO_FAKE_KILL, "kill", NULL);
+	pid_t pid;
+
+	assert_int_equal(process_of_pidfd(pidfd, &pid), 0);
+	assert_int_equal(pid, fake.rec->worker_pid);
+	if (r < 0)
+		return r;
+	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	return process_wait_end(pidfd, timeout_ms);
+}
+
+int cgroup_remove(const char *path, int timeout_ms, struct err *e)
+{
+	assert_string_equal(path, fake.rec->cgroup);
+	return fake_call(UNDO_FAKE_CGROUP, "cgroup", e);
+}
+
+int op_left_ms(const struct op *op, int at_most_ms)
+{
+	return at_most_ms;
+}
+
+int op_drop(const struct op *op, uint64_t generation, struct err *e)
+{
+	assert_int_equal(generation, fake.rec->generation);
+	return fake_call(UNDO_FAKE_DROP, "drop", e);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stands in for what driver/privileged/undo.c calls besides ublk_ctl.h and
+ * process.h: each call is written down, checked against the record that is
+ * being undone, and fails when the test said so. Nothing of the machine is
+ * touched but the process a record names as its worker.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "driver/privileged/journal.h"
+
+enum undo_fake_call {
+	UNDO_FAKE_NONE,
+	UNDO_FAKE_LOOK, /* for the container; ESRCH: it has ended */
+	UNDO_FAKE_REVOKE,
+	UNDO_FAKE_FORGET,
+	UNDO_FAKE_DISARM,
+	UNDO_FAKE_REMOVE,
+	UNDO_FAKE_FLUSH,
+	UNDO_FAKE_KILL,
+	UNDO_FAKE_CGROUP,
+	UNDO_FAKE_DROP,
+	UNDO_FAKE_END,
+};
+
+/*
+ * No steps, no failures. The container that is found has the process behind
+ * pidfd, which is borrowed; it is still in its cgroup and mount namespace or not.
+ */
+void undo_fake_reset(const struct record *rec, int pidfd, bool in_cgroup, bool in_mount_ns);
+
+/* From now on this call returns -code; 0 ends that. */
+void undo_fake_fail(enum undo_fake_call call, int code);
+
+/* Writes a step of somebody else down. */
+void undo_fake_note(const char *step);
+
+/* What was done or tried, in order, one word each: "revoke remove flush ...". */
+const char *undo_fake_steps(void);
