@@ -27,6 +27,7 @@
 #define SERVER_CALLERS_OTHERS 128 /* of all users but root and the hook's, */
 #define SERVER_CALLERS_OF_UID 16  /* and of one of them */
 #define SERVER_GROUPS_MAX 64
+#define SERVER_HOLDER_S 10
 #define SERVER_RETRY_MAX_MS 60000
 
 /* What an epoll event is about: a kind, and which one of it. No pointers that could dangle. */
@@ -100,20 +101,33 @@ static struct caller *caller_new(struct server *s)
 /*
  * The last close of a connection closes what is still queued in it, and a
  * socket that lingers can make that last as long as its sender likes. So the
- * last one is that of a process that ends, for which nothing lingers.
+ * last one is that of a process that ends, for which nothing lingers: a holder
+ * has a copy of every descriptor, while we close ours, and is killed then.
  */
-static void caller_hang_up(struct caller *c)
+static pid_t holder_start(void)
 {
-	pid_t pid = c->peer_fd < 0 ? -1 : fork();
+	pid_t pid = fork();
 
 	if (pid == 0) {
-		alarm(1); /* should we die before the kill() below */
+		alarm(SERVER_HOLDER_S); /* should we die before holder_end() */
 		for (;;)
 			pause();
 	}
-	close_fdp(&c->peer_fd);
+	return pid;
+}
+
+static void holder_end(pid_t pid)
+{
 	if (pid > 0)
 		kill(pid, SIGKILL);
+}
+
+static void caller_hang_up(struct caller *c)
+{
+	pid_t holder = c->peer_fd < 0 ? -1 : holder_start();
+
+	close_fdp(&c->peer_fd);
+	holder_end(holder);
 }
 
 static void caller_free(struct server *s, struct caller *c)
@@ -199,6 +213,8 @@ static void server_accept(struct server *s)
 /* In a child: nothing of the main process's is kept but what its own request needs. */
 static void server_become_child(struct server *s, const struct caller *own)
 {
+	/* The main process may hang up on others meanwhile: then these closes would be the last. */
+	pid_t holder = s->callers->next ? holder_start() : -1;
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -217,6 +233,7 @@ static void server_become_child(struct server *s, const struct caller *own)
 		close_fdp(&s->registry->devices[i]->worker_pidfd);
 		close_fdp(&s->registry->devices[i]->container_pidfd);
 	}
+	holder_end(holder);
 }
 
 /* What a child does: the caller's request, or with a generation the end of that device. */

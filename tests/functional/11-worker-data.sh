@@ -7,8 +7,8 @@ requires fio mkfs.ext4 losetup blkdiscard cmp
 size=$((48 << 20))
 
 zeroes() { # offset and length, in MiB
-    cmp -s <(dd if="$DEV" bs=1M skip="$1" count="$2" iflag=direct status=none) \
-        <(head -c "$2M" /dev/zero) || fail "$DEV: MiB $1 to $(($1 + $2)) are not zero"
+    cmp -s -n "$2M" <(dd if="$DEV" bs=1M skip="$1" count="$2" iflag=direct status=none) /dev/zero ||
+        fail "$DEV: MiB $1 to $(($1 + $2)) are not zero"
 }
 
 # What is written comes back; trims and flushes in between do no harm.
@@ -24,18 +24,19 @@ verified() {
         fail "fio: $(tail -n 3 fio.out)"
 }
 
+head -c 16M /dev/zero | tr '\0' x >pattern
+
 # blkdiscard and blkdiscard -z leave zeroes, and only where they should.
 discarded() {
-    head -c 16M /dev/zero | tr '\0' x |
-        dd of="$DEV" bs=1M count=16 iflag=fullblock oflag=direct status=none
+    dd if=pattern of="$DEV" bs=1M count=16 oflag=direct status=none
     blkdiscard --offset 4M --length 4M "$DEV"
     zeroes 4 4
     blkdiscard --zeroout --offset 10M --length 2M "$DEV"
     zeroes 10 2
-    cmp -s <(dd if="$DEV" bs=1M count=4 iflag=direct status=none) \
-        <(head -c 4M /dev/zero | tr '\0' x) || fail "the first 4 MiB of $DEV have changed"
-    cmp -s <(dd if="$DEV" bs=1M skip=12 count=4 iflag=direct status=none) \
-        <(head -c 4M /dev/zero | tr '\0' x) || fail "MiB 12 to 16 of $DEV have changed"
+    cmp -s -n 4M <(dd if="$DEV" bs=1M count=4 iflag=direct status=none) pattern ||
+        fail "the first 4 MiB of $DEV have changed"
+    cmp -s -n 4M <(dd if="$DEV" bs=1M skip=12 count=4 iflag=direct status=none) pattern ||
+        fail "MiB 12 to 16 of $DEV have changed"
 }
 
 read_only() { # arguments of serve

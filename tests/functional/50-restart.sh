@@ -44,9 +44,10 @@ for ms in $(seq 0 20 160); do
     case $(nr_devices) in
     0) ;;
     1)
+        # Whole, or still listed and on its way out.
         crun exec restart dd if=/dev/data of=/dev/null bs=4k count=1 2>/dev/null ||
             wait_for 10 nothing_left
-        ublk-oci detach --container restart --all >/dev/null
+        ublk-oci detach --container restart --all >/dev/null 2>&1 || wait_for 10 nothing_left
         ;;
     *) fail "more than one device" ;;
     esac

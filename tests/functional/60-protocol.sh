@@ -26,9 +26,11 @@ bundle_make "$TEST_DIR/busy"
 container_start crun busy "$TEST_DIR/busy"
 ublk-oci attach --container busy --device /dev/data --target memory --size 1M
 crun exec -d busy sh -c 'exec sleep 1000 </dev/data'
-flock /sys/fs/bpf/ublk-oci sleep 6 &
-"$here/wire.py" impatient "$(ublk-oci list --json | jq -r '.[0].generation')" || fail "impatient"
-sleep 4
+generation=$(ublk-oci list --json | jq -r '.[0].generation')
+exec 7</sys/fs/bpf/ublk-oci
+flock 7 # as another child of the helper would: the look has to wait
+"$here/wire.py" impatient "$generation" || fail "impatient"
+exec 7<&-
 all_live || fail "it was taken away: $(ublk-oci list)"
 crun exec busy dd if=/dev/data of=/dev/null count=1 2>/dev/null || fail "it does not open"
 ok "protocol: a detach that is given up takes nothing away"
