@@ -107,7 +107,7 @@ nr_devices() { ublk-oci list | tail -n +2 | wc -l; }
 
 # expect_nothing_left: with a little patience, since what ends by itself is noticed, not awaited.
 expect_nothing_left() {
-    local end=$((SECONDS + 10))
+    local end=$((SECONDS + 30))
 
     until nothing_left; do
         [ $SECONDS -lt $end ] || fail "left behind: $(leftovers)"

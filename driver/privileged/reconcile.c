@@ -61,7 +61,9 @@ int reconcile_run(const struct op *op, struct err *e)
 	for (size_t i = 0; i < op->registry->nr_devices; i++) {
 		const struct record *rec = &op->registry->devices[i]->rec;
 
-		if (rec->state != WIRE_STATE_LIVE || reconcile_is_live(ctl, rec))
+		/* What somebody undoes already is not waited for: callers wait for us. */
+		if (rec->state != WIRE_STATE_LIVE || op->registry->devices[i]->op_pid ||
+		    reconcile_is_live(ctl, rec))
 			continue;
 		log_warning("ublkb%u is served by nobody: it is taken away", rec->dev_id);
 		if (detach_own(op, rec->generation, &why) < 0)
