@@ -16,6 +16,7 @@
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
 #include "driver/privileged/detach.h"
+#include "driver/privileged/last_close.h"
 #include "driver/privileged/op.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/reconcile.h"
@@ -27,7 +28,6 @@
 #define SERVER_CALLERS_OTHERS 128 /* of all users but root and the hook's, */
 #define SERVER_CALLERS_OF_UID 16  /* and of one of them */
 #define SERVER_GROUPS_MAX 64
-#define SERVER_HOLDER_S 10
 #define SERVER_RETRY_MAX_MS 60000
 
 /* What an epoll event is about: a kind, and which one of it. No pointers that could dangle. */
@@ -98,36 +98,12 @@ static struct caller *caller_new(struct server *s)
 	return c;
 }
 
-/*
- * The last close of a connection closes what is still queued in it, and a
- * socket that lingers can make that last as long as its sender likes. So the
- * last one is that of a process that ends, for which nothing lingers: a holder
- * has a copy of every descriptor, while we close ours, and is killed then.
- */
-static pid_t holder_start(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		alarm(SERVER_HOLDER_S); /* should we die before holder_end() */
-		for (;;)
-			pause();
-	}
-	return pid;
-}
-
-static void holder_end(pid_t pid)
-{
-	if (pid > 0)
-		kill(pid, SIGKILL);
-}
-
 static void caller_hang_up(struct caller *c)
 {
-	pid_t holder = c->peer_fd < 0 ? -1 : holder_start();
+	pid_t holder = c->peer_fd < 0 ? -1 : last_close_begin();
 
 	close_fdp(&c->peer_fd);
-	holder_end(holder);
+	last_close_end(holder);
 }
 
 static void caller_free(struct server *s, struct caller *c)
@@ -214,7 +190,7 @@ static void server_accept(struct server *s)
 static void server_become_child(struct server *s, const struct caller *own)
 {
 	/* The main process may hang up on others meanwhile: then these closes would be the last. */
-	pid_t holder = s->callers->next ? holder_start() : -1;
+	pid_t holder = s->callers->next ? last_close_begin() : -1;
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -233,7 +209,7 @@ static void server_become_child(struct server *s, const struct caller *own)
 		close_fdp(&s->registry->devices[i]->worker_pidfd);
 		close_fdp(&s->registry->devices[i]->container_pidfd);
 	}
-	holder_end(holder);
+	last_close_end(holder);
 }
 
 /* What a child does: the caller's request, or with a generation the end of that device. */
