@@ -4,11 +4,44 @@
  * answers the children's questions about the registry, and watches over the
  * processes devices depend on. It never blocks: nothing here reads a caller's
  * packet, touches a caller's fd, or waits for the kernel's ublk driver.
+ *
+ *   caller.c  who is connected
+ *   work.c    the children
+ *   watch.c   the devices nobody works on
+ *   server.c  the loop
  */
 #pragma once
 
+#include "driver/privileged/caller.h"
 #include "driver/privileged/helper.h"
 #include "driver/privileged/registry.h"
+
+struct server {
+	const struct helper *helper;
+	struct registry *registry;
+	struct callers callers;
+	int epoll_fd;
+	int listen_fd;
+	int signal_fd;
+	pid_t reconcile_pid; /* 0: done */
+	bool ending;
+};
+
+/* What an event is about: a kind, and which one of it. No pointers that could dangle. */
+enum server_event {
+	SERVER_LISTEN,
+	SERVER_SIGNAL,
+	SERVER_CALLER,	  /* a connection that has not asked yet: its serial number */
+	SERVER_LEDGER,	  /* a child's questions: the caller's serial number */
+	SERVER_WORKER,	  /* the end of a device's worker: lower half of the generation */
+	SERVER_CONTAINER, /* the end of a device's container: the same */
+};
+
+/* Adds fd to the loop; extra: more EPOLL* flags. 0 or -errno. */
+int server_watch(struct server *s, int fd, enum server_event event, uint32_t which, uint32_t extra);
+
+/* This child has done its work. */
+void server_work_done(struct server *s, pid_t pid);
 
 /* Serves until SIGTERM. Takes listen_fd. Devices and workers outlive it. */
 int server_run(const struct helper *helper, struct registry *registry, int listen_fd,
