@@ -259,14 +259,13 @@ static size_t utf8_size(const char *text, const char *end)
 	return 0;
 }
 
+/* From the '"' it begins with to behind the one it ends with. */
 static int read_string(struct reader *r, const char **ret)
 {
 	const char *start = r->d->strings + r->d->strings_size;
 	size_t size;
 	int c, code;
 
-	if (reader_peek(r) != '"')
-		return read_error(r, "expected a string in double quotes");
 	reader_step(r);
 	while ((c = reader_peek(r)) != '"') {
 		if (c == EOF)

@@ -20,35 +20,84 @@
 
 struct policy;
 
+/* What somebody wants to do. */
+enum policy_act {
+	POLICY_ATTACH,	 /* a device, for a container or the host */
+	POLICY_MOUNT,	 /* the host mounts a device's filesystem */
+	POLICY_RESIZE,	 /* a volume */
+	POLICY_SNAPSHOT, /* a volume */
+	POLICY_DELETE,	 /* a volume */
+	POLICY_ACT_END,
+};
+
 /*
  * What a principal asks for, completed with facts the helper established.
  * Complete means complete: a zero size, depth or number of queues, or a missing
  * backing path, is refused, never taken for "no limit".
  */
 struct policy_claim {
+	enum policy_act act;
+	/* who asks, as the kernel says */
 	uint32_t uid;
 	const uint32_t *gids; /* primary and supplementary groups */
 	size_t nr_gids;
-	bool host;	     /* a device for the host itself */
+	/* for whom: the host itself, or a container */
+	bool host;
+	const char *cgroup; /* the container's, "/a/b" from the hierarchy's root; NULL: none */
+	uint32_t owner_uid; /* owner of the container's user namespace, as the host counts */
+	/* what; acts other than attach say of this what the volume is */
 	unsigned int target; /* enum target_id */
 	bool read_only;
 	uint64_t size_bytes;
-	const char *backing; /* as the helper itself resolved it; NULL: the target has none */
+	const char *backing;  /* as the helper itself resolved it; NULL: the target has none */
+	uint32_t backing_uid; /* who owns that file */
+	const char *address;  /* "unix:/PATH", "tcp:HOST:PORT"; NULL: the target has none */
+	const char *pool;     /* of the volume; NULL: it is not a volume */
+	bool zero_copy;
 	unsigned int nr_queues;
 	unsigned int depth;
+	/* where the host mounts it, and as what; NULL: it does not */
+	const char *mount_path;
+	const char *mount_filesystem;
 	/* what is there already, this claim not counted, whichever rule gave it */
 	unsigned int devices_in_container;
 	unsigned int devices_in_all;
+	uint64_t bytes_in_container;
+	uint64_t bytes_in_all;
+};
+
+/* What the container may do per second to this device; 0: as much as it can. */
+struct policy_io {
+	uint64_t read_bytes;
+	uint64_t write_bytes;
+	uint64_t read_ops;
+	uint64_t write_ops;
 };
 
 struct policy_verdict {
 	bool allowed;
 	char rule[POLICY_ID_MAX + 1]; /* the rule that allowed it; "" when none did */
 	char reason[ERR_TEXT_SIZE];   /* when refused: the nearest rule and what it lacks; ASCII */
+	/* what comes with it, when allowed */
+	bool discard;		/* the container may give space back */
+	bool trust_raw_writers; /* the host may mount what others could write raw */
+	struct policy_io io;
 };
 
 void policy_decide(const struct policy *p, const struct policy_claim *claim,
 		   struct policy_verdict *ret);
+
+/* A rule that was tried. */
+struct policy_trial {
+	const char *rule;
+	bool allowed;
+	const char *why; /* what it does not allow; "" when it allows the claim */
+};
+
+/* The same decision, and each rule on the way to it, in the order tried. */
+void policy_explain(const struct policy *p, const struct policy_claim *claim,
+		    void (*tried)(void *arg, const struct policy_trial *trial), void *arg,
+		    struct policy_verdict *ret);
 
 /* User and group names in a policy become numbers through this: 0, -ENOENT or another -errno. */
 struct policy_names {
@@ -68,6 +117,10 @@ int policy_parse(struct policy **ret, const char *text, size_t size,
 int policy_load(struct policy **ret, const char *path, uint32_t owner_uid,
 		const struct policy_names *names, struct err *e);
 
+/* The first half of that: the text of such a file, with a zero behind it, to be freed. */
+int policy_read(char **ret_text, size_t *ret_size, const char *path, uint32_t owner_uid,
+		struct err *e);
+
 void policy_free(struct policy *p);
 void policy_freep(struct policy **p);
 #define auto_policy __attribute__((cleanup(policy_freep)))
@@ -77,6 +130,13 @@ size_t policy_nr_rules(const struct policy *p);
 /* The uids (and gids of the same number) workers run as. */
 uint32_t policy_worker_ids_first(const struct policy *p);
 uint32_t policy_worker_ids_count(const struct policy *p);
+
+/*
+ * Are they nobody else's? Held against what passwd, group, subuid and subgid in
+ * etc_dir ("/etc") give away, and against the ranges systemd documents as its
+ * own. A file that is not there gives nothing away.
+ */
+int policy_check_ids(const struct policy *p, const char *etc_dir, struct err *e);
 
 /* Is this filesystem, named as /proc/self/mountinfo does, one a backing file may be on? */
 bool policy_filesystem_ok(const struct policy *p, const char *name);

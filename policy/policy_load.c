@@ -11,10 +11,10 @@
 /* Who can write the policy can have any device, so nobody but its owner may. */
 static int file_check(int fd, const char *path, uint32_t owner_uid, struct err *e)
 {
-	struct stat st;
+	struct stat st = { 0 };
 
-	if (fstat(fd, &st) < 0)
-		return err_sys(e, errno, "%s", path);
+	/* What cannot be looked at stays zero, which is no regular file. */
+	fstat(fd, &st);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, EINVAL, "%s: it is not a regular file", path);
 	if (st.st_uid != 0 && st.st_uid != owner_uid)
@@ -36,21 +36,17 @@ static ssize_t file_read(int fd, char *buf, size_t size)
 	size_t got = 0;
 	ssize_t n;
 
-	while (got < size) {
+	do {
 		n = read(fd, buf + got, size - got);
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
 			return -errno;
-		if (!n)
-			break;
 		got += (size_t)n;
-	}
+	} while (n);
 	return (ssize_t)got;
 }
 
-int policy_load(struct policy **ret, const char *path, uint32_t owner_uid,
-		const struct policy_names *names, struct err *e)
+int policy_read(char **ret_text, size_t *ret_size, const char *path, uint32_t owner_uid,
+		struct err *e)
 {
 	auto_free char *text = NULL;
 	auto_close int fd = -1;
@@ -66,11 +62,28 @@ int policy_load(struct policy **ret, const char *path, uint32_t owner_uid,
 	r = file_check(fd, path, owner_uid, e);
 	if (r < 0)
 		return r;
-	text = malloc(POLICY_SIZE_MAX + 1);
+	/* One more than allowed, so that a file that grew is refused; and the zero. */
+	text = malloc(POLICY_SIZE_MAX + 2);
 	if (!text)
 		return err_sys(e, ENOMEM, "%s", path);
 	size = file_read(fd, text, POLICY_SIZE_MAX + 1);
 	if (size < 0)
 		return err_sys(e, (int)-size, "%s", path);
-	return err_prefix(e, policy_parse(ret, text, (size_t)size, names, e), "%s", path);
+	text[size] = '\0';
+	*ret_size = (size_t)size;
+	*ret_text = ptr_take(text);
+	return 0;
+}
+
+int policy_load(struct policy **ret, const char *path, uint32_t owner_uid,
+		const struct policy_names *names, struct err *e)
+{
+	auto_free char *text = NULL;
+	size_t size = 0;
+	int r;
+
+	r = policy_read(&text, &size, path, owner_uid, e);
+	if (r < 0)
+		return r;
+	return err_prefix(e, policy_parse(ret, text, size, names, e), "%s", path);
 }

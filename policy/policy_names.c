@@ -4,17 +4,18 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stddef.h>
 
-/* What getpwnam(3) and getgrnam(3) leave in errno when there is no such name. */
+#include "driver/base/cleanup.h"
+
+/* What getpwnam(3) and getgrnam(3) leave in errno: several of it mean "no such name". */
 static int not_found(int code)
 {
-	switch (code) {
-	case 0:
-	case ENOENT:
-	case ESRCH:
-	case EBADF:
-	case EPERM:
-		return -ENOENT;
+	static const int none[] = { 0, ENOENT, ESRCH, EBADF, EPERM };
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+		if (code == none[i])
+			return -ENOENT;
 	}
 	return -code;
 }

@@ -6,42 +6,63 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "policy/field.h"
 #include "policy/policy.h"
 
-enum rule_principal {
-	RULE_PRINCIPAL_NONE,
-	RULE_PRINCIPAL_UID,
-	RULE_PRINCIPAL_GID,
-	RULE_PRINCIPAL_ANY,
+/* All that is there must hold. */
+struct rule_principal {
+	bool has_uid;
+	bool has_gid;
+	bool has_owner;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t owner_uid; /* of the container's user namespace; never in a host rule */
+	char *cgroup;	    /* pattern on the container's; NULL: any; never in a host rule */
+};
+
+struct rule_mount {
+	struct texts under; /* paths, as in backing */
+	struct texts filesystems;
+	bool trust_raw_writers;
 };
 
 struct rule {
-	char id[POLICY_ID_MAX + 1];
-	enum rule_principal principal;
-	uint32_t principal_id; /* uid or gid */
-	uint32_t targets;      /* bit mask of 1 << enum target_id; never 0 */
-	char **backing;	       /* clean absolute paths; ends with '/': everything below */
-	size_t nr_backing;
-	bool read_only; /* only read-only devices */
+	char *id;
+	struct rule_principal principal;
+	uint32_t acts;	  /* bit mask of 1 << enum policy_act; never 0 */
+	uint32_t targets; /* bit mask of 1 << enum target_id; never 0 */
+	/* clean absolute paths; ends with '/': everything below */
+	struct texts backing;
+	bool any_backing_owner; /* else who asks owns the file, or is root */
+	struct texts nbd;	/* addresses; empty unless target nbd is there */
+	struct texts pools;	/* empty: not for volumes */
+	bool read_only;		/* only read-only devices */
+	bool zero_copy;
+	bool discard;
 	uint64_t max_size_bytes;
+	/* over all devices; 0: no limit */
+	uint64_t max_bytes_per_container;
+	uint64_t max_bytes;
 	uint32_t max_devices_per_container; /* 0 in a host rule, where it says nothing */
 	uint32_t max_devices;
 	bool host; /* for the host, and not for containers */
 	uint32_t max_queues;
 	uint32_t max_depth;
+	struct rule_mount mount; /* empty unless act mount is there */
+	struct policy_io io;
 };
+
+/* Into a rule that is all zero; which rule_free() takes apart whatever came of it. */
+int rule_read(const struct field_reader *p, const struct document_node *n, struct rule *rule);
+void rule_free(struct rule *rule);
+
+/* How policies and messages name an act, NULL where there is none. */
+const char *rule_act_name(unsigned int act);
 
 struct policy {
 	uint32_t worker_ids_first;
 	uint32_t worker_ids_count;
-	char **filesystems;
-	size_t nr_filesystems;
+	struct texts filesystems;
 	struct rule *rules; /* in the order of the file */
 	size_t nr_rules;
 };
-
-/*
- * Is this an absolute path without empty, "." and ".." components? A single
- * '/' at its end is fine. Only such paths can be compared as text.
- */
-bool rule_path_clean(const char *path);

@@ -26,6 +26,13 @@ static const struct catalog_target targets[TARGET_END] = {
 		.volatile_cache = true,
 		.discards = true,
 	},
+	[TARGET_NBD] = {
+		.name = "nbd",
+		.help = "a server that speaks NBD, reached at an address",
+		.by_address = true,
+		.volatile_cache = true,
+		.discards = true,
+	},
 };
 
 static const struct catalog_key_row keys[KEY_END] = {

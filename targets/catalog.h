@@ -13,6 +13,7 @@ enum target_id {
 	TARGET_NULL,
 	TARGET_MEMORY,
 	TARGET_FILE,
+	TARGET_NBD,
 	TARGET_END, /* one past the last */
 };
 
@@ -24,6 +25,7 @@ struct catalog_target {
 	bool made_by_helper; /* the backing file is a memfd the helper makes */
 	bool volatile_cache; /* what is written is safe only after a flush */
 	bool discards;	     /* discard and write-zeroes free space */
+	bool by_address;     /* reached at an address, which a policy must list */
 };
 
 /* NULL for an id that is none. */

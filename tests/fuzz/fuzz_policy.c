@@ -27,28 +27,62 @@ static int fake_find(const char *name, uint32_t *ret_id)
 
 static const struct policy_names fake_names = { fake_find, fake_find };
 
+/* Rules are tried until one allows, and the last word is the verdict's. */
+static void trial_note(void *arg, const struct policy_trial *trial)
+{
+	bool *allowed = arg;
+
+	if (*allowed || !trial->rule[0] || trial->allowed != !trial->why[0])
+		abort();
+	*allowed = trial->allowed;
+}
+
+static void claim_must_be_decided(const struct policy *p, const struct policy_claim *claim)
+{
+	struct policy_verdict v, same;
+	bool allowed = false;
+
+	policy_explain(p, claim, trial_note, &allowed, &v);
+	if (v.allowed != allowed || v.allowed != !!v.rule[0] || v.allowed != !v.reason[0])
+		abort();
+	policy_decide(p, claim, &same);
+	if (v.allowed != same.allowed || strcmp(v.rule, same.rule) || strcmp(v.reason, same.reason))
+		abort();
+}
+
 static void policy_must_decide(const struct policy *p)
 {
 	static const uint32_t gids[] = { 4, 6 };
+	static const char *const addresses[] = { "tcp:10.1.2.3:10809", "tcp:[2001:db8::1]:10809",
+						 "tcp:disks:10809", "unix:/run/nbd.sock" };
 	struct policy_claim claim = {
 		.uid = 4,
 		.gids = gids,
 		.nr_gids = 2,
+		.cgroup = "/ci.slice/job-1.scope",
+		.owner_uid = 4,
 		.read_only = true,
 		.size_bytes = 512,
+		.backing_uid = 4,
 		.nr_queues = 1,
 		.depth = 1,
 	};
-	struct policy_verdict v;
 
 	for (unsigned int target = 0; target <= TARGET_END; target++) {
-		for (unsigned int i = 0; i < 4; i++) {
-			claim.target = target;
+		claim.target = target;
+		for (unsigned int i = 0; i < 64; i++) {
+			bool mount = i & 16;
+
 			claim.host = i & 1;
 			claim.backing = i & 2 ? "/srv/images/a.img" : NULL;
-			policy_decide(p, &claim, &v);
-			if (v.allowed != !!v.rule[0] || v.allowed != !v.reason[0])
-				abort();
+			claim.address = i & 4 ? addresses[i >> 4] : NULL;
+			claim.pool = i & 8 ? "fast" : NULL;
+			claim.act = mount ? POLICY_MOUNT : POLICY_ATTACH;
+			claim.mount_path = mount ? "/mnt/a" : NULL;
+			claim.mount_filesystem = mount ? "ext4" : NULL;
+			claim.zero_copy = i & 32;
+			claim.bytes_in_all = i & 32 ? UINT64_MAX : 0;
+			claim_must_be_decided(p, &claim);
 		}
 	}
 }

@@ -9,10 +9,14 @@ CORPUS/bad the first word of a name says who has to refuse it:
   text-     the loader; it is no JSON as the policy understands it
   schema-   both
   meaning-  the loader; a schema cannot say it
+
+Every meaning- document is in the list of CORPUS/README.md, with the reason, and
+nothing else is.
 """
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -25,6 +29,12 @@ def schema_verdict(validator, path):
         document = json.load(f)
     error = next(validator.iter_errors(document), None)
     return None if error is None else error.message
+
+
+def listed(corpus):
+    """The documents CORPUS/README.md says a schema takes and the loader does not."""
+    with open(corpus + "/README.md", encoding="utf-8") as f:
+        return re.findall(r"^- `([^`]+)`: \S", f.read(), re.M)
 
 
 def main():
@@ -42,6 +52,7 @@ def main():
     if failed:
         print(f"{len(paths)} documents, {len(verdicts)} verdicts of the loader")
 
+    beyond = []
     for path, verdict in zip(paths, verdicts):
         name = os.path.basename(path)
         bad = os.path.basename(os.path.dirname(path)) == "bad"
@@ -51,9 +62,14 @@ def main():
         if bad and name.startswith("text-"):
             continue
         error = schema_verdict(validator, path)
+        if bad and error is None:
+            beyond.append(name.removesuffix(".json"))
         if (error is not None) != (bad and name.startswith("schema-")):
             print(f"{name}: the schema says: {error or 'ok'}")
             failed = True
+    for name in sorted(set(beyond) ^ set(listed(corpus))):
+        print(f"{name}: {'not in' if name in beyond else 'only in'} the list of README.md")
+        failed = True
     print(f"{len(paths)} documents")
     return 1 if failed else 0
 
