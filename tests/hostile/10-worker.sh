@@ -1,28 +1,78 @@
 #!/bin/bash
-# A worker that tries to break out of the real sandbox, once per attempt.
+# A worker that tries to break out of the real sandbox, once per attempt; then with walls left
+# out, to see which attempts it is that they stop. How each ended is written to $HOSTILE_ENDS,
+# which docs/hostile.md is made of (table.py).
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../functional/serve.sh"
 
-hostile_worker=$build/tests/hostile/hostile-worker
-failed=0
+hostile=$build/tests/hostile/hostile-worker
 
-# Every attempt ends before the device starts, in the way attack.h says.
-attempt() { # name, expected end
-    local end
+declare -A ends=() expected=()
 
-    end=$("$build/tests/functional/serve" --worker "$hostile_worker" --target memory --attack "$1" \
-        </dev/null 2>serve.err | sed -n 's/^worker: //p')
-    if [ "$end" = "$2" ]; then
-        echo "ok $1"
-    else
-        echo "not ok $1: ended with '$end', not '$2'; $(head -n 1 serve.err)"
-        failed=$((failed + 1))
-    fi
+# attack RUN WORKER PREFIX [OPTION...]: the attempts, how each ended in $ends.
+attack() {
+    local run=$1 worker=$2 prefix=$3 name end
+
+    shift 3
+    ends=()
+    "$build/tests/functional/serve" --worker "$worker" --target memory --attacks "$prefix" "$@" \
+        </dev/null >ends 2>serve.err || fail "$run: serve failed: $(tail -n 1 serve.err)"
+    while read -r name end; do
+        ends[${name%:}]=$end
+        echo "attack $run $name $end"
+    done <ends >>"${HOSTILE_ENDS:-all-ends}"
 }
 
 "$build/tests/functional/serve" --list-attacks >attacks
-[ -s attacks ] || fail "no attacks"
 while read -r name end; do
-    attempt "$name" "$end" || fail "$name: serve itself failed"
+    expected[$name]=$end
 done <attacks
-[ $failed = 0 ] || fail "$failed of $(wc -l <attacks) attempts did not end as they must"
+[ ${#expected[@]} -ge 60 ] || fail "too few attempts"
+
+# Every attempt ends before the device starts, in the way attacks.inc says.
+attack sealed "$hostile" ''
+failed=0
+for name in "${!expected[@]}"; do
+    if [ "${ends[$name]:-}" = "${expected[$name]}" ]; then
+        echo "ok worker: $name"
+    else
+        echo "not ok $name: ended with '${ends[$name]:-nothing}', not '${expected[$name]}'"
+        failed=$((failed + 1))
+    fi
+done
+[ $failed = 0 ] || fail "$failed of ${#expected[@]} attempts did not end as they must"
+
+# passes RUN NAME...: without this wall these attempts are not refused any more.
+passes() {
+    local run=$1 name
+
+    shift
+    for name; do
+        [ "${ends[$name]:-}" = 'status 200' ] || fail "$run: $name ended with ${ends[$name]:-nothing}"
+    done
+}
+
+attack no-seccomp "$hostile-no-seccomp" '^ring_'
+passes no-seccomp socket fork mmap memfd_create prctl_dumpable unshare_user io_uring_setup
+[ "${ends[register_files]}" = 'status 13' ] || fail "the ring lets itself be registered with"
+ok "walls: without seccomp system calls go through; the ring still refuses registering"
+
+attack no-restrictions "$hostile-no-restrictions" ring_
+passes no-restrictions ring_socket ring_nop ring_read ring_write ring_async_flag
+[ "${ends[ring_openat]}" = 'status 2' ] || fail "there are files in its mount namespace"
+ok "walls: without the ring's restrictions its operations go through; there is no file to open"
+
+attack no-walls "$hostile-no-walls" ''
+passes no-walls socket ring_socket register_personality
+[ "${ends[mknodat]}" != 'status 200' ] && [ "${ends[mount]}" != 'status 200' ] &&
+    [ "${ends[setuid]}" != 'status 200' ] || fail "it has rights: ${ends[*]}"
+ok "walls: with none of the worker's own, it is still nobody, nowhere"
+
+attack outside "$hostile-no-walls" open --no-limit --uid 0 --host-namespaces
+passes outside open_password openat2
+ok "walls: with the host's namespaces and uid 0, files open"
+attack outside "$hostile-no-walls" ring_op --no-limit --uid 0 --host-namespaces
+passes outside ring_openat
+attack outside "$hostile-no-walls" ring_write_ --no-limit --uid 0 --host-namespaces
+[ "${ends[ring_write_behind_end]}" = 'status 1' ] || fail "the memory's seals do not hold"
+ok "walls: without RLIMIT_FSIZE the memory's own seals hold"
