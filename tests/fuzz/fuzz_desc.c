@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "driver/worker/queue.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 struct input {
 	struct ublksrv_io_desc desc;
@@ -22,27 +21,22 @@ struct input {
 	int32_t error;
 };
 
-static void check(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 static void check_io(const struct queue *q, const struct io *io, uint32_t op_flags)
 {
 	const struct target *t = q->target;
 
-	check(io->op > IO_NONE && io->op < IO_OP_END && t->ops->io_ops & 1u << io->op);
-	check(!t->read_only || io->op == IO_READ || io->op == IO_FLUSH);
-	check(!io->fua || (io->op == IO_WRITE && op_flags & UBLK_IO_F_FUA));
+	must(io->op > IO_NONE && io->op < IO_OP_END && t->ops->io_ops & 1u << io->op);
+	must(!t->read_only || io->op == IO_READ);
+	must(t->discard || (io->op != IO_DISCARD && io->op != IO_WRITE_ZEROES));
+	must(!io->fua || (io->op == IO_WRITE && op_flags & UBLK_IO_F_FUA));
 	if (io->op == IO_FLUSH)
 		return;
-	check(io->len && io->len <= t->dev_bytes && io->off <= t->dev_bytes - io->len);
-	check(io->off % q->block_bytes == 0 && io->len % q->block_bytes == 0);
+	must(io->len && io->len <= t->dev_bytes && io->off <= t->dev_bytes - io->len);
+	must(io->off % q->block_bytes == 0 && io->len % q->block_bytes == 0);
 	if (io->op == IO_READ || io->op == IO_WRITE)
-		check(io->len <= q->max_io_bytes && io_result(io, 0) == (int)io->len);
+		must(io->len <= q->max_io_bytes && io_result(io, 0) == (int)io->len);
 	else
-		check(io_result(io, 0) == 0);
+		must(io_result(io, 0) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -62,11 +56,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	ops.io_ops = in.io_ops;
 	t.dev_bytes = in.dev_blocks % (INT64_MAX / q.block_bytes) * q.block_bytes;
 	t.read_only = in.read_only & 1;
+	t.discard = !(in.read_only & 2);
 	r = io_from_desc(&q, &in.desc, &io);
-	check(r <= 0);
+	must(r <= 0);
 	if (!r)
 		check_io(&q, &io, in.desc.op_flags);
 	if (in.error < 0)
-		check(io_result(&io, in.error) < 0);
+		must(io_result(&io, in.error) < 0);
 	return 0;
 }

@@ -15,14 +15,7 @@
 #include "oci-hook/keys.h"
 #include "oci-hook/oci_state.h"
 #include "oci-hook/quote.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 static void must_be_clean(const struct err *e)
 {

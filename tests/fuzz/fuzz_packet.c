@@ -4,6 +4,7 @@
  * says how many fds come with it, the second how often it is sent; the rest is
  * the packet. It arrives whole or not at all, and no fd is left open.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -14,21 +15,11 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/wire/packet.h"
+#include "tests/fuzz/fuzz.h"
 
 #define SEND_FDS_MAX 16
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-/* The lowest free descriptor: the same before and after means nothing leaked. */
-static int lowest_free_fd(void)
-{
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		abort();
-	close(fd);
-	return fd;
-}
+static_assert(PACKET_SIZE_MAX == 2048, "mend seeds.py");
 
 /* As a stranger sends it: not limited to what packet_send() would do. */
 static void send_raw(int socket_fd, const uint8_t *bytes, size_t size, unsigned int nr_fds)
@@ -51,8 +42,7 @@ static void send_raw(int socket_fd, const uint8_t *bytes, size_t size, unsigned 
 			fds[i] = socket_fd;
 		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, sizeof(int) * nr_fds);
 	}
-	if (sendmsg(socket_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size)
-		abort();
+	must(sendmsg(socket_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size);
 }
 
 static void receive_one(int socket_fd, const uint8_t *bytes, size_t size, unsigned int nr_fds)
@@ -63,35 +53,31 @@ static void receive_one(int socket_fd, const uint8_t *bytes, size_t size, unsign
 		       : size						 ? 0
 									 : -ECONNRESET;
 
-	if (r != expected)
-		abort();
-	if (!r && (p.size != size || memcmp(p.bytes, bytes, size) || p.nr_fds != nr_fds))
-		abort();
-	for (unsigned int i = 0; !r && i < nr_fds; i++) {
-		if (!(fcntl(p.fds[i], F_GETFD) & FD_CLOEXEC))
-			abort();
-	}
+	must(r == expected);
+	if (r < 0)
+		return;
+	must(p.size == size && !memcmp(p.bytes, bytes, size) && p.nr_fds == nr_fds);
+	for (unsigned int i = 0; i < nr_fds; i++)
+		must(fcntl(p.fds[i], F_GETFD) == FD_CLOEXEC);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	unsigned int nr_fds, times;
-	int before, sockets[2];
+	uint64_t before = open_fds();
+	int sockets[2];
 
 	if (size < 2 || size > 4096)
 		return 0;
 	nr_fds = bytes[0] % (SEND_FDS_MAX + 1);
 	times = 1 + bytes[1] % 3;
-	before = lowest_free_fd();
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-		abort();
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0);
 	for (unsigned int i = 0; i < times; i++)
 		send_raw(sockets[0], bytes + 2, size - 2, nr_fds);
 	for (unsigned int i = 0; i < times; i++)
 		receive_one(sockets[1], bytes + 2, size - 2, nr_fds);
 	close(sockets[0]);
 	close(sockets[1]);
-	if (lowest_free_fd() != before)
-		abort();
+	must(open_fds() == before);
 	return 0;
 }

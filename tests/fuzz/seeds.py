@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The seeds that are no text: written from what they mean, so that a change of
+a format is a change of a line here.
+
+  seeds.py             writes them to corpus/
+  seeds.py --check     fails when one is missing or is not what is said here
+
+What a fuzzer found is put into corpus/ as it is, and is not said here.
+"""
+import pathlib
+import struct
+import sys
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+WIRE_MAGIC, START_MAGIC = 0x6F6B6275, 0x7774736F
+ATTACH, DETACH, LIST, INSPECT, RELOAD, REPLY = 1, 2, 3, 4, 5, 64
+SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
+NULL, MEMORY, FILE = 1, 2, 3
+READ_ONLY, HOST = 1, 2
+PACKET_SIZE_MAX = 2048
+
+
+def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
+    return struct.pack("<IHHII", magic, version, kind, size, nr_fds)
+
+
+def attach(target=MEMORY, flags=0, size=1 << 20, mode=0o660, timeout=0, container=b"c1",
+           engine=b"crun", path=b"/dev/data", nr_fds=1, version=1):
+    return (head(ATTACH, 336, nr_fds, version)
+            + struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, mode, timeout, 0)
+            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(128, b"\0"))
+
+
+def attach_host(target=FILE, nr_fds=1):
+    return attach(target, HOST, container=b"", engine=b"", path=b"", nr_fds=nr_fds)
+
+
+def generation(number):
+    return 0x75626F63 << 32 | number
+
+
+def detach(number, flags=0):
+    return head(DETACH, 32) + struct.pack("<QII", generation(number), flags, 0)
+
+
+def inspect(name, number=0):
+    return head(INSPECT, 32) + struct.pack("<QII", name, number, 0)
+
+
+def packets():
+    """fuzz_packet.c: descriptors, times, the packet."""
+    def seed(nr_fds, packet, times=1):
+        return bytes([nr_fds, times - 1]) + packet
+
+    yield "attach", seed(1, attach())
+    yield "attach-file", seed(2, attach(FILE, nr_fds=2))
+    yield "other-version", seed(1, attach(version=2))
+    yield "detach", seed(0, detach(7))
+    yield "inspect-twice", seed(0, inspect(generation(7)), 2)
+    yield "list", seed(0, head(LIST, 16))
+    yield "empty", seed(0, b"")
+    yield "empty-with-fds", seed(2, b"")
+    yield "four-fds", seed(4, b"x")
+    yield "five-fds", seed(5, b"x")
+    yield "sixteen-fds", seed(16, b"x")
+    yield "largest", seed(0, b"\xaa" * PACKET_SIZE_MAX)
+    yield "too-large", seed(3, b"\xaa" * (PACKET_SIZE_MAX + 1), 2)
+
+
+def requests():
+    """fuzz_request.c: who (by place in its uids[]), descriptors and their kinds, the packet."""
+    root, owner, stranger, hook = range(4)
+    (file, read_only, container, process, directory, null, sock, epoll, memfd,
+     path) = range(10)
+
+    def seed(who, kinds, packet):
+        return bytes([who, len(kinds)]) + bytes(kinds).ljust(4, b"\0") + packet
+
+    yield "attach-memory", seed(root, [container], attach())
+    yield "attach-memory-as-owner", seed(owner, [container], attach())
+    yield "attach-memory-as-hook", seed(hook, [container], attach())
+    yield "attach-file", seed(root, [container, file], attach(FILE, nr_fds=2))
+    yield "attach-file-read-only", seed(root, [container, read_only],
+                                        attach(FILE, READ_ONLY, size=0, nr_fds=2))
+    yield "attach-file-opened-read-only", seed(root, [container, read_only],
+                                               attach(FILE, nr_fds=2))
+    yield "attach-own-process", seed(owner, [process], attach())
+    yield "attach-file-as-process", seed(owner, [file], attach())
+    yield "attach-epoll-as-process", seed(owner, [epoll], attach())
+    yield "attach-host-null", seed(root, [], attach_host(NULL, 0))
+    for name, kind in (("file", file), ("directory", directory), ("char-device", null),
+                       ("socket", sock), ("memfd", memfd), ("path-only", path),
+                       ("pidfd", process), ("epoll", epoll)):
+        yield f"attach-host-{name}", seed(root, [kind], attach_host())
+    yield "attach-impatient", seed(root, [container], attach(timeout=1))
+    yield "attach-no-container-id", seed(root, [container], attach(container=b""))
+    yield "attach-id-unended", seed(root, [container], attach(container=b"a" * 136))
+    yield "attach-path-up", seed(root, [container], attach(path=b"/dev/../etc/x"))
+    yield "attach-size-odd", seed(root, [container], attach(size=1000))
+    yield "attach-set-uid-node", seed(root, [container], attach(mode=0o4755))
+    yield "attach-short", seed(root, [container], attach()[:-1])
+    yield "attach-long", seed(root, [container], attach() + b"x")
+    yield "four-fds", seed(root, [file, null, sock, directory], attach(nr_fds=4))
+    yield "detach-own", seed(owner, [], detach(0))
+    yield "detach-of-root", seed(owner, [], detach(1))
+    yield "detach-force", seed(root, [], detach(1, 1))
+    yield "detach-unknown-flag", seed(root, [], detach(1, 4))
+    yield "detach-unknown", seed(root, [], detach(7))
+    yield "detach-with-fd", seed(root, [null], detach(1))
+    for name, who in (("root", root), ("owner", owner), ("stranger", stranger)):
+        yield f"list-as-{name}", seed(who, [], head(LIST, 16))
+        yield f"inspect-as-{name}", seed(who, [], inspect(generation(0)))
+        yield f"reload-as-{name}", seed(who, [], head(RELOAD, 16))
+    yield "inspect-by-number", seed(root, [], inspect(0, 1))
+    yield "other-version", seed(root, [], head(LIST, 16, version=2))
+    yield "an-answer", seed(root, [], head(REPLY, 360) + b"\0" * 344)
+    yield "empty", seed(root, [], b"")
+
+
+def starts():
+    """fuzz_start.c: who reads, descriptors, the packet."""
+    def step(kind, nr_fds=0, version=1):
+        return head(kind, 16, nr_fds, version, START_MAGIC)
+
+    def spec(target=NULL, flags=0, size=1 << 20, queues=2, depth=32, block=512, nr_filter=10,
+             nr_fds=0, said=560):
+        return (head(SPEC, said, nr_fds, magic=START_MAGIC)
+                + struct.pack("<IIQHHIIHH", target, flags, size, queues, depth, 65536, block,
+                              nr_filter, 0)).ljust(560, b"\0")
+
+    def failed(words, rest=b"\0"):
+        return (head(FAILED, 184, magic=START_MAGIC) + struct.pack("<iI", -22, 0)
+                + words.ljust(160, rest))
+
+    def worker(nr_fds, packet):
+        return bytes([0, nr_fds]) + packet
+
+    def helper(nr_fds, packet):
+        return bytes([1, nr_fds]) + packet
+
+    yield "spec-null", worker(0, spec())
+    yield "spec-memory", worker(1, spec(MEMORY, nr_fds=1))
+    yield "spec-file-read-only-direct", worker(1, spec(FILE, 3, nr_fds=1, block=4096))
+    yield "spec-fd-missing", worker(0, spec(FILE, nr_fds=1))
+    yield "spec-unknown-flag", worker(0, spec(flags=1 << 31))
+    yield "spec-filter-empty", worker(0, spec(nr_filter=0))
+    yield "spec-filter-too-long", worker(0, spec(nr_filter=65))
+    yield "spec-blocks-odd", worker(0, spec(block=513))
+    yield "spec-size-wraps", worker(0, spec(size=(1 << 64) - 512))
+    yield "spec-queues-17", worker(0, spec(queues=17))
+    yield "spec-depth-257", worker(0, spec(depth=257))
+    yield "spec-short", worker(0, spec()[:-1])
+    yield "spec-understated", worker(0, spec(said=552))
+    yield "serve", worker(1, step(SERVE, 1))
+    yield "serve-without-fd", worker(0, step(SERVE))
+    yield "ready", helper(0, step(READY))
+    yield "ready-with-fds", helper(3, step(READY, 3))
+    yield "prepared-instead", helper(0, step(PREPARED))
+    yield "other-version", helper(0, step(READY, version=2))
+    yield "half-a-head", helper(0, step(READY)[:8])
+    yield "nothing", helper(0, b"")
+    yield "failed", helper(0, failed(b"target file: Input/output error"))
+    yield "failed-escapes", helper(0, failed(b"\x1b]0;owned\x07\n<3>helper: all is well%n%s",
+                                             b"\xff"))
+
+
+def procs():
+    """fuzz_proc.c: what it is, the text."""
+    mountinfo, stat, name, point, cgroup, cgroup_name = (bytes([i]) for i in range(6))
+
+    yield "mountinfo-root", mountinfo + (
+        b"29 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n")
+    yield "mountinfo-escapes", mountinfo + (
+        b"36 35 98:0 /a /mnt/with\\040space\\011and\\134 rw master:1 propagate_from:2 - "
+        b"fuse.x#y fuse\\040src rw\n")
+    yield "mountinfo-no-source-name", mountinfo + b"40 29 0:35 / /mnt rw - tmpfs  rw\n"
+    yield "mountinfo-cut", mountinfo + b"36 35 98:0 /a /mnt rw shared:1 -"
+    yield "mountinfo-escape-cut", mountinfo + b"36 35 98:0 /a /mnt\\04 rw - ext4 x\\"
+    yield "mountinfo-escape-high", mountinfo + b"36 35 98:0 /a /mnt\\777\\000x rw - ext4 x rw"
+    yield "stat-plain", stat + (
+        b"1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 42 1 2 3\n")
+    yield "stat-ends-at-the-name", stat + b"1 (init)"
+    yield "stat-cut", stat + b"1 (init) S 0 1 1 0 "
+    yield "stat-negative", stat + (
+        b"1 (x) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 -42 1\n")
+    yield "name-parentheses", name + b")))) S 1 1 1"
+    yield "name-looks-like-a-stat", name + b"a) S 0 1 1 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 9 (b"
+    yield "name-newline", name + b"a)\n2 (b) S"
+    yield "point-looks-like-a-line", point + b"/x rw - tmpfs y\n1 2 3:4 / / rw - proc p"
+    yield "point-backslashes", point + b"/a\\040\\\\b\t"
+    yield "point-dash", point + b"-"
+    yield "cgroup-v2", cgroup + b"0::/user.slice/user-1000.slice/user@1000.service/c1\n"
+    yield "cgroup-v2-behind-v1", cgroup + b"9:devices:/a\n1:name=systemd:/b\n0::/c\n"
+    yield "cgroup-v1-only", cgroup + b"9:devices:/a\n"
+    yield "cgroup-no-path", cgroup + b"0::\n1:x:/y"
+    yield "cgroup-no-newline", cgroup + b"0::/a"
+    yield "cgroup-named-as-a-line", cgroup_name + b"0::/x"
+    yield "cgroup-named-with-colons", cgroup_name + b"a:0::/b"
+
+
+def records():
+    """fuzz_record.c: changes of a good record: field (by place in its fields[]), length, bytes."""
+    names = ("magic version size state generation flags target worker_pid path cgroup container "
+             "engine container_pid rule backing dev_id worker_uid made_dirs grants "
+             "container_cgroup io").split()
+
+    def seed(**changes):
+        return b"".join(bytes([names.index(n), len(b)]) + b for n, b in changes.items())
+
+    yield "unchanged", b"\0"
+    yield "other-magic", seed(magic=b"\1")
+    yield "other-version", seed(version=b"\x63")
+    yield "other-size", seed(size=b"\1")
+    yield "state-none", seed(state=b"\0")
+    yield "state-unknown", seed(state=b"\4")
+    yield "foreign-generation", seed(generation=b"\7" + b"\0" * 7)
+    yield "host-without-path", seed(flags=b"\2", path=b"\0" * 10)
+    yield "path-up", seed(path=b"/dev/../etc/x\0")
+    yield "path-unended", seed(path=b"/dev/" + b"a" * 123)
+    yield "cgroup-none", seed(cgroup=b"\0" * 80)
+    yield "cgroup-elsewhere", seed(cgroup=b"/etc/workers/x".ljust(80, b"\0"))
+    yield "cgroup-up", seed(cgroup=b"/sys/fs/cgroup/a/../workers/b".ljust(80, b"\0"))
+    yield "cgroup-up-at-the-end", seed(cgroup=b"/sys/fs/cgroup/a/workers/..".ljust(80, b"\0"))
+    yield "cgroup-bytes-behind-the-end", seed(cgroup=b"/sys/fs/cgroup/a/workers/b\0x")
+    yield "container-cgroup-up", seed(container_cgroup=b"/a/..")
+    yield "container-cgroup-relative", seed(container_cgroup=b"a")
+    yield "container-unended", seed(container=b"a" * 136)
+    yield "grant-unknown", seed(grants=b"\0\0\0\x80")
+    yield "limits", seed(grants=b"\2", io=b"\0\0\1")
+    yield "limits-without-grant", seed(io=b"\0\0\1")
+    yield "worker-negative", seed(worker_pid=b"\xff" * 4)
+
+
+def audits():
+    """fuzz_audit.c: groups, flags, then reason, cgroup, rule, container's ID and cgroup, device
+    path, backing file."""
+    def seed(nr_groups, flags, *words):
+        return bytes([nr_groups, flags]) + b"\0".join(words)
+
+    yield "allowed", seed(2, 1, b"", b"/user.slice/user-1000.slice", b"root-containers", b"web",
+                          b"/crun-web", b"/dev/disk", b"/srv/ublk-oci/web.img")
+    yield "refused", seed(1, 0, b"no rule allows uid 1000 a device of 2G", b"/a", b"", b"c1",
+                          b"/c1", b"/dev/data", b"")
+    yield "host-device", seed(0, 3, b"", b"", b"root-host", b"", b"", b"",
+                              b"/srv/ublk-oci/a.img")
+    yield "quotes-and-newlines", seed(0, 0, b'"1"\\2\n3\t4\x1b[31m', b'/x","uid":0,"y":"', b"",
+                                      b'c\n{"verdict":"allowed"}', b"", b"", b"")
+    yield "utf-8", seed(0, 0, "Gr\u00fc\u00dfe \u20ac \U0001f600".encode(), "/\u00e4".encode(),
+                        b"", b"", b"", b"", b"")
+    yield "not-utf-8", seed(0, 0, b"\xff\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80\xe2\x82", b"\x80",
+                            b"", b"", b"", b"", b"")
+    yield "longest", seed(65, 0, b"\1" * 319, b"\2" * 511, b"r" * 63, b"\3" * 135, b"\4" * 511,
+                          b"\5" * 127, b"\6" * 255)
+
+
+FUZZERS = {"packet": packets, "request": requests, "start": starts, "proc": procs,
+           "record": records, "audit": audits}
+
+
+def main():
+    check = sys.argv[1:] == ["--check"]
+    wrong = total = 0
+    for fuzzer, seeds in FUZZERS.items():
+        for name, content in seeds():
+            path = CORPUS / fuzzer / name
+            total += 1
+            if not check:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            elif not path.exists() or path.read_bytes() != content:
+                print(f"{path}: not what seeds.py says: run it")
+                wrong += 1
+    print(f"{total} seeds, {wrong} wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
