@@ -358,6 +358,13 @@ int client_inspect(uint64_t generation, uint32_t dev_id, int timeout_ms, struct 
 	return 0;
 }
 
+int client_reload(int timeout_ms, struct wire_reply *ret, struct err *e)
+{
+	struct wire_reload ask = { .head = client_head(WIRE_RELOAD, sizeof(ask), 0) };
+
+	return client_ask_reply(&ask.head, NULL, timeout_ms, ret, e);
+}
+
 int client_device_matches(const struct wire_device *d, const char *id)
 {
 	if (!*id || d->flags & WIRE_HOST || strncmp(d->container, id, strlen(id)) != 0)

@@ -45,6 +45,9 @@ int client_list(struct client_devices *ret, int timeout_ms, struct err *e);
 int client_inspect(uint64_t generation, uint32_t dev_id, int timeout_ms, struct wire_details *ret,
 		   struct err *e);
 
+/* Only root may ask. On success ret->reason says what there is now. */
+int client_reload(int timeout_ms, struct wire_reply *ret, struct err *e);
+
 /*
  * Whether a device belongs to a container: 2 if its label is id, 1 if its
  * label begins with id, else 0.

@@ -2,7 +2,6 @@
 #include "oci-hook/containers.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
 #include "driver/base/text.h"
+#include "oci-hook/auto_json.h"
 #include "oci-hook/quote.h"
 #include "oci-hook/run.h"
 
@@ -77,13 +77,6 @@ void container_fini(struct container *c)
 {
 	close_fdp(&c->pidfd);
 }
-
-static void json_putp(struct json_object **o)
-{
-	json_object_put(*o);
-}
-
-#define auto_json cleanup_with(json_putp)
 
 static bool row_parse(struct container_row *ret, struct json_object *o)
 {

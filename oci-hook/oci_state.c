@@ -2,12 +2,12 @@
 #include "oci-hook/oci_state.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
+#include "oci-hook/auto_json.h"
 #include "oci-hook/keys.h"
 #include "oci-hook/quote.h"
 
@@ -22,13 +22,6 @@ static const struct {
 	{ "running", OCI_STATUS_RUNNING },
 	{ "stopped", OCI_STATUS_STOPPED },
 };
-
-static void json_putp(struct json_object **o)
-{
-	json_object_put(*o);
-}
-
-#define auto_json cleanup_with(json_putp)
 
 void oci_devices_fini(struct oci_devices *d)
 {

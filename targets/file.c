@@ -12,15 +12,13 @@
 #include <linux/io_uring.h>
 #include <unistd.h>
 
-static const uint8_t file_ring_ops[] = {
-	IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED, IORING_OP_FSYNC, IORING_OP_FALLOCATE, 0,
-};
-
-static const uint8_t memory_ring_ops[] = {
-	IORING_OP_READ_FIXED,
-	IORING_OP_WRITE_FIXED,
-	IORING_OP_FALLOCATE,
-	0,
+/* Only those that serve an operation the device has reach its ring. */
+static const struct target_ring_op file_ring_ops[] = {
+	{ IORING_OP_READ_FIXED, 1 << IO_READ },
+	{ IORING_OP_WRITE_FIXED, 1 << IO_WRITE },
+	{ IORING_OP_FALLOCATE, IO_OPS_SPACE },
+	{ IORING_OP_FSYNC, 1 << IO_FLUSH },
+	{ 0, 0 },
 };
 
 /* The device must not be larger than what is behind it; works for block devices too. */
@@ -114,7 +112,7 @@ const struct target_ops target_memory = {
 	.name = "memory",
 	.nr_files = 1,
 	.io_ops = 1 << IO_READ | 1 << IO_WRITE | 1 << IO_DISCARD | 1 << IO_WRITE_ZEROES,
-	.ring_ops = memory_ring_ops,
+	.ring_ops = file_ring_ops,
 	.open = file_open,
 	.submit = file_submit,
 	.complete = file_complete,

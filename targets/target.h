@@ -5,7 +5,8 @@
  * thread.
  *
  * The core promises: every I/O was validated once (inside the device, whole
- * blocks, an operation the target has, never a write on a read-only device);
+ * blocks, an operation the device has: never a write on a read-only one, never
+ * a discard without the grant);
  * io->buf holds what is to be written, or has room for what is read; open()
  * runs before the seal, submit() and complete() after it.
  *
@@ -44,11 +45,17 @@ struct io {
 	unsigned int step;	/* the target's own; 0 at submit() */
 };
 
+/* A ring operation a target submits, and what it serves with it. */
+struct target_ring_op {
+	uint8_t opcode;	     /* IORING_OP_* */
+	unsigned int io_ops; /* bit mask of 1 << enum io_op; 0 ends a list */
+};
+
 struct target_ops {
 	const char *name;
-	unsigned int nr_files;	 /* backing files it is opened with */
-	unsigned int io_ops;	 /* bit mask of 1 << enum io_op it serves */
-	const uint8_t *ring_ops; /* IORING_OP_* it submits, 0-terminated; NULL: none */
+	unsigned int nr_files;		       /* backing files it is opened with */
+	unsigned int io_ops;		       /* bit mask of 1 << enum io_op it serves */
+	const struct target_ring_op *ring_ops; /* NULL: none */
 
 	int (*open)(struct target *t); /* optional: prepare t->priv; 0 or -errno */
 	void (*submit)(struct target *t, struct queue *q, struct io *io);
@@ -60,11 +67,28 @@ struct target {
 	const struct target_ops *ops;
 	uint64_t dev_bytes;
 	bool read_only;
+	bool discard; /* granted: space may be freed */
 	unsigned int nr_files;
 	unsigned int first_file; /* registered-file index of its first backing file */
 	const int *fds;		 /* plain descriptors, valid in open() only */
 	void *priv;
 };
+
+/* What a read-only device does not do; it has nothing to flush either. */
+#define IO_OPS_CHANGING (1u << IO_WRITE | IO_OPS_SPACE)
+#define IO_OPS_SPACE (1u << IO_DISCARD | 1u << IO_WRITE_ZEROES)
+
+/* The operations of this device: those of its target that were granted. */
+static inline unsigned int target_io_ops(const struct target *t)
+{
+	unsigned int ops = t->ops->io_ops;
+
+	if (t->read_only)
+		ops &= ~(IO_OPS_CHANGING | 1u << IO_FLUSH);
+	if (!t->discard)
+		ops &= ~IO_OPS_SPACE;
+	return ops;
+}
 
 /* Finish an I/O: 0 when all of it was done, or -errno. It must not be touched after this. */
 void io_done(struct queue *q, struct io *io, int error);

@@ -16,6 +16,7 @@
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/iolimit.h"
 #include "driver/privileged/node.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/request.h"
@@ -26,6 +27,7 @@
 #define ATTACH_WORKER_MS 5000
 #define ATTACH_START_MS 5000
 #define ATTACH_NODE_MS 5000
+#define ATTACH_LIMIT_MS 2000
 #define ATTACH_NUMBERS_MAX 4096 /* of devices of other ublk servers that are stepped over */
 
 struct attach {
@@ -56,6 +58,8 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 
 	if (!target)
 		return err_set(e, EINVAL, "there is no target number %u", ask->target);
+	if (target->by_address)
+		return err_set(e, ENOTSUP, "this helper serves no target %s", target->name);
 	if (ask->flags & ~(uint32_t)WIRE_FLAGS_ALL || ask->pad)
 		return err_set(e, EINVAL, "the request has flags this helper does not know");
 	if (nr_fds != (host ? 0 : 1) + target->nr_fds)
@@ -116,14 +120,13 @@ static int attach_look_container(struct attach *a, int pidfd, struct err *e)
 	r = container_identify(&a->container, pidfd, e);
 	if (r < 0)
 		return r;
-	r = container_check_peer(&a->container, a->op->uid, a->op->helper->hook_uid, e);
-	if (r < 0)
-		return r;
 	a->rec.container_pid = a->container.pid;
 	a->rec.container_start = a->container.start_ticks;
 	a->rec.mount_ns_inode = a->container.mount_ns_inode;
 	a->rec.cgroup_inode = a->container.cgroup_inode;
-	return 0;
+	a->rec.container_uid = a->container.owner_uid;
+	memcpy(a->rec.container_cgroup, a->container.cgroup, sizeof(a->rec.container_cgroup));
+	return container_check_peer(&a->container, a->op->uid, a->op->helper->hook_uid, e);
 }
 
 static int attach_look_backing(struct attach *a, int fd, struct err *e)
@@ -132,7 +135,7 @@ static int attach_look_backing(struct attach *a, int fd, struct err *e)
 	struct backing *b = &a->backing;
 	int r;
 
-	r = backing_examine(b, fd, rec->flags & WIRE_READ_ONLY, a->op->helper->policy, e);
+	r = backing_examine(b, fd, rec->flags & WIRE_READ_ONLY, a->op->registry->policy, e);
 	if (r < 0)
 		return r;
 	if (!rec->size_bytes)
@@ -155,6 +158,7 @@ static int attach_look_backing(struct attach *a, int fd, struct err *e)
 			       WIRE_BACKING_SIZE - 1);
 	rec->backing_dev = b->dev;
 	rec->backing_inode = b->inode;
+	rec->backing_uid = b->owner_uid;
 	rec->logical_block_bytes = b->logical_block_bytes;
 	rec->physical_block_bytes = b->physical_block_bytes;
 	rec->direct_io = b->direct;
@@ -191,7 +195,7 @@ static int attach_add(struct attach *a, struct err *e)
 		.physical_block_bytes = rec->physical_block_bytes,
 		.read_only = rec->flags & WIRE_READ_ONLY,
 		.volatile_cache = target->volatile_cache,
-		.discards = target->discards && !(rec->flags & WIRE_READ_ONLY),
+		.discards = target->discards && rec->grants & RECORD_DISCARD,
 	};
 	int r;
 
@@ -272,7 +276,8 @@ static int attach_prepare(struct attach *a, struct err *e)
 	struct start_spec spec = {
 		.target = rec->target,
 		.flags = (rec->flags & WIRE_READ_ONLY ? START_READ_ONLY : 0u) |
-			 (rec->direct_io ? START_DIRECT : 0u),
+			 (rec->direct_io ? START_DIRECT : 0u) |
+			 (rec->grants & RECORD_DISCARD ? START_DISCARD : 0u),
 		.dev_bytes = rec->size_bytes,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,
@@ -316,7 +321,8 @@ static void attach_set_io_timeout(uint32_t dev_id)
 	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/io_timeout", dev_id);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "1000", 4) < 0)
-		log_debug("ublkb%u: no io_timeout", dev_id);
+		log_warning("ublkb%u: cannot write %s (%s): a worker that dies is noticed late",
+			    dev_id, path, strerror(errno));
 }
 
 static int attach_start(struct attach *a, struct err *e)
@@ -344,6 +350,24 @@ static int attach_allow(struct attach *a, struct err *e)
 			       rec->minor, !(rec->flags & WIRE_READ_ONLY), e);
 }
 
+/* Before it can be opened. Never silently without: a rule that limits gives no other device. */
+static int attach_limit(struct attach *a, struct err *e)
+{
+	const struct record *rec = &a->rec;
+	int r;
+
+	if (!(rec->grants & RECORD_IO_LIMITS))
+		return 0;
+	if (a->container.cgroup_fd < 0)
+		return err_set(e, ENOTSUP,
+			       "rule %s limits I/O, and the container has no cgroup of its own "
+			       "that could be limited",
+			       rec->rule);
+	r = iolimit_set(a->container.cgroup_fd, rec->major, rec->minor, &rec->io,
+			op_left_ms(a->op, ATTACH_LIMIT_MS), e);
+	return r < 0 ? err_prefix(e, r, "rule %s limits I/O", rec->rule) : 0;
+}
+
 /* The node in the container, and the right to open it; tried before it is reported. */
 static int attach_place(struct attach *a, struct err *e)
 {
@@ -362,6 +386,9 @@ static int attach_place(struct attach *a, struct err *e)
 
 	if (rec->flags & WIRE_HOST)
 		return 0;
+	r = attach_limit(a, e);
+	if (r < 0)
+		return r;
 	r = attach_allow(a, e);
 	if (r < 0)
 		return r;
@@ -403,7 +430,8 @@ static int attach_make(struct attach *a, struct err *e)
 
 /*
  * Asked twice is one attach. What was taken from the container's filter since then
- * (systemd adds a program of its own at every daemon-reload) is given again. The
+ * (systemd adds a program of its own at every daemon-reload) is given again, and
+ * its limits are set again, which a runtime's update may have lifted. The
  * device is taken for that, so that nobody ends it in the middle.
  */
 static int attach_again(struct attach *a, struct err *e)
@@ -416,7 +444,8 @@ static int attach_again(struct attach *a, struct err *e)
 	/* What was given to another cgroup than the record's would never be taken back. */
 	if (r < 0 || a->container.cgroup_inode != a->rec.cgroup_inode)
 		return r;
-	return attach_allow(a, e);
+	r = attach_limit(a, e);
+	return r < 0 ? r : attach_allow(a, e);
 }
 
 int attach_serve(struct op *op, struct packet *p, struct err *e)
@@ -433,15 +462,19 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 
 	memcpy(&ask, p->bytes, sizeof(ask));
 	r = attach_check(&ask, p->nr_fds, e);
-	if (r < 0)
+	if (r < 0) {
+		request_refused(op, "attach", NULL, e->text);
 		return r;
+	}
 	r = op_shorten(op, ask.timeout_ms, e);
 	if (r < 0)
 		return r;
 	attach_note_claim(&a, &ask);
 	r = attach_look(&a, p, e);
-	if (r < 0)
+	if (r < 0) {
+		request_refused(op, "attach", &a.rec, e->text);
 		return r;
+	}
 	r = op_reserve(op, &a.rec, e);
 	if (r == 0)
 		r = attach_make(&a, e);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -36,19 +37,25 @@ void backing_fini(struct backing *b)
 	close_fdp(&b->fd);
 }
 
+/* The host: what we see, or PID 1 when the service manager gave us a view of our own. */
+static const struct backing_host {
+	const char *mounts;
+	const char *root;
+} backing_hosts[] = {
+	{ "/proc/self/mountinfo", "/" },
+	{ "/proc/1/mountinfo", "/proc/1/root" },
+};
+
 /*
  * The filesystem an fd is on, without asking that filesystem: its mount is
- * looked up in our own mount table. A mount we do not have is refused, since
- * its path would mean nothing to us.
+ * looked up in the host's mount tables. A mount that is in none is refused,
+ * since its path would mean nothing to us. *ret_root is where that path begins.
  */
-static int backing_filesystem(int fd, char *name, size_t size, struct err *e)
+static int backing_filesystem(int fd, char *name, size_t size, const char **ret_root, struct err *e)
 {
-	auto_mountinfo struct mountinfo m = MOUNTINFO_INIT;
-	struct mountinfo_entry entry;
 	char path[64], text[1024];
 	uint32_t id;
 	const char *p;
-	int r;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	if (process_read(AT_FDCWD, path, text, sizeof(text)) < 0)
@@ -56,13 +63,19 @@ static int backing_filesystem(int fd, char *name, size_t size, struct err *e)
 	p = strstr(text, "\nmnt_id:");
 	if (!p || sscanf(p, "\nmnt_id:\t%" SCNu32, &id) != 1)
 		return err_set(e, EIO, "cannot tell which mount the backing file is on");
-	r = mountinfo_open(&m, AT_FDCWD, "/proc/self/mountinfo");
-	while (r == 0 && mountinfo_next(&m, &entry) > 0) {
-		if (entry.id == id)
-			return text_copy(name, size, entry.type) < 0
-				       ? err_set(e, EPERM,
-						 "the backing file's filesystem is unknown")
-				       : 0;
+	for (size_t i = 0; i < ARRAY_SIZE(backing_hosts); i++) {
+		auto_mountinfo struct mountinfo m = MOUNTINFO_INIT;
+		struct mountinfo_entry entry;
+		int r = mountinfo_open(&m, AT_FDCWD, backing_hosts[i].mounts);
+
+		*ret_root = backing_hosts[i].root;
+		while (r == 0 && mountinfo_next(&m, &entry) > 0) {
+			if (entry.id == id)
+				return text_copy(name, size, entry.type) < 0
+					       ? err_set(e, EPERM,
+							 "the backing file's filesystem is unknown")
+					       : 0;
+		}
 	}
 	return err_set(e, EXDEV,
 		       "the backing file is on a mount the helper does not have: open it in the "
@@ -153,8 +166,27 @@ static void backing_try_direct(struct backing *b, const char *proc_path, int fla
 		b->physical_block_bytes = b->logical_block_bytes;
 }
 
+int backing_walk(const char *root, const char *path)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT,
+	};
+	auto_close int root_fd = -1;
+	long fd;
+
+	if (*path != '/')
+		return -EINVAL;
+	root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root_fd < 0)
+		return -errno;
+	fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	return fd < 0 ? -errno : (int)fd;
+}
+
 /* The path counts only if we, following it ourselves, come to the same file. */
-static int backing_resolve(struct backing *b, const struct stat *st, struct err *e)
+static int backing_resolve(struct backing *b, const struct stat *st, const char *root,
+			   struct err *e)
 {
 	char link[64];
 	auto_close int fd = -1;
@@ -166,13 +198,13 @@ static int backing_resolve(struct backing *b, const struct stat *st, struct err 
 	if (n < 0 || n == sizeof(b->path))
 		return err_set(e, ENAMETOOLONG, "the backing file's path is too long");
 	b->path[n] = '\0';
-	fd = b->path[0] == '/' ? open(b->path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+	fd = backing_walk(root, b->path);
 	if (fd < 0 || fstat(fd, &found) < 0 || found.st_ino != st->st_ino ||
 	    (S_ISREG(st->st_mode) && found.st_dev != st->st_dev) ||
 	    (S_ISBLK(st->st_mode) && (!S_ISBLK(found.st_mode) || found.st_rdev != st->st_rdev)))
 		return err_set(e, ESTALE,
-			       "the backing file was renamed or removed, or has no path "
-			       "on the host");
+			       "the backing file was renamed or removed, or has no path on the "
+			       "host");
 	return 0;
 }
 
@@ -181,11 +213,12 @@ int backing_examine(struct backing *b, int fd, bool read_only, const struct poli
 {
 	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
 	char filesystem[64], path[64];
+	const char *root = "/";
 	struct stat st;
 	bool is_devtmpfs;
 	int r;
 
-	r = backing_filesystem(fd, filesystem, sizeof(filesystem), e);
+	r = backing_filesystem(fd, filesystem, sizeof(filesystem), &root, e);
 	if (r < 0)
 		return r;
 	is_devtmpfs = !strcmp(filesystem, "devtmpfs");
@@ -209,6 +242,7 @@ int backing_examine(struct backing *b, int fd, bool read_only, const struct poli
 	b->fd = open(path, flags);
 	if (b->fd < 0)
 		return err_sys(e, errno, "cannot open the backing file again");
+	b->owner_uid = st.st_uid;
 	r = backing_measure(b, &st, e);
 	if (r < 0)
 		return r;
@@ -216,7 +250,7 @@ int backing_examine(struct backing *b, int fd, bool read_only, const struct poli
 	if (r < 0)
 		return r;
 	backing_try_direct(b, path, flags);
-	return backing_resolve(b, &st, e);
+	return backing_resolve(b, &st, root, e);
 }
 
 int backing_make_memory(struct backing *b, uint64_t bytes, struct err *e)

@@ -4,11 +4,17 @@
  * where the helper itself finds it. The caller's fd proves the caller's
  * rights; the worker gets a fresh open file of the same inode, so that flags
  * the caller can still change (O_APPEND, O_DIRECT) do not matter.
+ *
+ * Its path is the one it has now through the mount it was opened by: after a
+ * rename the new one, of a hard link's names the one that was opened, below a
+ * bind mount of the host the one below that mount. So who may write into a
+ * directory that a rule names may offer what they can open and link there.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "driver/base/err.h"
 #include "policy/policy.h"
@@ -18,7 +24,8 @@
 struct backing {
 	int fd; /* the fresh one */
 	bool block_device;
-	bool direct; /* opened past the page cache */
+	bool direct;	 /* opened past the page cache */
+	uid_t owner_uid; /* of a block device: its node's */
 	uint64_t bytes;
 	uint64_t dev; /* of the file; of a block device: its own number, 0 as inode */
 	uint64_t inode;
@@ -41,6 +48,13 @@ void backing_fini(struct backing *b);
  */
 int backing_examine(struct backing *b, int fd, bool read_only, const struct policy *policy,
 		    struct err *e);
+
+/*
+ * Walks to an absolute path, below root, as it is written: a link anywhere on the way is
+ * -ELOOP, so whoever swaps a directory for one in the middle gains nothing.
+ * Returns an fd (O_PATH) or -errno.
+ */
+int backing_walk(const char *root, const char *path);
 
 /* Memory of the host as a backing file: a memfd of exactly this size. */
 int backing_make_memory(struct backing *b, uint64_t bytes, struct err *e);

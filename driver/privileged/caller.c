@@ -3,10 +3,18 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/text.h"
 #include "driver/privileged/last_close.h"
+#include "driver/privileged/process.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
 
 struct caller *caller_new(struct callers *all)
 {
@@ -60,6 +68,42 @@ struct caller *caller_of_child(const struct callers *all, pid_t pid)
 	return NULL;
 }
 
+/* The path in the line "0::/path" of /proc/PID/cgroup. */
+static void caller_cgroup(int proc_fd, char ret[CALLER_CGROUP_SIZE])
+{
+	char text[4096];
+	const char *path;
+
+	if (process_read(proc_fd, "cgroup", text, sizeof(text)) < 0)
+		return;
+	path = process_parse_cgroup(text);
+	if (path)
+		text_copy(ret, CALLER_CGROUP_SIZE, path);
+}
+
+/*
+ * The process that connected may be gone and its pid be another's. A pidfd of it
+ * tells; on kernels that give none its uid is all there is to compare.
+ */
+static void caller_look_process(struct caller *c, pid_t pid)
+{
+	auto_close int pidfd = -1, proc_fd = -1;
+	socklen_t size = sizeof(pidfd);
+	struct stat st;
+
+	if (pid <= 0)
+		return;
+	c->peer_pid = pid;
+	if (getsockopt(c->peer_fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
+		pidfd = -1;
+	proc_fd = process_proc_open(pid);
+	if (proc_fd < 0 || (pidfd < 0 && (fstat(proc_fd, &st) < 0 || st.st_uid != c->uid)))
+		return;
+	caller_cgroup(proc_fd, c->cgroup);
+	if (pidfd >= 0 && process_ended(pidfd))
+		*c->cgroup = '\0';
+}
+
 int caller_identify(struct caller *c)
 {
 	socklen_t size = sizeof(c->gids) - sizeof(c->gids[0]);
@@ -74,7 +118,20 @@ int caller_identify(struct caller *c)
 	c->nr_gids = 1;
 	if (!getsockopt(c->peer_fd, SOL_SOCKET, SO_PEERGROUPS, c->gids + 1, &size))
 		c->nr_gids += size / sizeof(c->gids[0]);
+	caller_look_process(c, cred.pid);
 	return 0;
+}
+
+struct registry_peer caller_peer(const struct caller *c)
+{
+	return (struct registry_peer){
+		.pid = c->peer_pid,
+		.cgroup = c->cgroup,
+		.uid = c->uid,
+		.gids = c->gids,
+		.nr_gids = c->nr_gids,
+		.op_pid = c->pid,
+	};
 }
 
 bool caller_room(const struct callers *all, uid_t uid, uid_t hook_uid)

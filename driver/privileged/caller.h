@@ -11,10 +11,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "driver/privileged/registry.h"
+
 #define CALLER_MAX 256	      /* connections and requests at once, */
 #define CALLER_OTHERS_MAX 128 /* of all users but root and the hook's, */
 #define CALLER_OF_UID_MAX 16  /* and of one of them */
 #define CALLER_GROUPS_MAX 64
+#define CALLER_CGROUP_SIZE 512
 
 /* A connection, and from its request on the child that serves it. */
 struct caller {
@@ -25,6 +28,8 @@ struct caller {
 	gid_t gid;
 	uint32_t gids[CALLER_GROUPS_MAX + 1];
 	size_t nr_gids;
+	pid_t peer_pid;			 /* 0: not known */
+	char cgroup[CALLER_CGROUP_SIZE]; /* the peer's, as the helper sees it; "": not known */
 	int64_t deadline_ms;
 	int64_t undo_ms; /* until when it may go on undoing what it began; 0: it does not */
 	pid_t pid;	 /* 0: it has not asked yet */
@@ -46,8 +51,14 @@ void caller_free(struct callers *all, struct caller *c);
 struct caller *caller_find(const struct callers *all, uint32_t serial);
 struct caller *caller_of_child(const struct callers *all, pid_t pid);
 
-/* Who it is, as the kernel says: uid, gid, groups. 0 or -errno. */
+/*
+ * Who it is, as the kernel says: uid, gid, groups. 0 or -errno. Process and
+ * cgroup are for the record: nothing is decided by them.
+ */
 int caller_identify(struct caller *c);
+
+/* The same as the registry and the audit take it; borrows from c. */
+struct registry_peer caller_peer(const struct caller *c);
 
 /*
  * Is there room for a caller of this uid, who is among all already? Root's and

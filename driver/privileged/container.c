@@ -12,9 +12,13 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/text.h"
+#include "driver/privileged/devfilter.h"
+#include "driver/privileged/peer.h"
 #include "driver/privileged/process.h"
 
 #define CONTAINER_CGROUP_ROOT "/sys/fs/cgroup"
+#define CONTAINER_CGROUP_TEXT_SIZE 4096
 
 void container_fini(struct container *c)
 {
@@ -66,39 +70,70 @@ static int container_open_mount_ns(struct container *c, struct err *e)
 	return 0;
 }
 
-/* The line "0::/path" of /proc/PID/cgroup names its cgroup in the v2 hierarchy. */
-static int container_open_cgroup(struct container *c, struct err *e)
+/*
+ * The line "0::/path" of /proc/PID/cgroup names its cgroup in the v2 hierarchy. *ret_path, in
+ * text, is that; "" for the root, or one outside of what we see: not its own.
+ */
+static int container_read_cgroup(const struct container *c, char *text, size_t size,
+				 const char **ret_path, struct err *e)
+{
+	ssize_t n = process_read(c->proc_fd, "cgroup", text, size);
+	const char *path;
+
+	if (n < 0)
+		return n == -ESRCH ? container_ended(e)
+				   : err_sys(e, (int)-n, "cannot read the container's cgroup");
+	path = process_parse_cgroup(text);
+	if (!path)
+		return err_set(e, ENOTSUP,
+			       "no cgroup v2 at " CONTAINER_CGROUP_ROOT
+			       ": boot with systemd.unified_cgroup_hierarchy=1");
+	*ret_path = !path[1] || !strncmp(path, "/..", 3) ? "" : path;
+	return 0;
+}
+
+static int container_open_cgroup(struct container *c, const char *path, struct err *e)
 {
 	struct open_how how = {
 		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
 	};
 	auto_close int root_fd = open(CONTAINER_CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char text[4096], *path, *end;
-	ssize_t n;
 	int r;
 
-	n = process_read(c->proc_fd, "cgroup", text, sizeof(text));
-	if (n < 0)
-		return n == -ESRCH ? container_ended(e)
-				   : err_sys(e, (int)-n, "cannot read the container's cgroup");
-	path = !strncmp(text, "0::", 3) ? text + 3 : strstr(text, "\n0::");
-	if (!path || root_fd < 0)
-		return err_set(e, ENOTSUP,
-			       "no cgroup v2 at " CONTAINER_CGROUP_ROOT
-			       ": boot with systemd.unified_cgroup_hierarchy=1");
-	path = strchr(path, '/');
-	if (!path)
-		return err_set(e, EINVAL, "cannot read the container's cgroup");
-	end = strchrnul(path, '\n');
-	*end = '\0';
-	if (!path[1] || !strncmp(path, "/..", 3))
-		return 0; /* the root, or outside of what we see: not its own */
+	if (!*path)
+		return 0;
+	if (root_fd < 0)
+		return err_sys(e, errno, "cannot open " CONTAINER_CGROUP_ROOT);
 	c->cgroup_fd = (int)syscall(SYS_openat2, root_fd, path + 1, &how, sizeof(how));
 	if (c->cgroup_fd < 0)
 		return err_sys(e, errno, "cannot open the container's cgroup %s", path);
 	r = container_inode(c->cgroup_fd, &c->cgroup_inode);
 	return r < 0 ? err_sys(e, -r, "cannot look at the container's cgroup") : 0;
+}
+
+static int container_look_cgroup(struct container *c, struct err *e)
+{
+	char text[CONTAINER_CGROUP_TEXT_SIZE];
+	const char *path;
+	int r;
+
+	r = container_read_cgroup(c, text, sizeof(text), &path, e);
+	if (r < 0)
+		return r;
+	if (text_copy(c->cgroup, sizeof(c->cgroup), path) < 0)
+		return err_set(e, ENAMETOOLONG,
+			       "the name of the container's cgroup is longer than %d bytes",
+			       CONTAINER_CGROUP_SIZE - 1);
+	return container_open_cgroup(c, path, e);
+}
+
+static int container_look_owner(struct container *c, struct err *e)
+{
+	auto_close int user_ns = ioctl(c->mount_ns_fd, NS_GET_USERNS);
+	int r = user_ns < 0 ? -errno : peer_of_user_ns(user_ns, &c->owner_uid);
+
+	return r < 0 ? err_sys(e, -r, "cannot tell who owns the container") : 0;
 }
 
 int container_identify(struct container *c, int pidfd, struct err *e)
@@ -111,6 +146,9 @@ int container_identify(struct container *c, int pidfd, struct err *e)
 		return container_ended(e);
 	if (r < 0)
 		return err_set(e, EINVAL, "the container's descriptor is not a pidfd");
+	if (fcntl(pidfd, F_GETFL) & O_EXCL) /* PIDFD_THREAD */
+		return err_set(e, EINVAL,
+			       "the container's descriptor is of a thread, not a process");
 	c->proc_fd = process_proc_open(c->pid);
 	if (c->proc_fd < 0 || process_start_time(c->proc_fd, &c->start_ticks) < 0 ||
 	    process_ended(pidfd))
@@ -118,7 +156,10 @@ int container_identify(struct container *c, int pidfd, struct err *e)
 	r = container_open_mount_ns(c, e);
 	if (r < 0)
 		return r;
-	r = container_open_cgroup(c, e);
+	r = container_look_owner(c, e);
+	if (r < 0)
+		return r;
+	r = container_look_cgroup(c, e);
 	if (r < 0)
 		return r;
 	/* All of it was read from one process only if that is still there. */
@@ -146,6 +187,9 @@ static void container_climb(struct container *c, uint64_t cgroup_inode)
 int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_t mount_ns_inode,
 		   uint64_t cgroup_inode, struct err *e)
 {
+	char text[CONTAINER_CGROUP_TEXT_SIZE];
+	const char *path;
+
 	c->pidfd = process_pin(pid, start_ticks);
 	if (c->pidfd == -ESRCH)
 		return container_ended(e);
@@ -160,7 +204,8 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
 			       : err_sys(e, -c->proc_fd, "cannot look at the container's process");
 	if (container_open_mount_ns(c, NULL) < 0 || c->mount_ns_inode != mount_ns_inode)
 		close_fdp(&c->mount_ns_fd);
-	if (container_open_cgroup(c, NULL) < 0)
+	if (container_read_cgroup(c, text, sizeof(text), &path, NULL) < 0 ||
+	    container_open_cgroup(c, path, NULL) < 0)
 		close_fdp(&c->cgroup_fd);
 	container_climb(c, cgroup_inode);
 	return process_ended(c->pidfd) ? container_ended(e) : 0;
@@ -168,25 +213,36 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
 
 int container_check_peer(const struct container *c, uid_t peer_uid, uid_t hook_uid, struct err *e)
 {
-	auto_close int user_ns = -1, own_user_ns = -1;
-	struct stat theirs, own;
-	uid_t owner;
+	auto_close int scope_fd = -1;
+	uid_t other = 0;
+	int r;
 
 	if (peer_uid == 0 || peer_uid == hook_uid)
 		return 0;
-	user_ns = ioctl(c->mount_ns_fd, NS_GET_USERNS);
-	own_user_ns = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
-	if (user_ns < 0 || own_user_ns < 0 || fstat(user_ns, &theirs) < 0 ||
-	    fstat(own_user_ns, &own) < 0)
-		return err_sys(e, errno, "cannot tell who owns the container");
-	if (theirs.st_ino == own.st_ino)
-		return err_set(e, EPERM, "the container belongs to root, not to uid %u", peer_uid);
-	if (ioctl(user_ns, NS_GET_OWNER_UID, &owner) < 0)
-		return err_sys(e, errno, "cannot tell who owns the container");
-	if (owner != peer_uid)
-		return err_set(e, EPERM, "the container belongs to uid %u, not to uid %u", owner,
-			       peer_uid);
-	return 0;
+	if (c->owner_uid != peer_uid)
+		return err_set(e, EPERM, "the container belongs to uid %u, not to uid %u",
+			       c->owner_uid, peer_uid);
+	/* Others may be in what is yours: the maps of ids that count are this process's. */
+	r = peer_owns_process(c->proc_fd, peer_uid, &other);
+	if (r == -ESRCH)
+		return container_ended(e);
+	if (r < 0)
+		return err_sys(e, -r, "cannot tell whose the container's process is");
+	if (!r)
+		return err_set(e, EPERM, "the container's process %d is of uid %u, not of uid %u",
+			       (int)c->pid, other, peer_uid);
+	/*
+	 * Nothing would be attached there, so nobody's filter would change. But then
+	 * nothing holds this container apart from the rest of the machine: no rule by
+	 * cgroup, no limit, and no filter that takes the device back.
+	 */
+	if (c->cgroup_fd < 0)
+		return err_set(e, EPERM,
+			       "process %d is in the root of all cgroups: start the container in a "
+			       "cgroup of its own (crun --cgroup-manager=systemd, or podman)",
+			       (int)c->pid);
+	scope_fd = devfilter_scope_open(c->cgroup_fd);
+	return peer_check_cgroup(scope_fd >= 0 ? scope_fd : c->cgroup_fd, c->cgroup, peer_uid, e);
 }
 
 struct node_place container_place(const struct container *c, int timeout_ms)

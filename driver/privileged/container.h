@@ -11,7 +11,11 @@
 #include "driver/base/err.h"
 #include "driver/privileged/node.h"
 
+#define CONTAINER_CGROUP_SIZE 512
+
 struct container {
+	char cgroup[CONTAINER_CGROUP_SIZE]; /* "/a/b", as we see it; "": none of its own */
+	uid_t owner_uid; /* who made the user namespace its mount namespace belongs to, peer.h */
 	pid_t pid;
 	uint64_t start_ticks;
 	uint64_t mount_ns_inode;
@@ -41,8 +45,13 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
 		   uint64_t cgroup_inode, struct err *e);
 
 /*
- * May this peer name it? root and hook_uid may name every container; others
- * only one whose mount namespace belongs to a user namespace they own.
+ * May this peer name it? root and hook_uid may name every container. Others only
+ * one that is theirs whole: its mount namespace belongs to a user namespace of
+ * theirs, its process is theirs, and so is all that is in its cgroup and below,
+ * since the cgroup's device filter is what is changed.
+ *
+ * What is looked at is what is used later: mount_ns_fd is entered, cgroup_fd's
+ * filter is changed. Where the process goes after that makes no difference.
  */
 int container_check_peer(const struct container *c, uid_t peer_uid, uid_t hook_uid, struct err *e);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "driver/privileged/audit.h"
 #include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
@@ -17,6 +18,14 @@
 bool detach_peer_ok(const struct op *op, const struct record *rec)
 {
 	return op->uid == 0 || op->uid == rec->peer_uid;
+}
+
+bool detach_peer_admit(const struct op *op, const char *what, const struct record *rec)
+{
+	if (detach_peer_ok(op, rec))
+		return true;
+	request_refused(op, what, rec, "it is another user's device");
+	return false;
 }
 
 static int detach_look(void *arg, struct err *e)
@@ -70,6 +79,18 @@ static int detach_check_unused(const struct op *op, const struct record *rec, st
 	return r;
 }
 
+/* It is done even where this cannot be written. */
+static void detach_audit(const struct op *op, const struct record *rec, bool force)
+{
+	audit_note(&(struct audit_event){
+		.request = "detach",
+		.peer = &op->peer,
+		.rec = rec,
+		.allowed = true,
+		.reason = force ? "by force" : "",
+	});
+}
+
 int detach_serve(struct op *op, struct packet *p, struct err *e)
 {
 	const struct device *d;
@@ -81,7 +102,7 @@ int detach_serve(struct op *op, struct packet *p, struct err *e)
 	if (ask.flags & ~(uint32_t)WIRE_DETACH_FLAGS_ALL)
 		return err_set(e, EINVAL, "the request has flags this helper does not know");
 	d = registry_find(op->registry, ask.generation);
-	if (!d || !detach_peer_ok(op, &d->rec))
+	if (!d || !detach_peer_admit(op, "detach", &d->rec))
 		return err_set(e, ENOENT, "there is no such device");
 	r = op_shorten(op, ask.timeout_ms, e);
 	if (r < 0)
@@ -93,6 +114,7 @@ int detach_serve(struct op *op, struct packet *p, struct err *e)
 	}
 	if (r < 0)
 		return r;
+	detach_audit(op, &rec, ask.flags & WIRE_DETACH_FORCE);
 	if (rec.major && !(ask.flags & WIRE_DETACH_FLAGS_ALL)) {
 		r = detach_check_unused(op, &rec, e);
 		if (r < 0)

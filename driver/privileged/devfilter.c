@@ -115,12 +115,7 @@ static int devfilter_inode(int cgroup_fd, uint64_t *ret, struct err *e)
 	return 0;
 }
 
-/*
- * With systemd's cgroups crun puts a container into "<unit>.scope/container", and
- * newer ones have systemd filter the scope too, which is the container's alone.
- * -1 where there is none.
- */
-static int devfilter_scope_open(int cgroup_fd)
+int devfilter_scope_open(int cgroup_fd)
 {
 	static const char tail[] = ".scope/container";
 	char link[64], path[DEVFILTER_CGROUP_PATH_MAX];

@@ -22,6 +22,13 @@
 
 #include "driver/base/err.h"
 
+/*
+ * The cgroup above, where its filter is the container's too, or -1. With systemd's
+ * cgroups crun puts a container into "<unit>.scope/container", and newer ones have
+ * systemd filter the scope, which is the container's alone.
+ */
+int devfilter_scope_open(int cgroup_fd);
+
 /* Mounts a bpffs at /sys/fs/bpf if there is none, and makes dir below it. */
 int devfilter_open(const char *dir, struct err *e);
 

@@ -7,7 +7,6 @@
 
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/spawn.h"
-#include "policy/policy.h"
 
 /* Data of one request; also the size of each tag's buffer, so it costs memory per tag. */
 #define HELPER_IO_BYTES (256u << 10)
@@ -15,7 +14,7 @@
 #define HELPER_DEPTH 32u
 
 struct helper {
-	const struct policy *policy;
+	const char *policy_path;
 	char node_store[64]; /* the tmpfs device nodes are made on */
 	char filter_dir[64]; /* pins of the device filters */
 	char cgroup_base[CGROUP_PATH_SIZE];

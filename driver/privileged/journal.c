@@ -71,15 +71,37 @@ int journal_remove(int journal_fd, uint64_t generation, struct err *e)
 	return 0;
 }
 
+/* Does a component say ".."? */
+static bool journal_climbs(const char *path)
+{
+	for (const char *p = strstr(path, "/.."); p; p = strstr(p + 1, "/..")) {
+		if (!p[3] || p[3] == '/')
+			return true;
+	}
+	return false;
+}
+
 /* What undo follows and kills by must be what this program could have written. */
 static bool journal_places_ok(const struct record *rec)
 {
 	const char *why;
 
 	if (*rec->cgroup && (strncmp(rec->cgroup, "/sys/fs/cgroup/", 15) ||
-			     !strstr(rec->cgroup, "/workers/") || strstr(rec->cgroup, "/../")))
+			     !strstr(rec->cgroup, "/workers/") || journal_climbs(rec->cgroup)))
+		return false;
+	if (*rec->container_cgroup &&
+	    (*rec->container_cgroup != '/' || journal_climbs(rec->container_cgroup)))
 		return false;
 	return rec->flags & WIRE_HOST || text_device_path_ok(rec->path, &why);
+}
+
+static bool journal_grants_ok(const struct record *rec)
+{
+	bool limits =
+		rec->io.read_bytes || rec->io.write_bytes || rec->io.read_ops || rec->io.write_ops;
+
+	return !(rec->grants & ~(uint32_t)RECORD_GRANTS_ALL) &&
+	       limits == !!(rec->grants & RECORD_IO_LIMITS) && !(limits && rec->flags & WIRE_HOST);
 }
 
 bool journal_record_ok(const struct record *rec)
@@ -93,7 +115,9 @@ bool journal_record_ok(const struct record *rec)
 	       text_padded_ok(rec->path, sizeof(rec->path)) &&
 	       text_padded_ok(rec->rule, sizeof(rec->rule)) &&
 	       text_padded_ok(rec->backing, sizeof(rec->backing)) &&
-	       text_padded_ok(rec->cgroup, sizeof(rec->cgroup)) && journal_places_ok(rec);
+	       text_padded_ok(rec->container_cgroup, sizeof(rec->container_cgroup)) &&
+	       text_padded_ok(rec->cgroup, sizeof(rec->cgroup)) && journal_places_ok(rec) &&
+	       journal_grants_ok(rec);
 }
 
 static int journal_read(int journal_fd, const char *name, struct record *rec)

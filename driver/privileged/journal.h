@@ -15,14 +15,21 @@
 #include <stdint.h>
 
 #include "driver/base/err.h"
+#include "driver/privileged/container.h"
 #include "driver/wire/wire.h"
 
 #define RECORD_MAGIC 0x6f726375u
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 #define RECORD_CGROUP_SIZE 256
 
 /* The upper half of every generation, and so of the cookie the driver keeps for us. */
 #define RECORD_GENERATION_MARK UINT64_C(0x75626f63)
+
+enum record_grant {
+	RECORD_DISCARD = 1 << 0,   /* the device can give space back */
+	RECORD_IO_LIMITS = 1 << 1, /* io.max of the container's cgroup gets a line for it */
+};
+#define RECORD_GRANTS_ALL (RECORD_DISCARD | RECORD_IO_LIMITS)
 
 struct record {
 	uint32_t magic;
@@ -68,17 +75,21 @@ struct record {
 	uint32_t node_mode;
 	uint32_t asked_queues; /* as asked, to know the same attach again */
 	uint32_t asked_depth;
-	uint32_t pad;
+	uint32_t grants; /* enum record_grant: what the rule gave on top */
 	uint64_t asked_bytes;
+	struct wire_io io; /* not all zero with RECORD_IO_LIMITS */
 
 	char container[WIRE_CONTAINER_SIZE];
 	char engine[WIRE_ENGINE_SIZE];
 	char path[WIRE_PATH_SIZE];
 	char rule[WIRE_RULE_SIZE];
 	char backing[WIRE_BACKING_SIZE];
+	uint32_t backing_uid;	/* who owns the backing file */
+	uint32_t container_uid; /* who owns the container's user namespace */
+	char container_cgroup[CONTAINER_CGROUP_SIZE];
 	char cgroup[RECORD_CGROUP_SIZE]; /* the worker's cgroup directory, "" until it is made */
 };
-static_assert(sizeof(struct record) == 1056, "journal format changed: raise RECORD_VERSION");
+static_assert(sizeof(struct record) == 1608, "journal format changed: raise RECORD_VERSION");
 
 /* Makes DIR/devices; returns its fd. */
 int journal_open(const char *dir, int *ret_fd, struct err *e);

@@ -22,6 +22,8 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/base/text.h"
+#include "driver/privileged/audit.h"
+#include "driver/privileged/audit_file.h"
 #include "driver/privileged/caps.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/helper.h"
@@ -146,6 +148,7 @@ static int main_listen(const char *path, int *ret_fd, struct err *e)
 static int main_prepare(struct helper *h, const struct main_options *o, struct err *e)
 {
 	const struct passwd *hook;
+	struct err why;
 	int r;
 
 	strcpy(h->node_store, MAIN_STATE_DIR "/nodes");
@@ -163,6 +166,9 @@ static int main_prepare(struct helper *h, const struct main_options *o, struct e
 		r = spawn_filter_make(h->filter, &h->nr_filter, e);
 	if (r < 0)
 		return r;
+	/* Without it the helper still takes devices away; it gives none. */
+	if (audit_file_prepare(AUDIT_DIR, &why) < 0)
+		log_warning("%s", why.text);
 	h->program_fd = open(o->worker, O_PATH | O_CLOEXEC);
 	if (h->program_fd < 0)
 		return err_sys(e, errno, "cannot open the worker program %s", o->worker);
@@ -178,21 +184,29 @@ static int main_adopt(void *arg, const struct record *rec)
 	return registry_adopt(arg, rec);
 }
 
+static void main_registry_fini(struct registry *reg)
+{
+	registry_fini(reg);
+	policy_free(reg->policy);
+}
+
 static int main_serve(const struct main_options *o, struct err *e)
 {
-	auto_policy struct policy *policy = NULL;
+	__attribute__((cleanup(main_registry_fini))) struct registry registry = { 0 };
 	auto_close int lock_fd = -1, listen_fd = -1;
 	struct helper helper = { .journal_fd = -1, .program_fd = -1, .room = SPAWN_ROOM_INIT };
-	struct registry registry = { 0 };
 	int r;
 
-	r = policy_load(&policy, o->policy, 0, &policy_names_system, e);
+	r = policy_load(&registry.policy, o->policy, 0, &policy_names_system, e);
 	if (r < 0)
 		return r;
+	r = policy_check_ids(registry.policy, "/etc", e);
+	if (r < 0)
+		return err_prefix(e, r, "%s", o->policy);
 	r = main_lock(&lock_fd, e);
 	if (r < 0)
 		return r;
-	helper.policy = policy;
+	helper.policy_path = o->policy;
 	r = main_prepare(&helper, o, e);
 	if (r < 0)
 		return r;
@@ -202,12 +216,10 @@ static int main_serve(const struct main_options *o, struct err *e)
 	r = caps_keep(e);
 	if (r < 0)
 		return r;
-	registry.policy = policy;
 	registry.journal_fd = helper.journal_fd;
 	r = journal_load(helper.journal_fd, main_adopt, &registry, e);
 	if (r == 0)
 		r = server_run(&helper, &registry, fd_take(&listen_fd), e);
-	registry_fini(&registry);
 	return r;
 }
 

@@ -85,16 +85,17 @@ int node_store_mount(const char *dir, struct err *e)
 {
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, errno, "cannot make %s", dir);
-	if (node_store_mounted(dir))
-		return 0;
-	/* The private mount below keeps the tmpfs from spreading to other namespaces. */
-	if (mount(dir, dir, NULL, MS_BIND, NULL) < 0 ||
-	    mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0)
+	/* Private mounts: the tmpfs does not spread to other namespaces, ... */
+	if (!node_store_mounted(dir)) {
+		if (mount(dir, dir, NULL, MS_BIND, NULL) < 0 ||
+		    mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0 ||
+		    mount("ublk-oci", dir, "tmpfs", MS_NOSUID | MS_NOEXEC,
+			  "mode=0700,size=64k,nr_inodes=65536") < 0)
+			return err_sys(e, errno, "cannot mount a tmpfs at %s", dir);
+	}
+	/* ... nor does what a container mounts over its clone of a node spread to the host. */
+	if (mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0)
 		return err_sys(e, errno, "cannot make %s a private mount", dir);
-	if (mount("ublk-oci", dir, "tmpfs", MS_NOSUID | MS_NOEXEC,
-		  "mode=0700,size=64k,nr_inodes=65536") < 0 ||
-	    mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0)
-		return err_sys(e, errno, "cannot mount a tmpfs at %s", dir);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "driver/base/clock.h"
+#include "driver/privileged/reload.h"
 #include "driver/wire/packet.h"
 
 /* The main process answers at once; this only guards against its death. */
@@ -18,17 +19,20 @@ enum op_question_type {
 	OP_TAKE,
 	OP_DROP,
 	OP_SHORTEN,
+	OP_RELOAD,
 };
 
 /* Both ends are one program and one memory image, so this is no wire format. */
 struct op_question {
 	enum op_question_type type;
-	int64_t deadline_ms; /* OP_SHORTEN only */
-	struct record rec;   /* OP_TAKE, OP_DROP: its generation only */
+	int64_t deadline_ms;	/* OP_SHORTEN only */
+	uint64_t policy_serial; /* OP_RELOAD only, which comes with an fd */
+	struct record rec;	/* OP_TAKE, OP_DROP: its generation only */
 };
 
 struct op_reply {
 	int status;
+	uint64_t policy_serial;
 	struct record rec;
 	struct err why;
 };
@@ -41,24 +45,33 @@ int op_left_ms(const struct op *op, int at_most_ms)
 	return left < 0 || left > at_most_ms ? at_most_ms : left;
 }
 
+/* fd: -1 for none. */
+static int op_exchange(const struct op *op, const struct op_question *question, int fd,
+		       struct op_reply *ret, struct err *e)
+{
+	auto_packet struct packet p = PACKET_INIT;
+	int r;
+
+	r = packet_send(op->ledger_fd, question, sizeof(*question), &fd, fd >= 0, OP_ANSWER_MS);
+	if (r == 0)
+		r = packet_receive(op->ledger_fd, &p, OP_ANSWER_MS);
+	if (r < 0 || p.size != sizeof(*ret))
+		return err_sys(e, r < 0 ? -r : EPROTO, "the helper's main process does not answer");
+	memcpy(ret, p.bytes, sizeof(*ret));
+	if (e)
+		*e = ret->why;
+	return ret->status;
+}
+
 static int op_ask(const struct op *op, const struct op_question *question, struct record *ret,
 		  struct err *e)
 {
-	auto_packet struct packet p = PACKET_INIT;
-	struct op_reply reply;
-	int r;
+	struct op_reply reply = { 0 };
+	int r = op_exchange(op, question, -1, &reply, e);
 
-	r = packet_send(op->ledger_fd, question, sizeof(*question), NULL, 0, OP_ANSWER_MS);
-	if (r == 0)
-		r = packet_receive(op->ledger_fd, &p, OP_ANSWER_MS);
-	if (r < 0 || p.size != sizeof(reply))
-		return err_sys(e, r < 0 ? -r : EPROTO, "the helper's main process does not answer");
-	memcpy(&reply, p.bytes, sizeof(reply));
-	if (e)
-		*e = reply.why;
-	if (ret && (reply.status == 0 || reply.status == -EALREADY))
+	if (ret && (r == 0 || r == -EALREADY))
 		*ret = reply.rec;
-	return reply.status;
+	return r;
 }
 
 /* Asks until nobody else is at work on it, or the deadline. */
@@ -117,6 +130,28 @@ int op_shorten(struct op *op, uint32_t timeout_ms, struct err *e)
 	return op_ask(op, &question, NULL, e);
 }
 
+int op_reload(const struct op *op, int text_fd, uint64_t *serial, struct err *e)
+{
+	struct op_question question = { .type = OP_RELOAD, .policy_serial = *serial };
+	struct op_reply reply = { 0 };
+	int r = op_exchange(op, &question, text_fd, &reply, e);
+
+	if (r == -EAGAIN)
+		*serial = reply.policy_serial;
+	return r;
+}
+
+/* The main process's part of a reload. */
+static int op_answer_reload(const struct registry *reg, const struct op_question *question,
+			    const struct packet *p, struct policy **ret, struct err *e)
+{
+	if (p->nr_fds != 1)
+		return err_set(e, EPROTO, "the policy's text is missing");
+	if (question->policy_serial != reg->policy_serial)
+		return err_set(e, EAGAIN, "the policy was reloaded meanwhile");
+	return reload_take(p->fds[0], ret, e);
+}
+
 int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *peer,
 	      struct op_change *ret)
 {
@@ -149,9 +184,15 @@ int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *p
 	case OP_SHORTEN:
 		ret->deadline_ms = question.deadline_ms;
 		break;
+	case OP_RELOAD:
+		reply.policy_serial = reg->policy_serial;
+		reply.status = op_answer_reload(reg, &question, &p, &ret->policy, &reply.why);
+		break;
 	case OP_NONE:
 		return -EPROTO;
 	}
 	ret->generation = reply.status == 0 ? reply.rec.generation : 0;
-	return packet_send(ledger_fd, &reply, sizeof(reply), NULL, 0, 0);
+	/* Who asked may be dead by now; what was decided stands. */
+	packet_send(ledger_fd, &reply, sizeof(reply), NULL, 0, 0);
+	return 0;
 }

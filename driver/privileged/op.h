@@ -23,6 +23,7 @@ struct op {
 	int ledger_fd;
 	uid_t uid; /* the peer's, from the kernel */
 	gid_t gid;
+	struct registry_peer peer; /* the same, and what else is known, for the audit */
 	int64_t deadline_ms;
 };
 
@@ -42,17 +43,25 @@ int op_update(const struct op *op, const struct record *rec, struct err *e);
 int op_take(const struct op *op, uint64_t generation, struct record *ret, struct err *e);
 int op_drop(const struct op *op, uint64_t generation, struct err *e);
 
+/*
+ * Asks to be served under this policy from now on: text_fd is its file's text,
+ * sealed (reload.h). -EAGAIN: since *serial another one has come, whose number
+ * is in *serial now; the file may be newer than what was read.
+ */
+int op_reload(const struct op *op, int text_fd, uint64_t *serial, struct err *e);
+
 /* There is no way back for this device: to be said before undo_run(). */
 void op_begin_undo(const struct op *op, struct record *rec);
 
 /*
  * The main process's side: reads one question of a child and answers it.
  * -ECONNRESET: the child has closed. What it changed for the main process is
- * in *ret: a generation, a deadline; 0 for none.
+ * in *ret: a generation, a deadline, a policy to take; 0 for none.
  */
 struct op_change {
 	uint64_t generation;
 	int64_t deadline_ms;
+	struct policy *policy;
 };
 int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *peer,
 	      struct op_change *ret);

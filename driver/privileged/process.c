@@ -53,25 +53,35 @@ int process_of_pidfd(int pidfd, pid_t *ret_pid)
 	return 0;
 }
 
+int process_parse_stat(const char *text, uint64_t *ret_ticks)
+{
+	const char *p = strrchr(text, ')'); /* the name before it may hold anything */
+
+	/* Behind ")" come a space and field 3; the start time is field 22. */
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	if (!p || p[1] < '0' || p[1] > '9')
+		return -EINVAL;
+	return sscanf(p, " %" SCNu64, ret_ticks) == 1 ? 0 : -EINVAL;
+}
+
 int process_start_time(int proc_fd, uint64_t *ret_ticks)
 {
 	char text[2048];
-	const char *p;
 	ssize_t n = process_read(proc_fd, "stat", text, sizeof(text));
 
-	if (n < 0)
-		return (int)n;
-	p = strrchr(text, ')'); /* the name before it may hold anything */
-	if (!p)
-		return -EINVAL;
-	/* Behind ')' comes field 3; the start time is field 22. */
-	p++;
-	for (int field = 3; field < 22; field++) {
-		p = strchr(p + 1, ' ');
-		if (!p)
-			return -EINVAL;
-	}
-	return sscanf(p, " %" SCNu64, ret_ticks) == 1 ? 0 : -EINVAL;
+	return n < 0 ? (int)n : process_parse_stat(text, ret_ticks);
+}
+
+char *process_parse_cgroup(char *text)
+{
+	char *path = strncmp(text, "0::/", 4) ? strstr(text, "\n0::/") : text;
+
+	if (!path)
+		return NULL;
+	path = strchr(path, '/');
+	*strchrnul(path, '\n') = '\0';
+	return path;
 }
 
 int process_proc_open(pid_t pid)

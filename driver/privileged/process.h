@@ -12,6 +12,12 @@ int process_of_pidfd(int pidfd, pid_t *ret_pid);
 /* Start time in clock ticks since boot; proc_fd is its /proc/PID directory. */
 int process_start_time(int proc_fd, uint64_t *ret_ticks);
 
+/* The same from the text of /proc/PID/stat: 0 or -EINVAL. */
+int process_parse_stat(const char *text, uint64_t *ret_ticks);
+
+/* The path in the line "0::/path" of /proc/PID/cgroup, ended in place; NULL: no cgroup v2. */
+char *process_parse_cgroup(char *text);
+
 /* Opens /proc/PID (O_PATH). */
 int process_proc_open(pid_t pid);
 

@@ -130,33 +130,82 @@ static int registry_check_backing(const struct registry *reg, const struct recor
 	return 0;
 }
 
-static int registry_decide(const struct registry *reg, const struct registry_peer *peer,
-			   struct record *rec, struct err *e)
+/* A sum too large to say is more than any limit. */
+static void registry_add_bytes(uint64_t *sum, uint64_t bytes)
 {
+	if (__builtin_add_overflow(*sum, bytes, sum))
+		*sum = UINT64_MAX;
+}
+
+struct policy_claim registry_claim(const struct registry *reg, const struct registry_peer *peer,
+				   const struct record *rec)
+{
+	bool host = rec->flags & WIRE_HOST;
 	struct policy_claim claim = {
+		.act = POLICY_ATTACH,
 		.uid = peer->uid,
 		.gids = peer->gids,
 		.nr_gids = peer->nr_gids,
-		.host = rec->flags & WIRE_HOST,
+		.host = host,
+		.cgroup = host || !*rec->container_cgroup ? NULL : rec->container_cgroup,
+		.owner_uid = host ? UINT32_MAX : rec->container_uid,
 		.target = rec->target,
 		.read_only = rec->flags & WIRE_READ_ONLY,
 		.size_bytes = rec->size_bytes,
 		.backing = *rec->backing ? rec->backing : NULL,
+		.backing_uid = *rec->backing ? rec->backing_uid : UINT32_MAX,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,
 		.devices_in_all = (unsigned int)reg->nr_devices,
 	};
-	struct policy_verdict verdict = { 0 };
 
-	for (size_t i = 0; i < reg->nr_devices; i++)
-		claim.devices_in_container += registry_same_container(&reg->devices[i]->rec, rec);
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		const struct record *other = &reg->devices[i]->rec;
+
+		registry_add_bytes(&claim.bytes_in_all, other->size_bytes);
+		if (!registry_same_container(other, rec))
+			continue;
+		claim.devices_in_container++;
+		registry_add_bytes(&claim.bytes_in_container, other->size_bytes);
+	}
+	return claim;
+}
+
+/* What comes with the verdict goes into the record, so that whoever acts on it need not ask again.
+ */
+static int registry_grant(struct record *rec, const struct policy_verdict *verdict, struct err *e)
+{
+	const struct policy_io *io = &verdict->io;
+
+	static_assert(sizeof(rec->rule) > POLICY_ID_MAX, "a rule's id fits");
+	text_copy(rec->rule, sizeof(rec->rule), verdict->rule);
+	rec->io = (struct wire_io){ io->read_bytes, io->write_bytes, io->read_ops, io->write_ops };
+	rec->grants = verdict->discard ? RECORD_DISCARD : 0;
+	if (!io->read_bytes && !io->write_bytes && !io->read_ops && !io->write_ops)
+		return 0;
+	if (rec->flags & WIRE_HOST)
+		return err_set(e, EPERM,
+			       "rule %s limits I/O, and a device for the host has no cgroup to "
+			       "limit",
+			       rec->rule);
+	rec->grants |= RECORD_IO_LIMITS;
+	return 0;
+}
+
+static int registry_decide(const struct registry *reg, const struct registry_peer *peer,
+			   struct record *rec, struct err *e)
+{
+	struct policy_claim claim = registry_claim(reg, peer, rec);
+	struct policy_verdict verdict = { 0 };
+	int r;
+
 	policy_decide(reg->policy, &claim, &verdict);
-	audit_verdict(rec, &verdict);
+	r = audit_verdict(peer, rec, &verdict, e);
 	if (!verdict.allowed)
 		return err_set(e, EPERM, "the policy refuses it: %s", verdict.reason);
-	static_assert(sizeof(rec->rule) > POLICY_ID_MAX, "a rule's id fits");
-	text_copy(rec->rule, sizeof(rec->rule), verdict.rule);
-	return 0;
+	if (r < 0)
+		return r; /* what is not on record is not done */
+	return registry_grant(rec, &verdict, e);
 }
 
 /* The workers of one container share a uid that no other container's has. */

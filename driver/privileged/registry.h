@@ -22,7 +22,8 @@ struct device {
 };
 
 struct registry {
-	const struct policy *policy;
+	struct policy *policy;	/* borrowed; a reload replaces it */
+	uint64_t policy_serial; /* counts reloads */
 	int journal_fd;
 	struct device **devices;
 	size_t nr_devices;
@@ -37,15 +38,23 @@ struct device *registry_find(const struct registry *reg, uint64_t generation);
 struct device *registry_find_number(const struct registry *reg, uint32_t dev_id);
 
 struct registry_peer {
+	pid_t pid;	    /* 0: the helper itself */
+	const char *cgroup; /* "" where it is not known */
 	uint32_t uid;
 	const uint32_t *gids;
 	size_t nr_gids;
 	pid_t op_pid;
 };
 
+/* What the policy is asked about a record, with what there is already. Borrows from peer and rec.
+ */
+struct policy_claim registry_claim(const struct registry *reg, const struct registry_peer *peer,
+				   const struct record *rec);
+
 /*
  * Decides a claim and reserves what it needs: *rec comes with the facts and
- * leaves with generation, number, worker's uid, rule; it is in the journal then.
+ * leaves with generation, number, worker's uid, rule and what that gives; it is
+ * in the journal then.
  *
  *   0          go on
  *   -EALREADY  the same attach is live; *rec is its record

@@ -6,7 +6,9 @@
 
 #include "driver/base/log.h"
 #include "driver/privileged/attach.h"
+#include "driver/privileged/audit.h"
 #include "driver/privileged/detach.h"
+#include "driver/privileged/reload.h"
 #include "driver/privileged/show.h"
 
 #define REQUEST_SEND_MS 2000
@@ -16,10 +18,11 @@
  * widening the attack surface; docs/privilege.md says why for each.
  */
 static const struct request requests[] = {
-	{ WIRE_ATTACH, sizeof(struct wire_attach), WIRE_FDS_MAX, attach_serve },
-	{ WIRE_DETACH, sizeof(struct wire_detach), 0, detach_serve },
-	{ WIRE_LIST, sizeof(struct wire_list), 0, show_list },
-	{ WIRE_INSPECT, sizeof(struct wire_inspect), 0, show_inspect },
+	{ WIRE_ATTACH, sizeof(struct wire_attach), WIRE_FDS_MAX, false, attach_serve },
+	{ WIRE_DETACH, sizeof(struct wire_detach), 0, false, detach_serve },
+	{ WIRE_LIST, sizeof(struct wire_list), 0, false, show_list },
+	{ WIRE_INSPECT, sizeof(struct wire_inspect), 0, false, show_inspect },
+	{ WIRE_RELOAD, sizeof(struct wire_reload), 0, true, reload_serve },
 };
 
 const struct request *request_admit(const void *bytes, size_t size, unsigned int nr_fds,
@@ -63,6 +66,17 @@ int request_reply(int peer_fd, int status, const struct record *rec, const char 
 	return packet_send(peer_fd, &reply, sizeof(reply), NULL, 0, REQUEST_SEND_MS);
 }
 
+void request_refused(const struct op *op, const char *what, const struct record *rec,
+		     const char *reason)
+{
+	audit_note(&(struct audit_event){
+		.request = what,
+		.peer = &op->peer,
+		.rec = rec,
+		.reason = reason,
+	});
+}
+
 void request_run(struct op *op)
 {
 	auto_packet struct packet p = PACKET_INIT;
@@ -80,11 +94,15 @@ void request_run(struct op *op)
 		return;
 	}
 	if (!request) {
-		log_warning("uid %u sent what is not a request (%zu bytes, %u fds)", op->uid,
-			    p.size, p.nr_fds);
+		request_refused(op, "unknown", NULL, "what came is not a request");
 		return;
 	}
-	r = request->serve(op, &p, &e);
+	if (request->root_only && op->uid != 0) {
+		r = err_set(&e, EPERM, "only root may ask for this");
+		request_refused(op, "reload", NULL, e.text);
+	} else {
+		r = request->serve(op, &p, &e);
+	}
 	if (r < 0) {
 		log_info("refused uid %u: %s", op->uid, e.text);
 		request_reply(op->peer_fd, r, NULL, e.text);

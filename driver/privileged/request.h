@@ -2,6 +2,7 @@
 /* What may be asked of the helper, in what shape: the table in request.c. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@ struct request {
 	uint16_t type; /* enum wire_type */
 	uint32_t size; /* of the packet, exactly */
 	uint32_t fds_max;
+	bool root_only;
 	/* Answers the peer. 0, or -errno with a reason, which becomes a refusal. */
 	int (*serve)(struct op *op, struct packet *p, struct err *e);
 };
@@ -26,6 +28,10 @@ const struct request *request_admit(const void *bytes, size_t size, unsigned int
 
 /* Receives the peer's one request, serves it and answers. */
 void request_run(struct op *op);
+
+/* One audit line for a refusal that no rule decided; rec: what it is about, or NULL. */
+void request_refused(const struct op *op, const char *what, const struct record *rec,
+		     const char *reason);
 
 /* A WIRE_REPLY without a device: status 0 or -errno. Never blocks for long. */
 int request_reply(int peer_fd, int status, const struct record *rec, const char *reason);

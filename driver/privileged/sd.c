@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
@@ -46,9 +48,8 @@ int sd_listen_fd(int *ret_fd, struct err *e)
 	return 0;
 }
 
-void sd_notify_ready(void)
+static void sd_notify(const char *text)
 {
-	static const char text[] = "READY=1";
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	auto_close int fd = -1;
@@ -62,6 +63,22 @@ void sd_notify_ready(void)
 	if (fd < 0 ||
 	    sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address,
 		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))) < 0)
-		log_warning("cannot tell the service manager that we are ready: %s",
-			    strerror(errno));
+		log_warning("cannot tell the service manager %s: %s", text, strerror(errno));
+}
+
+void sd_notify_ready(void)
+{
+	sd_notify("READY=1");
+}
+
+void sd_notify_reloading(void)
+{
+	struct timespec now;
+	char text[64];
+
+	/* The time is how it tells this reload from the one before. */
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
+		 (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	sd_notify(text);
 }

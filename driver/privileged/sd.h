@@ -7,5 +7,8 @@
 /* The socket systemd opened for us, checked; -ENOENT: none was passed. */
 int sd_listen_fd(int *ret_fd, struct err *e);
 
-/* Tells the service manager that requests are served; without one, nothing. */
+/* Tell the service manager that requests are served; without one, nothing. */
 void sd_notify_ready(void);
+
+/* And that the policy is being read again, which sd_notify_ready() ends. */
+void sd_notify_reloading(void);

@@ -12,6 +12,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
+#include "driver/base/log.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/sd.h"
 #include "driver/privileged/watch.h"
@@ -56,14 +57,40 @@ static void server_accept(struct server *s)
 		caller_free(&s->callers, c);
 }
 
+/* The policy's file is read again; more signals meanwhile are one more time. */
+static void server_reload(struct server *s)
+{
+	s->reload_again = s->reconcile_pid || s->reload_pid;
+	if (s->reload_again || s->ending)
+		return;
+	sd_notify_reloading();
+	s->reload_pid = work_own(s, WORK_RELOAD, 0);
+	if (!s->reload_pid)
+		sd_notify_ready();
+}
+
+void server_change_policy(struct server *s, struct policy *policy)
+{
+	policy_free(s->registry->policy);
+	s->registry->policy = policy;
+	s->registry->policy_serial++;
+	log_info("another policy from now on: %zu rules", policy_nr_rules(policy));
+}
+
 void server_work_done(struct server *s, pid_t pid)
 {
-	if (pid != s->reconcile_pid)
+	if (pid != s->reconcile_pid && pid != s->reload_pid)
 		return;
-	s->reconcile_pid = 0;
-	if (!s->ending && server_watch(s, s->listen_fd, SERVER_LISTEN, 0, 0) < 0)
-		s->ending = true;
+	if (pid == s->reconcile_pid) {
+		s->reconcile_pid = 0;
+		if (!s->ending && server_watch(s, s->listen_fd, SERVER_LISTEN, 0, 0) < 0)
+			s->ending = true;
+	} else {
+		s->reload_pid = 0;
+	}
 	sd_notify_ready();
+	if (s->reload_again)
+		server_reload(s);
 }
 
 /* Nobody new is let in; what is under way is finished, which its deadlines bound. */
@@ -88,6 +115,10 @@ static void server_signal(struct server *s)
 
 	if (read(s->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
+	if (info.ssi_signo == SIGHUP) {
+		server_reload(s);
+		return;
+	}
 	if (info.ssi_signo != SIGCHLD) {
 		server_end(s);
 		return;
@@ -155,6 +186,7 @@ static int server_open(struct server *s, struct err *e)
 
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigprocmask(SIG_BLOCK, &signals, NULL);

@@ -8,6 +8,7 @@
  *   caller.c  who is connected
  *   work.c    the children
  *   watch.c   the devices nobody works on
+ *   reload.c  another policy
  *   server.c  the loop
  */
 #pragma once
@@ -24,6 +25,8 @@ struct server {
 	int listen_fd;
 	int signal_fd;
 	pid_t reconcile_pid; /* 0: done */
+	pid_t reload_pid;    /* 0: no reload of our own is under way */
+	bool reload_again;   /* asked for meanwhile */
 	bool ending;
 };
 
@@ -40,9 +43,15 @@ enum server_event {
 /* Adds fd to the loop; extra: more EPOLL* flags. 0 or -errno. */
 int server_watch(struct server *s, int fd, enum server_event event, uint32_t which, uint32_t extra);
 
+/* Decides under another policy from now on; takes it. */
+void server_change_policy(struct server *s, struct policy *policy);
+
 /* This child has done its work. */
 void server_work_done(struct server *s, pid_t pid);
 
-/* Serves until SIGTERM. Takes listen_fd. Devices and workers outlive it. */
+/*
+ * Serves until SIGTERM. Takes listen_fd. Devices and workers outlive it. The
+ * registry's policy is freed when another takes its place.
+ */
 int server_run(const struct helper *helper, struct registry *registry, int listen_fd,
 	       struct err *e);

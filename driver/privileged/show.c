@@ -10,10 +10,10 @@
 
 #define SHOW_SEND_MS 2000
 
-static void show_device(struct wire_device *ret, const struct record *rec)
+static struct wire_device show_device(const struct record *rec)
 {
-	*ret = (struct wire_device){
-		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_DEVICE, sizeof(*ret), 0 },
+	struct wire_device d = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_DEVICE, sizeof(d), 0 },
 		.generation = rec->generation,
 		.dev_id = rec->dev_id,
 		.major = rec->major,
@@ -31,11 +31,12 @@ static void show_device(struct wire_device *ret, const struct record *rec)
 		.peer_gid = rec->peer_gid,
 		.since = rec->since,
 	};
-	memcpy(ret->container, rec->container, sizeof(ret->container));
-	memcpy(ret->engine, rec->engine, sizeof(ret->engine));
-	memcpy(ret->path, rec->path, sizeof(ret->path));
-	memcpy(ret->rule, rec->rule, sizeof(ret->rule));
-	memcpy(ret->backing, rec->backing, sizeof(ret->backing));
+	memcpy(d.container, rec->container, sizeof(d.container));
+	memcpy(d.engine, rec->engine, sizeof(d.engine));
+	memcpy(d.path, rec->path, sizeof(d.path));
+	memcpy(d.rule, rec->rule, sizeof(d.rule));
+	memcpy(d.backing, rec->backing, sizeof(d.backing));
+	return d;
 }
 
 int show_list(struct op *op, struct packet *p, struct err *e)
@@ -46,7 +47,7 @@ int show_list(struct op *op, struct packet *p, struct err *e)
 	for (size_t i = 0; i < op->registry->nr_devices; i++) {
 		if (!detach_peer_ok(op, &op->registry->devices[i]->rec))
 			continue;
-		show_device(&device, &op->registry->devices[i]->rec);
+		device = show_device(&op->registry->devices[i]->rec);
 		r = packet_send(op->peer_fd, &device, sizeof(device), NULL, 0,
 				op_left_ms(op, SHOW_SEND_MS));
 		if (r < 0)
@@ -59,7 +60,7 @@ int show_list(struct op *op, struct packet *p, struct err *e)
 int show_inspect(struct op *op, struct packet *p, struct err *e)
 {
 	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
-	struct wire_details details = { 0 };
+	struct wire_details details;
 	struct ublk_info info = { 0 };
 	const struct record *rec;
 	const struct device *d;
@@ -68,29 +69,33 @@ int show_inspect(struct op *op, struct packet *p, struct err *e)
 	memcpy(&ask, p->bytes, sizeof(ask));
 	d = ask.generation ? registry_find(op->registry, ask.generation)
 			   : registry_find_number(op->registry, ask.dev_id);
-	if (!d || !detach_peer_ok(op, &d->rec))
+	if (!d || !detach_peer_admit(op, "inspect", &d->rec))
 		return err_set(e, ENOENT, "there is no such device");
 	rec = &d->rec;
 	if (ublk_ctl_open(&ctl, NULL) == 0 &&
 	    (ublk_info(ctl, rec->dev_id, &info, NULL) < 0 || info.cookie != rec->generation))
 		info = (struct ublk_info){ 0 };
-	show_device(&details.device, rec);
-	details.head =
-		(struct wire_head){ WIRE_MAGIC, WIRE_VERSION, WIRE_DETAILS, sizeof(details), 0 };
-	details.kernel_flags = info.flags;
-	details.kernel_state = info.state;
-	details.kernel_features = rec->kernel_features;
-	details.max_io_bytes = rec->max_io_bytes;
-	details.logical_block_bytes = rec->logical_block_bytes;
-	details.physical_block_bytes = rec->physical_block_bytes;
-	details.direct_io = rec->direct_io;
-	details.node_uid = rec->node_uid;
-	details.node_gid = rec->node_gid;
-	details.node_mode = rec->node_mode;
-	details.container_cgroup_inode = rec->cgroup_inode;
-	details.container_mount_ns_inode = rec->mount_ns_inode;
-	details.backing_dev = rec->backing_dev;
-	details.backing_inode = rec->backing_inode;
+	details = (struct wire_details){
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_DETAILS, sizeof(details), 0 },
+		.device = show_device(rec),
+		.kernel_flags = info.flags,
+		.kernel_state = info.state,
+		.kernel_features = rec->kernel_features,
+		.max_io_bytes = rec->max_io_bytes,
+		.logical_block_bytes = rec->logical_block_bytes,
+		.physical_block_bytes = rec->physical_block_bytes,
+		.direct_io = rec->direct_io,
+		.node_uid = rec->node_uid,
+		.node_gid = rec->node_gid,
+		.node_mode = rec->node_mode,
+		.container_cgroup_inode = rec->cgroup_inode,
+		.container_mount_ns_inode = rec->mount_ns_inode,
+		.backing_dev = rec->backing_dev,
+		.backing_inode = rec->backing_inode,
+		.discard = !!(rec->grants & RECORD_DISCARD),
+		.container_owner_uid = rec->container_uid,
+		.io = rec->io,
+	};
 	packet_send(op->peer_fd, &details, sizeof(details), NULL, 0, SHOW_SEND_MS);
 	return 0;
 }

@@ -313,7 +313,7 @@ static struct ublk_params ctl_params(const struct ublk_spec *spec)
 
 	if (spec->read_only)
 		p.basic.attrs |= UBLK_ATTR_READ_ONLY;
-	if (spec->volatile_cache)
+	if (spec->volatile_cache && !spec->read_only)
 		p.basic.attrs |= UBLK_ATTR_VOLATILE_CACHE | UBLK_ATTR_FUA;
 	if (spec->discards && !spec->read_only) {
 		p.types |= UBLK_PARAM_TYPE_DISCARD;

@@ -12,10 +12,12 @@
 #include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/iolimit.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/ublk_ctl.h"
 
 #define UNDO_NODE_MS 5000
+#define UNDO_LIMIT_MS 2000
 #define UNDO_FLUSH_MS 10000
 #define UNDO_STOP_MS 5000
 #define UNDO_LEAVE_MS 2000 /* a worker whose device stopped leaves by itself */
@@ -31,6 +33,21 @@ static int undo_filter(const struct op *op, const struct record *rec, const stru
 	if (!rec->cgroup_inode)
 		return 0;
 	return devfilter_forget(dir, rec->cgroup_inode, rec->major, rec->minor, e);
+}
+
+/*
+ * Before the flush, which would else be as slow as the container had to be. A
+ * failure is no reason to wait: the kernel forgets the lines with the disk.
+ */
+static void undo_limits(const struct record *rec)
+{
+	struct err why;
+
+	if (!(rec->grants & RECORD_IO_LIMITS))
+		return;
+	if (iolimit_lift(rec->container_cgroup, rec->major, rec->minor, UNDO_LIMIT_MS, &why) < 0)
+		log_warning("ublkb%u: its I/O limits stay until it ends: %s", rec->dev_id,
+			    why.text);
 }
 
 /*
@@ -55,6 +72,8 @@ int undo_revoke(const struct op *op, const struct record *rec, struct err *e)
 	r = undo_filter(op, rec, &c, e);
 	if (r == 0)
 		r = node_disarm(op->helper->node_store, rec->major, rec->minor, e);
+	if (r == 0)
+		undo_limits(rec);
 	if (r < 0 || found < 0 || c.mount_ns_fd < 0)
 		return r;
 	place = container_place(&c, UNDO_NODE_MS);

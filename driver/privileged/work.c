@@ -18,6 +18,7 @@
 #include "driver/privileged/last_close.h"
 #include "driver/privileged/op.h"
 #include "driver/privileged/reconcile.h"
+#include "driver/privileged/reload.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/server.h"
 #include "driver/privileged/watch.h"
@@ -43,10 +44,18 @@ static int work_do_reconcile(struct op *op, const struct work *work, struct err 
 	return reconcile_run(op, e);
 }
 
+static int work_do_reload(struct op *op, const struct work *work, struct err *e)
+{
+	size_t nr_rules;
+
+	return reload_run(op, &nr_rules, e);
+}
+
 static int (*const work_do[WORK_END])(struct op *op, const struct work *work, struct err *e) = {
 	[WORK_REQUEST] = work_do_request,
 	[WORK_END_DEVICE] = work_do_end_device,
 	[WORK_RECONCILE] = work_do_reconcile,
+	[WORK_RELOAD] = work_do_reload,
 };
 
 /* In a child: nothing of the main process's is kept but what its own request needs. */
@@ -85,6 +94,7 @@ static _Noreturn void work_child_main(struct server *s, struct caller *c, int le
 		.ledger_fd = ledger_fd,
 		.uid = c->uid,
 		.gid = c->gid,
+		.peer = caller_peer(c),
 		.deadline_ms = c->deadline_ms,
 	};
 	struct err e = { "" };
@@ -171,12 +181,7 @@ static void work_done(struct server *s, struct caller *c)
 
 void work_ledger(struct server *s, struct caller *c)
 {
-	struct registry_peer peer = {
-		.uid = c->uid,
-		.gids = c->gids,
-		.nr_gids = c->nr_gids,
-		.op_pid = c->pid,
-	};
+	const struct registry_peer peer = caller_peer(c);
 	struct op_change change = { 0 };
 	struct device *d;
 
@@ -184,6 +189,8 @@ void work_ledger(struct server *s, struct caller *c)
 		work_done(s, c);
 		return;
 	}
+	if (change.policy)
+		server_change_policy(s, change.policy);
 	if (change.deadline_ms && change.deadline_ms + OP_GRACE_MS < c->deadline_ms)
 		c->deadline_ms = change.deadline_ms + OP_GRACE_MS;
 	d = change.generation ? registry_find(s->registry, change.generation) : NULL;

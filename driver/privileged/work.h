@@ -19,6 +19,7 @@ enum work_kind {
 	WORK_REQUEST,	 /* the caller's */
 	WORK_END_DEVICE, /* the device of a generation */
 	WORK_RECONCILE,
+	WORK_RELOAD,
 	WORK_END,
 };
 

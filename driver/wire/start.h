@@ -48,8 +48,10 @@ static_assert(sizeof(struct start_head) == 16, "start format changed");
 
 enum start_flag {
 	START_READ_ONLY = 1 << 0,
-	START_DIRECT = 1 << 1, /* the backing fd is O_DIRECT */
+	START_DIRECT = 1 << 1,	/* the backing fd is O_DIRECT */
+	START_DISCARD = 1 << 2, /* the device can free space, and no other can */
 };
+#define START_FLAGS_ALL (START_READ_ONLY | START_DIRECT | START_DISCARD)
 
 /* fds: the target's backing files. */
 struct start_spec {

@@ -34,6 +34,7 @@ enum wire_type {
 	WIRE_DETACH,
 	WIRE_LIST,
 	WIRE_INSPECT,
+	WIRE_RELOAD,
 	/* answers */
 	WIRE_REPLY = 64,
 	WIRE_DEVICE,
@@ -109,6 +110,16 @@ struct wire_inspect {
 };
 static_assert(sizeof(struct wire_inspect) == 32, "wire format changed");
 
+/*
+ * Read the policy's file again; root only. Answer: WIRE_REPLY, with the number
+ * of rules as its reason, or with what is wrong with the file: then the policy
+ * stays what it was.
+ */
+struct wire_reload {
+	struct wire_head head;
+};
+static_assert(sizeof(struct wire_reload) == 16, "wire format changed");
+
 struct wire_reply {
 	struct wire_head head;
 	int32_t status;	 /* 0 or -errno */
@@ -153,6 +164,15 @@ struct wire_device {
 };
 static_assert(sizeof(struct wire_device) == 688, "wire format changed");
 
+/* What a container may do to its device per second; 0: as much as it can. */
+struct wire_io {
+	uint64_t read_bytes;
+	uint64_t write_bytes;
+	uint64_t read_ops;
+	uint64_t write_ops;
+};
+static_assert(sizeof(struct wire_io) == 32, "wire format changed");
+
 struct wire_details {
 	struct wire_head head;
 	struct wire_device device;
@@ -170,5 +190,8 @@ struct wire_details {
 	uint64_t container_mount_ns_inode;
 	uint64_t backing_dev;
 	uint64_t backing_inode;
+	uint32_t discard;	      /* 1: the container may give space back */
+	uint32_t container_owner_uid; /* of its user namespace, as the host counts */
+	struct wire_io io;
 };
-static_assert(sizeof(struct wire_details) == 784, "wire format changed");
+static_assert(sizeof(struct wire_details) == 824, "wire format changed");

@@ -74,6 +74,7 @@ static int worker_open_target(struct worker *w, struct err *e)
 
 	t->dev_bytes = w->spec.dev_bytes;
 	t->read_only = w->spec.flags & START_READ_ONLY;
+	t->discard = w->spec.flags & START_DISCARD;
 	t->nr_files = w->backing.nr_fds;
 	t->first_file = RING_FILE_BACKING;
 	t->fds = w->backing.fds;
@@ -132,6 +133,7 @@ static int worker_bind(struct worker *w, struct err *e)
 {
 	auto_packet struct packet p = PACKET_INIT;
 	int files[RING_FILE_BACKING + START_FILES_MAX];
+	uint8_t ops[RING_OPS_MAX];
 	int r;
 
 	r = worker_receive_device(w, &p, e);
@@ -149,7 +151,7 @@ static int worker_bind(struct worker *w, struct err *e)
 	r = io_uring_register_files(&w->uring, files, RING_FILE_BACKING + w->backing.nr_fds);
 	if (r < 0)
 		return err_sys(e, -r, "cannot register the files");
-	r = ring_restrict(&w->uring, w->target.ops->ring_ops, e);
+	r = ring_restrict(&w->uring, ops, ring_ops(&w->target, ops), e);
 	if (r < 0)
 		return r;
 	return ring_enable(&w->uring, e);

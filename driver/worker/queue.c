@@ -79,8 +79,6 @@ static const enum io_op queue_ops[] = {
 	[UBLK_IO_OP_WRITE_ZEROES] = IO_WRITE_ZEROES,
 };
 
-#define IO_OPS_CHANGING (1 << IO_WRITE | 1 << IO_DISCARD | 1 << IO_WRITE_ZEROES)
-
 static int io_check_range(const struct queue *q, const struct io *io)
 {
 	if (!io->len || (io->off | io->len) & (q->block_bytes - 1))
@@ -101,10 +99,10 @@ int io_from_desc(const struct queue *q, const struct ublksrv_io_desc *d, struct 
 	if (op >= ARRAY_SIZE(queue_ops) || queue_ops[op] == IO_NONE)
 		return -EOPNOTSUPP;
 	io.op = queue_ops[op];
-	if (!(q->target->ops->io_ops & 1u << io.op))
-		return -EOPNOTSUPP;
 	if (q->target->read_only && IO_OPS_CHANGING & 1u << io.op)
 		return -EIO;
+	if (!(target_io_ops(q->target) & 1u << io.op))
+		return -EOPNOTSUPP;
 	io.fua = io.op == IO_WRITE && d->op_flags & UBLK_IO_F_FUA;
 	io.keep_space = io.op == IO_WRITE_ZEROES && d->op_flags & UBLK_IO_F_NOUNMAP;
 	if (io.op != IO_FLUSH) {

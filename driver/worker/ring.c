@@ -3,10 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "driver/base/cleanup.h"
-
-#define RING_OPS_MAX 16
 
 /* Best first. Newer versions of liburing add NO_SQARRAY themselves where it is known. */
 static const unsigned int ring_flags[] = {
@@ -31,11 +30,26 @@ int ring_open(struct io_uring *u, unsigned int entries, struct err *e)
 	return 0;
 }
 
-int ring_restrict(struct io_uring *u, const uint8_t *ring_ops, struct err *e)
+unsigned int ring_ops(const struct target *t, uint8_t ops[RING_OPS_MAX])
 {
-	struct io_uring_restriction list[RING_OPS_MAX] = {
-		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_URING_CMD },
-		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITE },
+	const struct target_ring_op *row = t->ops->ring_ops;
+	unsigned int io_ops = target_io_ops(t), n = 0;
+
+	ops[n++] = IORING_OP_URING_CMD;
+	ops[n++] = IORING_OP_SEND;
+	for (; row && row->io_ops; row++) {
+		if (!(row->io_ops & io_ops))
+			continue;
+		if (n == RING_OPS_MAX)
+			__builtin_trap(); /* a target's list is a constant */
+		ops[n++] = row->opcode;
+	}
+	return n;
+}
+
+int ring_restrict(struct io_uring *u, const uint8_t *ops, unsigned int nr_ops, struct err *e)
+{
+	struct io_uring_restriction list[RING_OPS_MAX + 2] = {
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
 		/*
 		 * Some kernels restrict io_uring_register() only when one of its operations
@@ -44,14 +58,14 @@ int ring_restrict(struct io_uring *u, const uint8_t *ring_ops, struct err *e)
 		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
 		  .register_op = IORING_REGISTER_ENABLE_RINGS },
 	};
-	unsigned int n = 4;
+	unsigned int n = 2;
 	int r;
 
-	for (; ring_ops && *ring_ops; ring_ops++) {
-		if (n == RING_OPS_MAX)
-			return err_set(e, E2BIG, "the target uses too many ring operations");
+	if (nr_ops > RING_OPS_MAX)
+		return err_set(e, E2BIG, "too many ring operations");
+	for (unsigned int i = 0; i < nr_ops; i++) {
 		list[n].opcode = IORING_RESTRICTION_SQE_OP;
-		list[n++].sqe_op = *ring_ops;
+		list[n++].sqe_op = ops[i];
 	}
 	r = io_uring_register_restrictions(u, list, n);
 	if (r < 0)
@@ -84,7 +98,9 @@ void ring_say(struct io_uring *u, const void *bytes, unsigned int size)
 	struct io_uring_sqe *sqe =
 		ring_sqe(u, RING_FILE_CHANNEL, ring_user_data(RING_CHANNEL, 0, 0));
 
-	sqe->opcode = IORING_OP_WRITE;
+	/* A socket's operation: of no use on a file, so no read-only device has one that writes. */
+	sqe->opcode = IORING_OP_SEND;
 	sqe->addr = (uintptr_t)bytes;
 	sqe->len = size;
+	sqe->msg_flags = MSG_NOSIGNAL;
 }

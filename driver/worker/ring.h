@@ -12,6 +12,9 @@
 #include <liburing.h>
 
 #include "driver/base/err.h"
+#include "targets/target.h"
+
+#define RING_OPS_MAX 14
 
 enum ring_file {
 	RING_FILE_CHAR,
@@ -38,8 +41,15 @@ struct io_uring_sqe *ring_sqe(struct io_uring *u, enum ring_file file, uint64_t 
 /* A disabled ring with room for entries in flight. */
 int ring_open(struct io_uring *u, unsigned int entries, struct err *e);
 
-/* From now on: commands to the char device, writes, ring_ops; registered files only. */
-int ring_restrict(struct io_uring *u, const uint8_t *ring_ops, struct err *e);
+/*
+ * The operations this device needs: commands to the char device, words to the
+ * channel, and of its target's list what serves an operation the device has.
+ * Returns how many.
+ */
+unsigned int ring_ops(const struct target *t, uint8_t ops[RING_OPS_MAX]);
+
+/* From now on these operations and no others, on registered files only. */
+int ring_restrict(struct io_uring *u, const uint8_t *ops, unsigned int nr_ops, struct err *e);
 
 /* Binds the ring to the calling thread. */
 int ring_enable(struct io_uring *u, struct err *e);

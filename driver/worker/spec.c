@@ -60,6 +60,8 @@ int spec_admit(struct start_spec *ret, const struct target_ops **ret_ops, const 
 	if (p->nr_fds != ops->nr_files)
 		return err_set(e, EPROTO, "target %s needs %u backing files, not %u", ops->name,
 			       ops->nr_files, p->nr_fds);
+	if (s.flags & ~(uint32_t)START_FLAGS_ALL || s.pad)
+		return err_set(e, EPROTO, "unknown flags %#x", s.flags);
 	if (!spec_shape_ok(&s))
 		return err_set(e, EPROTO, "%u queues of %u tags of %u bytes", s.nr_queues, s.depth,
 			       s.max_io_bytes);

@@ -72,7 +72,7 @@ int cli_next(const struct cli_page *page, int argc, char **argv, int *ret_status
 
 	options_make(options, page);
 	opterr = 0;
-	c = getopt_long(argc, argv, ":h", options, NULL);
+	c = getopt_long(argc, argv, page->first_word ? "+:h" : ":h", options, NULL);
 	if (c == -1)
 		return 0;
 	if (c == 'h' || c == CLI_HELP_CODE) {

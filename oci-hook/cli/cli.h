@@ -34,7 +34,8 @@ struct cli_page {
 	const char *about;
 	const struct cli_option *options;
 	size_t nr_options;
-	bool keys; /* the keys of the catalog are options too */
+	bool keys;	 /* the keys of the catalog are options too */
+	bool first_word; /* options end at the first word that is none */
 };
 
 /*

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "oci-hook/cli/cli.h"
@@ -23,6 +25,7 @@
 #define DOCTOR_HOOK_USER "ublk-oci-hook"
 #define DOCTOR_TIMEOUT_MS 5000
 #define DOCTOR_GROUPS_MAX 256
+#define DOCTOR_AUDIT_DIR "/var/log/ublk-oci"
 
 static const struct cli_option doctor_options[] = {
 	{ "json", NULL, 'j', "as JSON" },
@@ -95,6 +98,53 @@ static enum doctor_status check_policy(struct doctor_note *n)
 				  "there is no " POLICY_FILE ": the helper does not start");
 	return doctor_say(n, DOCTOR_WARN, "run as root", POLICY_FILE " cannot be read: %s",
 			  strerror(errno));
+}
+
+static enum doctor_status check_worker_ids(struct doctor_note *n)
+{
+	auto_policy struct policy *p = NULL;
+	struct err e;
+
+	if (policy_load(&p, POLICY_FILE, 0, &policy_names_system, &e) < 0)
+		return doctor_say(n, DOCTOR_WARN, "see the check of policy",
+				  "which ids workers get is not known");
+	if (policy_check_ids(p, "/etc", &e) < 0)
+		return doctor_say(n, DOCTOR_FAIL,
+				  "choose other worker_ids in " POLICY_FILE
+				  ": the helper does not start with these",
+				  "%s", e.text);
+	return doctor_say(n, DOCTOR_OK, NULL, "%u to %u are nobody else's",
+			  policy_worker_ids_first(p),
+			  policy_worker_ids_first(p) + policy_worker_ids_count(p) - 1);
+}
+
+/* Only what is on record is done, so a log that takes no more lines stops every attach. */
+static enum doctor_status check_audit(struct doctor_note *n)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (lstat(DOCTOR_AUDIT_DIR, &st) < 0 || statvfs(DOCTOR_AUDIT_DIR, &fs) < 0)
+		return doctor_say(
+			n, errno == ENOENT ? DOCTOR_WARN : DOCTOR_FAIL,
+			"systemd-tmpfiles --create ublk-oci.conf, then restart the helper",
+			DOCTOR_AUDIT_DIR ": %s; without it nothing is attached", strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return doctor_say(n, DOCTOR_FAIL,
+				  "move it away, systemd-tmpfiles --create ublk-oci.conf, then "
+				  "restart the helper",
+				  DOCTOR_AUDIT_DIR " is no directory: nothing is attached");
+	if (fs.f_flag & ST_RDONLY)
+		return doctor_say(n, DOCTOR_FAIL, "mount -o remount,rw",
+				  DOCTOR_AUDIT_DIR " cannot be written: nothing is attached");
+	if (!fs.f_bavail || (fs.f_files && !fs.f_favail))
+		return doctor_say(n, DOCTOR_FAIL, "make room on its file system",
+				  DOCTOR_AUDIT_DIR " is full: nothing is attached");
+	if (st.st_uid || st.st_mode & 022)
+		return doctor_say(n, DOCTOR_WARN,
+				  "chown root " DOCTOR_AUDIT_DIR "; chmod go-w " DOCTOR_AUDIT_DIR,
+				  "others than root can change what is in " DOCTOR_AUDIT_DIR);
+	return doctor_say(n, DOCTOR_OK, NULL, DOCTOR_AUDIT_DIR " takes what is decided");
 }
 
 static enum doctor_status check_helper(struct doctor_note *n)
@@ -183,10 +233,11 @@ static enum doctor_status check_udev(struct doctor_note *n)
 }
 
 static const struct doctor_check doctor_checks[] = {
-	{ "liburing", check_liburing }, { "udev-rules", check_udev },
-	{ "runtimes", check_runtimes }, { "policy", check_policy },
-	{ "group", check_group },	{ "hook-user", check_hook_user },
-	{ "helper", check_helper },
+	{ "liburing", check_liburing },	    { "udev-rules", check_udev },
+	{ "runtimes", check_runtimes },	    { "policy", check_policy },
+	{ "worker-ids", check_worker_ids }, { "group", check_group },
+	{ "hook-user", check_hook_user },   { "helper", check_helper },
+	{ "audit", check_audit }, /* behind helper, which may have made it just now */
 };
 
 /* Runs a table of checks; the worst status of all. */

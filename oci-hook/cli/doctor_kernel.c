@@ -166,6 +166,26 @@ static enum doctor_status check_cgroup(struct doctor_note *n)
 			  "changed on cgroup v2 only");
 }
 
+static enum doctor_status check_io_limits(struct doctor_note *n)
+{
+	char line[256] = "", *rest = line, *word;
+
+	if (!read_line("/sys/fs/cgroup/cgroup.controllers", line, sizeof(line)))
+		return doctor_say(n, DOCTOR_WARN, "see the check of cgroup",
+				  "which cgroup controllers there are cannot be read");
+	while ((word = strsep(&rest, " "))) {
+		if (!strcmp(word, "io"))
+			return doctor_say(
+				n, DOCTOR_OK, NULL,
+				"the cgroup controller io is there for rules with \"io\"");
+	}
+	return doctor_say(n, DOCTOR_WARN,
+			  "boot a kernel with CONFIG_BLK_DEV_THROTTLING, and without "
+			  "cgroup_disable=io",
+			  "there is no cgroup controller io: what a rule with \"io\" allows cannot "
+			  "be attached");
+}
+
 static enum doctor_status check_bpf(struct doctor_note *n)
 {
 	struct statfs fs;
@@ -228,6 +248,7 @@ const struct doctor_check doctor_kernel_checks[] = {
 	{ "panic-on-warn", check_panic },
 	{ "io-uring", check_io_uring },
 	{ "cgroup", check_cgroup },
+	{ "io-limits", check_io_limits },
 	{ "bpf", check_bpf },
 	{ "init-on-alloc", check_init_on_alloc },
 };

@@ -17,7 +17,7 @@
 static const struct cli_option inspect_options[] = {
 	{ "container", "ID", 'c', "with --device: the device there" },
 	{ "device", "PATH", 'd', "path in the container" },
-	{ "sandbox", NULL, 's', "what its worker may, read from /proc" },
+	{ "sandbox", NULL, 's', "what its worker may, proven from /proc" },
 	{ "json", NULL, 'j', "as JSON" },
 };
 
@@ -93,6 +93,7 @@ static int inspect_find(uint64_t *ret_generation, const struct inspect_ask *a, s
  */
 static int inspect_sandbox(struct json_object *o, const struct wire_details *before, struct err *e)
 {
+	auto_client_devices struct client_devices all = { 0 };
 	struct wire_details after;
 	struct pollfd p = { .events = POLLIN };
 	auto_close int pidfd = -1;
@@ -107,7 +108,10 @@ static int inspect_sandbox(struct json_object *o, const struct wire_details *bef
 	if (pidfd < 0)
 		return err_sys(e, errno, "cannot look at worker %d", pid);
 	json_object_object_get_ex(o, "worker", &worker);
-	sandbox_add(worker, pid);
+	r = client_list(&all, CLIENT_TIMEOUT_MS, e);
+	if (r < 0)
+		return r;
+	sandbox_add(worker, pid, &all);
 	r = client_inspect(before->device.generation, 0, CLIENT_TIMEOUT_MS, &after, e);
 	if (r < 0)
 		return r;
@@ -124,9 +128,10 @@ int inspect_main(int argc, char **argv)
 	struct inspect_ask a = { 0 };
 	struct wire_details details;
 	uint64_t generation = 0;
+	struct json_object *worker = NULL;
+	int r, sound = 0;
 	struct err e;
 	bool leave;
-	int r;
 
 	r = inspect_parse(&a, argc, argv, &leave);
 	if (leave)
@@ -137,9 +142,14 @@ int inspect_main(int argc, char **argv)
 	o = show_details(&details);
 	if (a.sandbox && inspect_sandbox(o, &details, &e) < 0)
 		return cli_fail(&inspect_page, &e);
+	json_object_object_get_ex(o, "worker", &worker);
+	if (a.sandbox)
+		sound = sandbox_check(worker, &details, &e);
 	if (a.json)
 		show_json_print(o);
 	else
 		show_text_print(o);
-	return cli_end(&inspect_page);
+	r = cli_end(&inspect_page);
+	/* What is not as it must be is a failure of the command, and its names are the reason. */
+	return r == CLI_DONE && sound < 0 ? cli_fail(&inspect_page, &e) : r;
 }

@@ -22,7 +22,7 @@ static const struct {
 	{ "list", list_main, "list devices" },
 	{ "inspect", inspect_main, "show everything about one device and its worker" },
 	{ "doctor", doctor_main, "find out why it does not work on this machine" },
-	{ "policy", policy_main, "check a policy file" },
+	{ "policy", policy_main, "check a policy, explain a decision, have the helper reload" },
 };
 
 static int usage(FILE *to, int status)

@@ -10,6 +10,8 @@
 
 #include "driver/base/cleanup.h"
 #include "oci-hook/cli/cli.h"
+#include "oci-hook/cli/explain.h"
+#include "oci-hook/client.h"
 #include "oci-hook/quote.h"
 #include "policy/policy.h"
 
@@ -19,8 +21,12 @@ static const struct cli_option policy_options[] = {
 
 static const struct cli_page policy_page = {
 	.command = "policy",
-	.synopsis = "policy check FILE [--json]",
-	.about = "Says whether the helper would take this policy, and if not, why.",
+	.synopsis = "policy check FILE [--json]\n"
+		    "policy explain [OPTION]... attach --target NAME [OPTION OF ATTACH]...\n"
+		    "policy reload",
+	.about = "check: would the helper take this policy, and if not, why?\n"
+		 "explain: which rule decides a request, and why not the others? (explain --help)\n"
+		 "reload: the helper reads its policy again; only root may ask.",
 	.options = policy_options,
 	.nr_options = ARRAY_SIZE(policy_options),
 };
@@ -68,17 +74,35 @@ static int policy_check(const char *path, bool json)
 	return r < 0 ? CLI_FAILED : status;
 }
 
+/* The words are the helper's: its file may be another than the caller thinks of. */
+static int policy_reload(void)
+{
+	struct wire_reply reply = { 0 };
+	char shown[2 * WIRE_REASON_SIZE];
+	struct err e;
+
+	if (client_reload(CLIENT_TIMEOUT_MS, &reply, &e) < 0)
+		return cli_fail(&policy_page, &e);
+	printf("the policy is read again: %s\n", quote_text(shown, sizeof(shown), reply.reason));
+	return cli_end(&policy_page);
+}
+
 int policy_main(int argc, char **argv)
 {
 	int c, status = CLI_DONE;
 	bool json = false;
 
+	/* Its options are its own, and their order has a meaning. */
+	if (argc > 1 && !strcmp(argv[1], "explain"))
+		return explain_main(argc - 1, argv + 1);
 	while ((c = cli_next(&policy_page, argc, argv, &status)) != 0) {
 		if (c < 0)
 			return status;
 		json = true;
 	}
+	if (argc - optind == 1 && !strcmp(argv[optind], "reload") && !json)
+		return policy_reload();
 	if (argc - optind != 2 || strcmp(argv[optind], "check"))
-		return cli_misuse(&policy_page, "expected: check FILE");
+		return cli_misuse(&policy_page, "expected: check FILE, explain ... or reload");
 	return policy_check(argv[optind + 1], json);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `ublk-oci policy check FILE [--json]`: would the helper take this policy?
- * Needs no helper. Exit status: 0 yes, 1 no, 2 wrong usage.
+ * Exit status: 0 yes, 1 no, 2 wrong usage. `policy explain`: see explain.h.
+ * `policy reload`: the helper reads its policy again.
  */
 #pragma once
 

@@ -54,6 +54,7 @@ static const struct {
 	{ "Groups:", NULL, "groups", add_ids_line },
 	{ "Threads:", NULL, "threads", add_number_line },
 	{ "Seccomp:", NULL, "seccomp", add_number_line },
+	{ "Seccomp_filters:", NULL, "seccomp_filters", add_number_line },
 	{ "NoNewPrivs:", NULL, "no_new_privs", add_bool_line },
 	{ "CapInh:", "capabilities", "inheritable", show_add_text },
 	{ "CapPrm:", "capabilities", "permitted", show_add_text },
@@ -119,9 +120,25 @@ static uint64_t namespace_inode(const char *process, const char *name)
 	return stat(path, &st) < 0 ? 0 : st.st_ino;
 }
 
-static void add_namespaces(struct json_object *worker, pid_t pid)
+/* How many other workers are in this namespace. */
+static unsigned int namespace_sharers(uint64_t inode, const char *name, pid_t pid,
+				      const struct client_devices *all)
 {
-	struct json_object *all = object_at(worker, "namespaces");
+	unsigned int n = 0;
+	char process[16];
+
+	for (size_t i = 0; i < all->nr; i++) {
+		if (all->rows[i].worker_pid <= 0 || all->rows[i].worker_pid == pid)
+			continue;
+		snprintf(process, sizeof(process), "%d", all->rows[i].worker_pid);
+		n += namespace_inode(process, name) == inode;
+	}
+	return n;
+}
+
+static void add_namespaces(struct json_object *worker, pid_t pid, const struct client_devices *all)
+{
+	struct json_object *list = object_at(worker, "namespaces");
 	char process[16];
 
 	snprintf(process, sizeof(process), "%d", pid);
@@ -136,8 +153,10 @@ static void add_namespaces(struct json_object *worker, pid_t pid)
 			o = json_object_new_object();
 			show_add_number(o, "inode", inode);
 			show_add_bool(o, "host", inode == host);
+			show_add_number(o, "other_workers",
+					namespace_sharers(inode, namespaces[i], pid, all));
 		}
-		json_object_object_add(all, namespaces[i], o);
+		json_object_object_add(list, namespaces[i], o);
 	}
 }
 
@@ -191,11 +210,87 @@ static void add_directory(struct json_object *worker, const char *key, pid_t pid
 	json_object_object_add(worker, key, list);
 }
 
-void sandbox_add(struct json_object *worker, pid_t pid)
+/* Lines of /proc/PID/limits: the hard limit, which is the one that holds. */
+static const struct {
+	const char *line;
+	const char *key;
+} limit_lines[] = {
+	{ "Max file size ", "file_size_bytes" },  { "Max core file size ", "core_bytes" },
+	{ "Max locked memory ", "locked_bytes" }, { "Max open files ", "open_files" },
+	{ "Max processes ", "processes" },
+};
+
+static void add_limit(struct json_object *limits, const char *key, const char *values)
+{
+	char soft[32], hard[32];
+
+	if (sscanf(values, "%31s %31s", soft, hard) != 2)
+		return;
+	if (isdigit((unsigned char)*hard))
+		show_add_number(limits, key, strtoull(hard, NULL, 10));
+	else
+		show_add_text(limits, key, hard);
+}
+
+static void add_limits(struct json_object *worker, pid_t pid)
+{
+	struct json_object *limits = object_at(worker, "limits");
+	auto_fclose FILE *f = NULL;
+	char path[64], line[SANDBOX_LINE_SIZE];
+
+	snprintf(path, sizeof(path), "/proc/%d/limits", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		for (size_t i = 0; i < ARRAY_SIZE(limit_lines); i++) {
+			size_t n = strlen(limit_lines[i].line);
+
+			if (!strncmp(line, limit_lines[i].line, n))
+				add_limit(limits, limit_lines[i].key, line + n);
+		}
+	}
+}
+
+/* How many lines, or bytes, a file of the process has; null if one may not know. */
+static void add_count(struct json_object *worker, const char *key, pid_t pid, const char *name,
+		      bool lines)
+{
+	auto_fclose FILE *f = NULL;
+	uint64_t n = 0;
+	char path[64];
+	int c;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	f = fopen(path, "re");
+	while (f && (c = getc(f)) != EOF)
+		n += !lines || c == '\n';
+	if (f && !ferror(f))
+		show_add_number(worker, key, n);
+	else
+		json_object_object_add(worker, key, NULL);
+}
+
+/* The files in /proc of a process that is not dumpable belong to root. */
+static void add_dumpable(struct json_object *worker, pid_t pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (stat(path, &st) < 0)
+		json_object_object_add(worker, "dumpable", NULL);
+	else
+		show_add_bool(worker, "dumpable", st.st_uid != 0 || st.st_gid != 0);
+}
+
+void sandbox_add(struct json_object *worker, pid_t pid, const struct client_devices *all)
 {
 	add_status(worker, pid);
 	add_effective_uid(worker);
-	add_namespaces(worker, pid);
+	add_namespaces(worker, pid, all);
+	add_limits(worker, pid);
+	add_dumpable(worker, pid);
+	add_count(worker, "mounts", pid, "mountinfo", true);
+	add_count(worker, "environment_bytes", pid, "environ", false);
 	add_directory(worker, "root", pid, "root", false);
 	add_directory(worker, "fds", pid, "fd", true);
 	add_file(worker, "oom_score_adj", pid, "oom_score_adj", true);

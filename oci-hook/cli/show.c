@@ -111,6 +111,29 @@ struct json_object *show_device(const struct wire_device *d)
 	return o;
 }
 
+static void show_add_limit(struct json_object *o, const char *key, uint64_t limit)
+{
+	if (limit)
+		show_add_number(o, key, limit);
+	else
+		json_object_object_add(o, key, NULL);
+}
+
+/* What its container may do per second; null where, and when, it is not limited. */
+static void show_add_io_limits(struct json_object *o, const struct wire_io *io)
+{
+	struct json_object *limits = NULL;
+
+	if (io->read_bytes || io->write_bytes || io->read_ops || io->write_ops) {
+		limits = json_object_new_object();
+		show_add_limit(limits, "read_bytes", io->read_bytes);
+		show_add_limit(limits, "write_bytes", io->write_bytes);
+		show_add_limit(limits, "read_ops", io->read_ops);
+		show_add_limit(limits, "write_ops", io->write_ops);
+	}
+	json_object_object_add(o, "io_limits", limits);
+}
+
 struct json_object *show_details(const struct wire_details *d)
 {
 	struct json_object *o = show_device(&d->device);
@@ -130,10 +153,13 @@ struct json_object *show_details(const struct wire_details *d)
 	show_add_bool(o, "direct_io", d->direct_io);
 	show_add_number(o, "backing_dev", d->backing_dev);
 	show_add_number(o, "backing_inode", d->backing_inode);
+	show_add_bool(o, "discard", d->discard);
+	show_add_io_limits(o, &d->io);
 	if (!json_object_object_get_ex(o, "container", &container) || !container)
 		return o;
 	show_add_number(container, "cgroup_inode", d->container_cgroup_inode);
 	show_add_number(container, "mount_ns_inode", d->container_mount_ns_inode);
+	show_add_number(container, "owner_uid", d->container_owner_uid);
 	node = json_object_new_object();
 	snprintf(mode, sizeof(mode), "%04o", d->node_mode & 0777);
 	show_add_number(node, "uid", d->node_uid);
@@ -178,7 +204,7 @@ static void print_value(const char *key, struct json_object *o)
 		printf("%-*s -\n", SHOW_COLUMN, key);
 	else if (json_object_is_type(o, json_type_boolean))
 		printf("%-*s %s\n", SHOW_COLUMN, key, json_object_get_boolean(o) ? "yes" : "no");
-	else if (has_suffix(key, "_bytes"))
+	else if (has_suffix(key, "_bytes") && json_object_is_type(o, json_type_int))
 		printf("%-*s %s (%s)\n", SHOW_COLUMN, key, json_object_get_string(o),
 		       num_format_size(json_object_get_uint64(o), size));
 	else

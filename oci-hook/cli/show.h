@@ -2,19 +2,11 @@
 /* Devices as people and as programs want to see them. */
 #pragma once
 
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "driver/base/cleanup.h"
 #include "driver/wire/wire.h"
-
-static inline void show_json_putp(struct json_object **o)
-{
-	json_object_put(*o);
-}
-
-#define auto_json cleanup_with(show_json_putp)
+#include "oci-hook/auto_json.h"
 
 /* Names and words of strangers: what is no UTF-8 becomes \xNN. */
 void show_add_text(struct json_object *o, const char *key, const char *text);

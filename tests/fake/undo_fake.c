@@ -18,6 +18,7 @@
 #include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/iolimit.h"
 #include "driver/privileged/op.h"
 #include "driver/privileged/process.h"
 
@@ -119,6 +120,14 @@ int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct er
 	assert_int_equal(major, fake.rec->major);
 	assert_int_equal(minor, fake.rec->minor);
 	return fake_call(UNDO_FAKE_DISARM, "disarm", e);
+}
+
+int iolimit_lift(const char *cgroup, uint32_t major, uint32_t minor, int timeout_ms, struct err *e)
+{
+	assert_string_equal(cgroup, fake.rec->container_cgroup);
+	assert_int_equal(major, fake.rec->major);
+	assert_int_equal(minor, fake.rec->minor);
+	return fake_call(UNDO_FAKE_LIFT, "lift", e);
 }
 
 int node_remove(const struct node_place *place, const struct node_spec *spec,

@@ -2,7 +2,7 @@
 # The helper goes and comes back: devices go on, and what it left half-made goes.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
-requires crun jq fio
+requires crun jq fio flock
 
 bundle_make "$TEST_DIR/restart"
 container_start crun restart "$TEST_DIR/restart"
@@ -78,6 +78,43 @@ crun delete -f restart
 helper_start
 expect_nothing_left
 ok "restart: what a container left while no helper ran is taken away"
+
+# The same, and its worker is stopped, so that undoing takes its time: ten seconds for a flush.
+helper_stop
+mkdir -p /srv/ublk-oci
+mount -t tmpfs srv /srv/ublk-oci
+undo umount -l /srv/ublk-oci
+truncate -s 1M /srv/ublk-oci/slow
+bundle_make "$TEST_DIR/slow"
+container_start crun slow "$TEST_DIR/slow"
+helper_start
+ublk-oci attach --container slow --device /dev/data --target file --backing /srv/ublk-oci/slow >/dev/null
+worker=$(ublk-oci list --json | jq '.[0].worker.pid')
+kill_helper
+kill -STOP "$worker"
+crun delete -f slow
+helper_start
+one_device || fail "the first answer came when all was over"
+expect_nothing_left
+ok "restart: callers do not wait for the end of what is being taken away"
+
+# Or it is dead, and somebody else is in the way: the driver says that nobody serves the device.
+bundle_make "$TEST_DIR/slow"
+container_start crun slow "$TEST_DIR/slow"
+ublk-oci attach --container slow --device /dev/data --target memory --size 1M >/dev/null
+worker=$(ublk-oci list --json | jq '.[0].worker.pid')
+kill_helper
+kill -KILL "$worker"
+wait_for 10 sh -c "! kill -0 $worker 2>/dev/null"
+crun delete -f slow
+: >"$TEST_DIR/helper.log"
+exec 7</sys/fs/bpf/ublk-oci
+flock 7 # as another child of the helper would
+helper_start 7<&-
+! grep 'stayed locked' "$TEST_DIR/helper.log" || fail "the first answer came when undoing had given up"
+exec 7<&-
+expect_nothing_left
+ok "restart: callers do not wait for what keeps a dead device from being taken away"
 
 # A worker that dies takes its device with it, and nothing else.
 bundle_make "$TEST_DIR/second"

@@ -4,6 +4,11 @@
  * /dev/ublkbN, waits for the end of its input, and takes everything away
  * again. When the worker ends first it prints how ("worker: signal 31",
  * "worker: status 13") and fails.
+ *
+ * With --attacks: one device per attempt of the hostile worker whose name
+ * begins with PREFIX ("^...": does not), and how it ended: "NAME: status 13". Walls that a worker
+ * gets at its birth can be left out. Unlike the helper's, these workers share
+ * one uid and have no cgroup of their own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -27,6 +33,7 @@
 
 #define STEP_MS 20000
 #define EARLY_MS 300
+#define ATTACKS_AT_ONCE 4 /* most of their time is the driver's */
 
 struct serve {
 	const char *worker;
@@ -39,6 +46,11 @@ struct serve {
 	bool early;
 	bool only_delete;
 	bool only_list;
+	const char *attacks;  /* which ones: serve_wants() */
+	bool no_limit;	      /* no RLIMIT_FSIZE */
+	bool no_discard;      /* nor what frees space */
+	bool host_namespaces; /* not the empty ones */
+	const char *label;    /* before the word how its worker ended */
 
 	struct ublk_ctl *ctl;
 	struct spawn_room room;
@@ -63,9 +75,13 @@ static const struct option serve_options[] = {
 	{ "delete", required_argument, NULL, 'x' },
 	{ "list-attacks", no_argument, NULL, 'L' },
 	{ "attack", required_argument, NULL, 'a' },
+	{ "attacks", required_argument, NULL, 'A' },
+	{ "no-limit", no_argument, NULL, 'N' },
+	{ "host-namespaces", no_argument, NULL, 'H' },
 	{ "direct", no_argument, NULL, 'D' },
 	{ "read-only", no_argument, NULL, 'r' },
 	{ "early", no_argument, NULL, 'E' },
+	{ "no-discard", no_argument, NULL, 'S' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -124,6 +140,18 @@ static int serve_option(struct serve *s, int option, const char *text)
 		/* The worker of the hostile suite chooses by the size of its device. */
 		s->ublk.dev_bytes = attack_dev_bytes(text);
 		return s->ublk.dev_bytes ? 0 : -EINVAL;
+	case 'A':
+		s->attacks = text;
+		return 0;
+	case 'N':
+		s->no_limit = true;
+		return 0;
+	case 'S':
+		s->no_discard = true;
+		return 0;
+	case 'H':
+		s->host_namespaces = true;
+		return 0;
 	case 'E':
 		s->early = true;
 		return 0;
@@ -156,7 +184,9 @@ static int serve_parse(struct serve *s, int argc, char **argv)
 		fprintf(stderr,
 			"usage: serve --worker PROGRAM --target NAME [--backing PATH] "
 			"[--size N] [--queues N] [--depth N] [--max-io N] [--block N] "
-			"[--uid N] [--flags N] [--direct] [--read-only] [--early] [--attack NAME]\n"
+			"[--uid N] [--flags N] [--direct] [--read-only] [--no-discard] [--early]\n"
+			"             [--attack NAME | --attacks PREFIX] [--no-limit] "
+			"[--host-namespaces]\n"
 			"       serve --delete N\n"
 			"       serve --list-attacks\n");
 		return -EINVAL;
@@ -223,7 +253,7 @@ static int serve_add(struct serve *s, struct err *e)
 	if (r < 0)
 		return r;
 	s->ublk.volatile_cache = s->target->volatile_cache;
-	s->ublk.discards = s->target->discards;
+	s->ublk.discards = s->target->discards && !s->no_discard;
 	s->ublk.physical_block_bytes =
 		s->ublk.logical_block_bytes > 4096 ? s->ublk.logical_block_bytes : 4096;
 	r = ublk_add(s->ctl, &s->ublk, e);
@@ -231,6 +261,27 @@ static int serve_add(struct serve *s, struct err *e)
 		return r;
 	s->added = true;
 	return s->early ? serve_start_early(s, e) : 0;
+}
+
+/* What a worker without namespaces of its own sees: all the host has. */
+static int serve_host_room(struct spawn_room *room, struct err *e)
+{
+	const struct {
+		const char *path;
+		int *fd;
+	} files[] = {
+		{ "/proc/self/ns/mnt", &room->mount_fd },
+		{ "/proc/self/ns/net", &room->net_fd },
+		{ "/proc/self/ns/ipc", &room->ipc_fd },
+		{ "/proc/self/ns/uts", &room->uts_fd },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		*files[i].fd = open(files[i].path, O_RDONLY | O_CLOEXEC);
+		if (*files[i].fd < 0)
+			return err_sys(e, errno, "cannot open %s", files[i].path);
+	}
+	return 0;
 }
 
 static int serve_spawn(struct serve *s, struct err *e)
@@ -242,13 +293,13 @@ static int serve_spawn(struct serve *s, struct err *e)
 		.cgroup_fd = -1,
 		.uid = s->uid,
 		.gid = s->uid,
-		.file_size_limit = s->ublk.dev_bytes,
+		.file_size_limit = s->no_limit ? RLIM_INFINITY : s->ublk.dev_bytes,
 	};
 	int r;
 
 	if (program_fd < 0)
 		return err_sys(e, errno, "cannot open %s", s->worker);
-	r = spawn_room_make(&s->room, e);
+	r = s->host_namespaces ? serve_host_room(&s->room, e) : spawn_room_make(&s->room, e);
 	if (r < 0)
 		return r;
 	return spawn_worker(&s->child, &spec, e);
@@ -259,7 +310,8 @@ static int serve_prepare(struct serve *s, struct err *e)
 	unsigned int nr_fds = s->backing_fd >= 0;
 	int r;
 
-	s->start.flags = (s->ublk.read_only ? START_READ_ONLY : 0) | (s->direct ? START_DIRECT : 0);
+	s->start.flags = (s->ublk.read_only ? START_READ_ONLY : 0) |
+			 (s->direct ? START_DIRECT : 0) | (s->ublk.discards ? START_DISCARD : 0);
 	s->start.dev_bytes = s->ublk.dev_bytes;
 	s->start.nr_queues = s->ublk.nr_queues;
 	s->start.depth = s->ublk.depth;
@@ -345,7 +397,8 @@ static void serve_print_end(const struct serve *s)
 	    waitid((idtype_t)P_PIDFD, (id_t)s->child.pidfd, &info, WEXITED | WNOWAIT | WNOHANG) ||
 	    !info.si_pid)
 		return;
-	printf("worker: %s %d\n", info.si_code == CLD_EXITED ? "status" : "signal", info.si_status);
+	printf("%s: %s %d\n", s->label, info.si_code == CLD_EXITED ? "status" : "signal",
+	       info.si_status);
 	fflush(stdout);
 }
 
@@ -374,6 +427,54 @@ static int serve_end(struct serve *s)
 	return r;
 }
 
+static int serve_one(struct serve *s)
+{
+	struct err e = { "" };
+	int r = s->only_delete ? serve_adopt(s, &e) : serve_begin(s, &e);
+
+	if (r < 0)
+		fprintf(stderr, "serve: %s\n", e.text);
+	else if (!s->only_delete)
+		r = serve_wait(s);
+	return serve_end(s) < 0 || r < 0 ? 1 : 0;
+}
+
+/* "" is all of them, "ring_" those that begin so, "^ring_" the others. */
+static bool serve_wants(const char *prefix, const char *name)
+{
+	bool others = *prefix == '^';
+
+	prefix += others;
+	return others != !strncmp(name, prefix, strlen(prefix));
+}
+
+/* Each in a process of its own, so that nothing of one is left to the next; some at once. */
+static int serve_attacks(struct serve *s)
+{
+	unsigned int running = 0;
+
+	for (size_t i = 0; i < ATTACKS_COUNT; i++) {
+		pid_t pid;
+
+		if (!serve_wants(s->attacks, attack_names[i].name))
+			continue;
+		if (running == ATTACKS_AT_ONCE && wait(NULL) > 0)
+			running--;
+		pid = fork();
+		if (pid < 0)
+			return 1;
+		if (!pid) {
+			s->label = attack_names[i].name;
+			s->ublk.dev_bytes = attack_dev_bytes(s->label);
+			_exit(serve_one(s));
+		}
+		running++;
+	}
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct serve s = {
@@ -388,9 +489,8 @@ int main(int argc, char **argv)
 		.room = SPAWN_ROOM_INIT,
 		.child = { 0, -1, -1 },
 		.backing_fd = -1,
+		.label = "worker",
 	};
-	struct err e = { "" };
-	int r;
 
 	if (serve_parse(&s, argc, argv) < 0)
 		return 2;
@@ -399,10 +499,5 @@ int main(int argc, char **argv)
 			printf("%s %s\n", attack_names[i].name, attack_names[i].end);
 		return 0;
 	}
-	r = s.only_delete ? serve_adopt(&s, &e) : serve_begin(&s, &e);
-	if (r < 0)
-		fprintf(stderr, "serve: %s\n", e.text);
-	else if (!s.only_delete)
-		r = serve_wait(&s);
-	return serve_end(&s) < 0 || r < 0 ? 1 : 0;
+	return s.attacks ? serve_attacks(&s) : serve_one(&s);
 }

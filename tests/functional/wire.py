@@ -14,7 +14,7 @@ import sys
 import time
 
 MAGIC, VERSION = 0x6F6B6275, 1
-ATTACH, DETACH, LIST, INSPECT = 1, 2, 3, 4
+ATTACH, DETACH, LIST, INSPECT, RELOAD = 1, 2, 3, 4, 5
 REPLY = 64
 HOST = 2
 TARGET_MEMORY, TARGET_FILE = 2, 3
@@ -185,6 +185,27 @@ def case_impatient(generation):
     packet = head(DETACH, 32) + struct.pack("<QII", int(generation, 16), 0, 500)
     status, reason = answer(send(packet))
     assert status < 0, (status, reason)
+
+
+def case_reload():
+    """Asks for the policy to be read again, and says what came back."""
+    print(*answer(send(head(RELOAD, 16))))
+
+
+def case_foreign(generation):
+    """Another user's device is not there, whatever is asked of it."""
+    for packet in (head(DETACH, 32) + struct.pack("<QII", int(generation, 16), 0, 0),
+                   head(INSPECT, 32) + struct.pack("<QII", int(generation, 16), 0, 0)):
+        status, reason = answer(send(packet))
+        assert status == -2, (status, reason)
+
+
+def case_notified(path):
+    """Is the service manager: prints what it is told, a line each, until it is killed."""
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.bind(path)
+    while True:
+        print(*s.recv(4096).decode().split("\n"), flush=True)
 
 
 def case_stuck(image):

@@ -10,11 +10,17 @@ uuid=6f63692d-0000-4000-8000-0000000000
 links() { find /dev/disk -lname "*/${1#/dev/}"; }
 properties() { udevadm info --query=property "$1"; }
 
-# So that the silence below says something: another disk gets its links.
+# So that the silence below says something: whatever rules come later ask for it,
+# and another disk gets its links.
+mkdir -p /run/udev/rules.d
+echo 'ACTION!="remove", SUBSYSTEM=="block", KERNEL=="loop*|ublkb*", OPTIONS+="watch"' \
+    >/run/udev/rules.d/60-test-watch.rules
+undo rm /run/udev/rules.d/60-test-watch.rules
+udevadm control --reload
 modprobe loop
 truncate -s 4M "$TEST_DIR/loop"
 mkfs.ext4 -q -U ${uuid}01 "$TEST_DIR/loop"
-loop=$(losetup --find --show "$TEST_DIR/loop")
+loop=$(losetup --find --show --partscan "$TEST_DIR/loop")
 undo losetup -d "$loop"
 wait_for 20 test -e /dev/disk/by-uuid/${uuid}01
 udevadm settle
@@ -42,6 +48,32 @@ unit=dev-${node#/dev/}.device
 [ "$(systemctl is-active "$unit")" = inactive ] || fail "$unit is $(systemctl is-active "$unit")"
 [ "$(systemctl is-active "dev-${loop#/dev/}.device")" = active ] || fail "systemd knows no disk"
 ok "udev: systemd has no unit that others could hang on the device"
+
+# A partition table, written by whoever has the disk; udev looks when a writer closes one.
+udevadm monitor --kernel --subsystem-match=block >"$TEST_DIR/events" &
+undo kill $!
+wait_for 20 grep -q '^KERNEL - ' "$TEST_DIR/events"
+printf '\0\0\2\0\x83\xff\xff\xff\0\x08\0\0\0\x08\0\0' >"$TEST_DIR/table"
+head -c 48 /dev/zero >>"$TEST_DIR/table"
+printf '\x55\xaa' >>"$TEST_DIR/table"
+for disk in "$node" "$loop"; do
+    dd if="$TEST_DIR/table" of="$disk" bs=1 seek=446 conv=notrunc,fsync 2>/dev/null
+done
+# While udev is busy with a disk it does not look again; another writer makes it.
+looked() {
+    [ ! -e "/sys/block/${loop#/dev/}/${loop#/dev/}p1" ] || return 0
+    sleep 1
+    : 7<>"$loop" 8<>"$node"
+    return 1
+}
+wait_for 30 looked
+udevadm settle
+grep -q " change .*/block/${loop#/dev/} " "$TEST_DIR/events" || fail "$(cat "$TEST_DIR/events")"
+! grep "/block/${node#/dev/} " "$TEST_DIR/events" || fail "udev looks when it is written"
+udevadm trigger --action=change --settle "/sys/block/${node#/dev/}"
+! compgen -G "/sys/block/${node#/dev/}/${node#/dev/}p*" || fail "there is a partition"
+! grep "${node#/dev/}p" /proc/partitions || fail "there is a partition"
+ok "udev: a writer that closes it is no event, and no partition is found, as on other disks"
 
 ublk-oci detach "$node" >/dev/null
 expect_nothing_left

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,7 +7,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,7 +18,9 @@
 #include <json-c/json.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/wire/packet.h"
 #include "oci-hook/cli/policy.h"
+#include "oci-hook/client.h"
 
 #define ARGS_MAX 6
 #define OUTPUT_SIZE 1024
@@ -30,6 +36,7 @@ struct place {
 	char dir[32];
 	char good[64];
 	char bad[64];
+	char socket[64];
 };
 
 static void write_file(const char *path, const char *text)
@@ -48,6 +55,8 @@ static int place_setup(void **state)
 	assert_non_null(mkdtemp(p.dir));
 	snprintf(p.good, sizeof(p.good), "%s/good.json", p.dir);
 	snprintf(p.bad, sizeof(p.bad), "%s/bad.json", p.dir);
+	snprintf(p.socket, sizeof(p.socket), "%s/sock", p.dir);
+	setenv(CLIENT_SOCKET_VARIABLE, p.socket, 1);
 	write_file(p.good, good);
 	write_file(p.bad, bad);
 	*state = &p;
@@ -77,14 +86,13 @@ static int run(const char *const *args, char text[OUTPUT_SIZE])
 		argc++;
 	}
 	assert_int_equal(pipe(pipe_fds), 0);
+	fflush(NULL);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		dup2(pipe_fds[1], STDOUT_FILENO);
 		dup2(pipe_fds[1], STDERR_FILENO);
-		status = policy_main(argc, argv);
-		fflush(NULL);
-		_exit(status);
+		exit(policy_main(argc, argv));
 	}
 	close(pipe_fds[1]);
 	while ((n = read(pipe_fds[0], text + size, OUTPUT_SIZE - 1 - size)) > 0)
@@ -156,7 +164,11 @@ static void test_wrong_usage_is_2(void **state)
 		{ "policy" },
 		{ "policy", "check" },
 		{ "policy", "check", "a", "b" },
-		{ "policy", "explain", "a" },
+		{ "policy", "explain" },
+		{ "policy", "--json", "explain" },
+		{ "policy", "reload", "a" },
+		{ "policy", "reload", "--json" },
+		{ "policy", "rewrite" },
 		{ "policy", "check", "a", "--xml" },
 		{ "policy", "check", "a", "--json=yes" },
 	};
@@ -164,8 +176,67 @@ static void test_wrong_usage_is_2(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		assert_int_equal(run(rows[i], text), 2);
-		assert_non_null(strstr(text, "(see ublk-oci policy --help)\n"));
+		assert_non_null(strstr(text, "(see ublk-oci policy "));
 	}
+}
+
+/* A helper for one request, which has to be for a reload; the child's pid. */
+static pid_t helper_start(const struct place *p, int code, const char *reason)
+{
+	struct wire_reply reply = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_REPLY, sizeof(reply), 0 },
+		.status = -code,
+	};
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct packet packet = PACKET_INIT;
+	const struct wire_head *head;
+	pid_t pid;
+
+	snprintf(reply.reason, sizeof(reply.reason), "%s", reason);
+	strcpy(addr.sun_path, p->socket);
+	unlink(p->socket);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid) {
+		close(fd);
+		return pid;
+	}
+	alarm(10);
+	fd = accept(fd, NULL, NULL);
+	if (packet_receive(fd, &packet, 5000))
+		_exit(1);
+	head = (const void *)packet.bytes;
+	if (head->type == WIRE_RELOAD && packet.size == sizeof(struct wire_reload) &&
+	    head->size == packet.size && !packet.nr_fds)
+		packet_send(fd, &reply, sizeof(reply), NULL, 0, 1000);
+	_exit(0);
+}
+
+static void test_reload_says_what_the_helper_says(void **state)
+{
+	struct place *p = *state;
+	const char *const args[] = { "policy", "reload", NULL };
+	char text[OUTPUT_SIZE];
+	pid_t pid;
+
+	pid = helper_start(p, 0, "3 rules");
+	assert_int_equal(run(args, text), 0);
+	assert_string_equal(text, "the policy is read again: 3 rules\n");
+	waitpid(pid, NULL, 0);
+
+	pid = helper_start(p, EINVAL, "p.json: line 3, column 14: expected a value");
+	assert_int_equal(run(args, text), 1);
+	assert_string_equal(text,
+			    "ublk-oci: policy: p.json: line 3, column 14: expected a value\n");
+	waitpid(pid, NULL, 0);
+
+	unlink(p->socket);
+	assert_int_equal(run(args, text), 1);
+	assert_non_null(strstr(text, "is ublk-ocid running?"));
 }
 
 static void test_help_is_not_an_error(void **state)
@@ -184,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_json_says_the_same_to_programs),
 		cmocka_unit_test(test_a_file_others_may_write_is_refused),
 		cmocka_unit_test(test_wrong_usage_is_2),
+		cmocka_unit_test(test_reload_says_what_the_helper_says),
 		cmocka_unit_test(test_help_is_not_an_error),
 	};
 

@@ -70,7 +70,7 @@ static const struct {
 
 static void test_descriptors_are_checked(void **state)
 {
-	struct target t = { .ops = &ops_all, .dev_bytes = DEV_BYTES };
+	struct target t = { .ops = &ops_all, .dev_bytes = DEV_BYTES, .discard = true };
 	struct queue q = queue_for(&t, 4096);
 
 	for (size_t i = 0; i < ARRAY_SIZE(descs); i++) {
@@ -87,7 +87,7 @@ static void test_descriptors_are_checked(void **state)
 
 static void test_a_large_discard_is_not_cut_to_32_bits(void **state)
 {
-	struct target t = { .ops = &ops_all, .dev_bytes = UINT64_C(1) << 42 };
+	struct target t = { .ops = &ops_all, .dev_bytes = UINT64_C(1) << 42, .discard = true };
 	struct queue q = queue_for(&t, 512);
 	const struct ublksrv_io_desc d = { UBLK_IO_OP_DISCARD, UINT32_MAX, 0, 0 };
 	struct io io;
@@ -112,6 +112,23 @@ static void test_a_read_only_device_takes_no_change(void **state)
 	}
 }
 
+static void test_space_is_freed_where_it_was_granted_only(void **state)
+{
+	static const uint32_t freeing[] = { UBLK_IO_OP_DISCARD, UBLK_IO_OP_WRITE_ZEROES };
+	struct target t = { .ops = &ops_all, .dev_bytes = DEV_BYTES };
+	struct queue q = queue_for(&t, 512);
+	struct io io;
+
+	for (size_t i = 0; i < ARRAY_SIZE(freeing); i++) {
+		struct ublksrv_io_desc d = { freeing[i], 8, 0, 0 };
+
+		t.discard = false;
+		assert_int_equal(io_from_desc(&q, &d, &io), -EOPNOTSUPP);
+		t.discard = true;
+		assert_int_equal(io_from_desc(&q, &d, &io), 0);
+	}
+}
+
 static void test_only_operations_the_target_has(void **state)
 {
 	struct target t = { .ops = &ops_reading, .dev_bytes = DEV_BYTES };
@@ -128,7 +145,7 @@ static void test_only_operations_the_target_has(void **state)
 
 static void test_flags_belong_to_their_operation(void **state)
 {
-	struct target t = { .ops = &ops_all, .dev_bytes = DEV_BYTES };
+	struct target t = { .ops = &ops_all, .dev_bytes = DEV_BYTES, .discard = true };
 	struct queue q = queue_for(&t, 512);
 	uint32_t both = UBLK_IO_F_FUA | UBLK_IO_F_NOUNMAP;
 	struct ublksrv_io_desc d = { UBLK_IO_OP_WRITE | both, 8, 0, 0 };
@@ -315,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors_are_checked),
 		cmocka_unit_test(test_a_large_discard_is_not_cut_to_32_bits),
 		cmocka_unit_test(test_a_read_only_device_takes_no_change),
+		cmocka_unit_test(test_space_is_freed_where_it_was_granted_only),
 		cmocka_unit_test(test_only_operations_the_target_has),
 		cmocka_unit_test(test_flags_belong_to_their_operation),
 		cmocka_unit_test(test_results_are_whole_or_an_errno_the_block_layer_knows),

@@ -21,6 +21,21 @@ static const char rules[] =
 	"{\"id\":\"all\",\"principal\":{\"any\":true},\"targets\":[\"memory\",\"file\"],"
 	"\"backing\":[\"/srv/\"],\"max_size\":\"1G\",\"max_devices_per_container\":2}]}";
 
+static struct {
+	unsigned int nr_lines;
+	int r;
+} audit;
+
+/* Stands in for the audit file, by the linker. */
+int __wrap_audit_file_append(const char *dir, const char *name, const char *line, size_t size,
+			     struct err *e);
+int __wrap_audit_file_append(const char *dir, const char *name, const char *line, size_t size,
+			     struct err *e)
+{
+	audit.nr_lines++;
+	return audit.r < 0 ? err_sys(e, -audit.r, "as the test wants") : 0;
+}
+
 struct fixture {
 	struct registry reg;
 	struct policy *policy;
@@ -38,6 +53,8 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err e;
 
+	audit.nr_lines = 0;
+	audit.r = 0;
 	log_open("test_registry", LOG_LEVEL_ERROR);
 	strcpy(f->dir, "/tmp/registry.XXXXXX");
 	if (!mkdtemp(f->dir) || journal_open(f->dir, &f->reg.journal_fd, &e) < 0)
@@ -183,6 +200,132 @@ static void test_limits_count_what_is_reserved(void **state)
 	assert_int_equal(reserve(f, &c), 0);
 }
 
+static void test_what_is_not_on_record_is_not_given(void **state)
+{
+	struct fixture *f = *state;
+	struct record a = claim(100, "/dev/a");
+
+	audit.r = -ENOSPC;
+	assert_int_equal(reserve(f, &a), -ENOSPC);
+	assert_int_equal(f->reg.nr_devices, 0);
+	audit.r = 0;
+	assert_int_equal(reserve(f, &a), 0);
+	assert_int_equal(audit.nr_lines, 2);
+}
+
+static const char granting[] =
+	"{\"version\":1,\"worker_ids\":{\"first\":910000,\"count\":2},\"rules\":["
+	"{\"id\":\"slow\",\"principal\":{\"any\":true},\"targets\":[\"memory\"],"
+	"\"max_size\":\"1G\",\"max_devices_per_container\":2,\"access\":\"ro\",\"discard\":false,"
+	"\"io\":{\"write_bytes\":\"4M\",\"read_ops\":10}},"
+	"{\"id\":\"plain\",\"principal\":{\"any\":true},\"targets\":[\"memory\"],"
+	"\"max_size\":\"1G\",\"max_devices_per_container\":2,\"discard\":true}]}";
+
+static void test_what_the_rule_gives_is_in_the_record(void **state)
+{
+	static const struct policy_names names = { no_name, no_name };
+	struct fixture *f = *state;
+	struct policy *policy = NULL;
+	struct record a = claim(100, "/dev/a"), b = claim(100, "/dev/b");
+	struct err e = { "" };
+
+	if (policy_parse(&policy, granting, strlen(granting), &names, &e) < 0)
+		fail_msg("%s", e.text);
+	f->reg.policy = policy;
+	a.flags = WIRE_READ_ONLY;
+	a.grants = RECORD_GRANTS_ALL; /* what was there before does not count */
+	assert_int_equal(reserve(f, &a), 0);
+	assert_string_equal(a.rule, "slow");
+	assert_int_equal(a.grants, RECORD_IO_LIMITS);
+	assert_true(!a.io.read_bytes && a.io.write_bytes == 4 << 20 && a.io.read_ops == 10 &&
+		    !a.io.write_ops);
+	b.io.read_bytes = 1;
+	assert_int_equal(reserve(f, &b), 0);
+	assert_string_equal(b.rule, "plain");
+	assert_int_equal(b.grants, RECORD_DISCARD);
+	assert_true(!b.io.read_bytes && !b.io.write_bytes);
+	assert_true(journal_record_ok(&a) && journal_record_ok(&b));
+	f->reg.policy = f->policy;
+	policy_free(policy);
+}
+
+static void test_the_policy_is_told_every_fact(void **state)
+{
+	static const uint32_t gids[] = { 7, 8 };
+	const struct registry_peer peer = { .uid = 1000, .gids = gids, .nr_gids = 2 };
+	struct fixture *f = *state;
+	struct record rec = claim(100, "/dev/a");
+	struct policy_claim c;
+
+	rec.target = TARGET_FILE;
+	rec.flags = WIRE_READ_ONLY;
+	rec.container_uid = 1001;
+	rec.backing_uid = 1002;
+	strcpy(rec.container_cgroup, "/a/b");
+	strcpy(rec.backing, "/srv/x");
+	c = registry_claim(&f->reg, &peer, &rec);
+	assert_int_equal(c.act, POLICY_ATTACH);
+	assert_int_equal(c.uid, 1000);
+	assert_ptr_equal(c.gids, gids);
+	assert_int_equal(c.nr_gids, 2);
+	assert_false(c.host);
+	assert_string_equal(c.cgroup, "/a/b");
+	assert_int_equal(c.owner_uid, 1001);
+	assert_int_equal(c.target, TARGET_FILE);
+	assert_true(c.read_only);
+	assert_int_equal(c.size_bytes, 1 << 20);
+	assert_string_equal(c.backing, "/srv/x");
+	assert_int_equal(c.backing_uid, 1002);
+	assert_int_equal(c.nr_queues, 2);
+	assert_int_equal(c.depth, 32);
+	assert_null(c.address);
+	assert_null(c.pool);
+	assert_null(c.mount_path);
+	assert_false(c.zero_copy);
+}
+
+/* Nobody owns what is not there: a rule for uid 0 must not be met by an empty field. */
+static void test_what_is_not_there_belongs_to_nobody(void **state)
+{
+	const struct registry_peer peer = { .uid = 1000 };
+	struct fixture *f = *state;
+	struct record rec = claim(100, "/dev/a");
+	struct policy_claim c = registry_claim(&f->reg, &peer, &rec);
+
+	assert_null(c.cgroup);
+	assert_null(c.backing);
+	assert_int_equal(c.backing_uid, UINT32_MAX);
+	rec.flags = WIRE_HOST;
+	strcpy(rec.container_cgroup, "/a/b");
+	c = registry_claim(&f->reg, &peer, &rec);
+	assert_true(c.host);
+	assert_null(c.cgroup);
+	assert_int_equal(c.owner_uid, UINT32_MAX);
+}
+
+static void test_devices_and_bytes_are_counted_by_container_and_in_all(void **state)
+{
+	const struct registry_peer peer = { .uid = 0 };
+	struct fixture *f = *state;
+	struct record a = claim(100, "/dev/a"), b = claim(101, "/dev/a"), c = claim(100, "/dev/b");
+	struct policy_claim ask;
+
+	b.size_bytes = 4096;
+	assert_int_equal(reserve(f, &a), 0);
+	assert_int_equal(reserve(f, &b), 0);
+	ask = registry_claim(&f->reg, &peer, &c);
+	assert_int_equal(ask.devices_in_container, 1);
+	assert_int_equal(ask.devices_in_all, 2);
+	assert_true(ask.bytes_in_container == 1 << 20);
+	assert_true(ask.bytes_in_all == (1 << 20) + 4096);
+	f->reg.devices[0]->rec.size_bytes = INT64_MAX;
+	f->reg.devices[1]->rec.size_bytes = INT64_MAX;
+	ask = registry_claim(&f->reg, &peer, &c);
+	assert_true(ask.bytes_in_all == UINT64_MAX - 1);
+	f->reg.devices[1]->rec.size_bytes = UINT64_MAX;
+	assert_true(registry_claim(&f->reg, &peer, &c).bytes_in_all == UINT64_MAX);
+}
+
 static void test_workers_of_one_container_share_a_uid_nobody_else_has(void **state)
 {
 	struct fixture *f = *state;
@@ -256,6 +399,34 @@ static void test_the_journal_has_what_the_registry_has(void **state)
 	assert_int_equal(nr, 1);
 }
 
+static void test_a_record_says_nothing_it_was_not_given(void **state)
+{
+	struct fixture *f = *state;
+	struct record good = claim(100, "/dev/a"), bad;
+
+	assert_int_equal(reserve(f, &good), 0);
+	assert_true(journal_record_ok(&good));
+#define BAD(change)                                                                                \
+	do {                                                                                       \
+		bad = good;                                                                        \
+		change;                                                                            \
+		assert_false(journal_record_ok(&bad));                                             \
+	} while (0)
+	BAD(bad.grants |= RECORD_GRANTS_ALL + 1);
+	BAD(bad.grants |= RECORD_IO_LIMITS); /* without a limit */
+	BAD(bad.io.read_ops = 1);	     /* without the grant */
+	BAD(bad.io.write_ops = 1; bad.grants |= RECORD_IO_LIMITS; bad.flags |= WIRE_HOST);
+	BAD(strcpy(bad.container_cgroup, "a/b"));
+	BAD(strcpy(bad.container_cgroup, "/a/../b"));
+	BAD(memset(bad.container_cgroup, '/', sizeof(bad.container_cgroup)));
+	BAD(bad.container_cgroup[sizeof(bad.container_cgroup) - 1] = 'x');
+#undef BAD
+	strcpy(good.container_cgroup, "/a/b");
+	good.io.write_bytes = 1;
+	good.grants |= RECORD_IO_LIMITS;
+	assert_true(journal_record_ok(&good));
+}
+
 static void test_a_spoiled_record_is_set_aside(void **state)
 {
 	struct fixture *f = *state;
@@ -287,10 +458,16 @@ int main(void)
 		TEST(test_a_container_whose_pid_is_reused_is_another),
 		TEST(test_a_backing_file_has_one_writer_or_only_readers),
 		TEST(test_limits_count_what_is_reserved),
+		TEST(test_what_is_not_on_record_is_not_given),
+		TEST(test_what_the_rule_gives_is_in_the_record),
+		TEST(test_the_policy_is_told_every_fact),
+		TEST(test_what_is_not_there_belongs_to_nobody),
+		TEST(test_devices_and_bytes_are_counted_by_container_and_in_all),
 		TEST(test_workers_of_one_container_share_a_uid_nobody_else_has),
 		TEST(test_numbers_are_the_lowest_free),
 		TEST(test_one_at_a_time_undoes_a_device),
 		TEST(test_the_journal_has_what_the_registry_has),
+		TEST(test_a_record_says_nothing_it_was_not_given),
 		TEST(test_a_spoiled_record_is_set_aside),
 	};
 

@@ -54,6 +54,12 @@ static const struct {
 	  sizeof(struct wire_inspect), 0, true, 0 },
 	{ "an inspect too short", HEAD(WIRE_INSPECT, sizeof(struct wire_inspect) - 4, 0),
 	  sizeof(struct wire_inspect) - 4, 0, false, 0 },
+	{ "a reload", HEAD(WIRE_RELOAD, sizeof(struct wire_reload), 0), sizeof(struct wire_reload),
+	  0, true, 0 },
+	{ "a reload with an fd", HEAD(WIRE_RELOAD, sizeof(struct wire_reload), 1),
+	  sizeof(struct wire_reload), 1, false, 0 },
+	{ "a reload too long", HEAD(WIRE_RELOAD, sizeof(struct wire_reload) + 4, 0),
+	  sizeof(struct wire_reload) + 4, 0, false, 0 },
 	{ "an answer", HEAD(WIRE_REPLY, sizeof(struct wire_reply), 0), sizeof(struct wire_reply), 0,
 	  false, 0 },
 	{ "type zero", HEAD(WIRE_NONE, sizeof(struct wire_head), 0), sizeof(struct wire_head), 0,
@@ -110,6 +116,10 @@ static void spoil_target_zero(struct wire_attach *a)
 static void spoil_target_unknown(struct wire_attach *a)
 {
 	a->target = TARGET_END;
+}
+static void spoil_target_by_address(struct wire_attach *a)
+{
+	a->target = TARGET_NBD;
 }
 static void spoil_flag(struct wire_attach *a)
 {
@@ -197,6 +207,7 @@ static const struct {
 	{ "an fd more than the target takes", NULL, 2 },
 	{ "target 0", spoil_target_zero, 1 },
 	{ "a target past the last", spoil_target_unknown, 1 },
+	{ "a target that is reached by an address", spoil_target_by_address, 1 },
 	{ "an unknown flag", spoil_flag, 1 },
 	{ "padding that is not zero", spoil_pad, 1 },
 	{ "no size", spoil_size_zero, 1 },

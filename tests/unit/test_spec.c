@@ -58,6 +58,7 @@ static void test_a_good_spec_is_admitted(void **state)
 
 	assert_int_equal(admit(&s, sizeof(s), 0), 0);
 	s.target = TARGET_FILE;
+	s.flags = START_FLAGS_ALL;
 	s.head.nr_fds = 1;
 	assert_int_equal(admit(&s, sizeof(s), 1), 0);
 }
@@ -106,6 +107,8 @@ static void test_every_field_has_its_limits(void **state)
 	REFUSED(dev_bytes, UINT64_C(1) << 63);
 	REFUSED(nr_filter, 0);
 	REFUSED(nr_filter, START_FILTER_MAX + 1);
+	REFUSED(flags, START_FLAGS_ALL + 1);
+	REFUSED(pad, 1);
 }
 
 static void test_a_step_is_bare(void **state)

@@ -37,6 +37,7 @@ struct row {
 	enum { HERE, AWAY, ENDING, NO_CGROUP, LEFT_CGROUP, LEFT_MOUNT_NS, HOST } place;
 	bool abrupt; /* not orderly */
 	bool read_only;
+	bool limited; /* its container's I/O is */
 	/* What fails, and how. */
 	enum undo_fake_call fails;
 	enum ublk_fake_call ublk_fails;
@@ -67,6 +68,23 @@ static const struct row rows[] = {
 	{ .what = "read-only",
 	  .read_only = true,
 	  .steps = "revoke disarm remove stop delete cgroup drop" },
+	{ .what = "with I/O limits",
+	  .limited = true,
+	  .steps = "revoke disarm lift remove flush stop delete cgroup drop" },
+	{ .what = "with I/O limits, its container has ended",
+	  .limited = true,
+	  .place = AWAY,
+	  .steps = "forget disarm lift flush stop delete cgroup drop" },
+	{ .what = "with I/O limits, never started",
+	  .limited = true,
+	  .device = ADDED,
+	  .worker = NONE,
+	  .steps = "delete drop" },
+	{ .what = "the limits cannot be lifted, and end with the disk",
+	  .limited = true,
+	  .fails = UNDO_FAKE_LIFT,
+	  .code = EACCES,
+	  .steps = "revoke disarm lift remove flush stop delete cgroup drop" },
 	{ .what = "for the host", .place = HOST, .steps = "flush stop delete cgroup drop" },
 	{ .what = "its container has no cgroup of its own",
 	  .place = NO_CGROUP,
@@ -326,6 +344,9 @@ static void life_begin(const struct row *row)
 		rec->cgroup_inode = row->place == NO_CGROUP ? 0 : 4711;
 		rec->made_dirs = 2;
 		strcpy(rec->path, "/dev/disks/a/data");
+		strcpy(rec->container_cgroup, "/box");
+		if (row->limited)
+			rec->grants |= RECORD_IO_LIMITS;
 	}
 	worker_make(row);
 	device_make(row);
@@ -363,8 +384,8 @@ static int life_undo(const struct row *row, struct err *e)
 /* Out of reach, then stopped, then deleted, then forgotten: never another way round. */
 static unsigned int rank_of(const char *step)
 {
-	static const char *const order[] = { "revoke", "forget", "disarm", "remove", "flush",
-					     "stop",   "delete", "cgroup", "drop" };
+	static const char *const order[] = { "revoke", "forget", "disarm", "lift",   "remove",
+					     "flush",  "stop",	 "delete", "cgroup", "drop" };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
 		if (!strcmp(order[i], step))
