@@ -17,6 +17,7 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/iolimit.h"
+#include "driver/privileged/memlimit.h"
 #include "driver/privileged/node.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/request.h"
@@ -256,6 +257,9 @@ static int attach_spawn(struct attach *a, struct err *e)
 	if (r < 0)
 		return r;
 	r = cgroup_make(rec->cgroup, &a->cgroup_fd, e);
+	if (r < 0)
+		return r;
+	r = memlimit_set(rec, e);
 	if (r < 0)
 		return r;
 	spec.cgroup_fd = a->cgroup_fd;

@@ -13,6 +13,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
+#include "driver/base/log.h"
 #include "driver/base/text.h"
 #include "driver/privileged/process.h"
 
@@ -34,11 +35,60 @@ static int cgroup_mkdir(const char *path, struct err *e)
 	return 0;
 }
 
+static int cgroup_write(const char *cgroup, const char *file, const char *text)
+{
+	char path[CGROUP_PATH_SIZE + 64];
+	auto_close int fd = -1;
+
+	snprintf(path, sizeof(path), "%s/%s", cgroup, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		return -errno;
+	return 0;
+}
+
+/* The cgroups below this one can have their memory limited. */
+static int cgroup_share(const char *cgroup)
+{
+	return cgroup_write(cgroup, "cgroup.subtree_control", "+memory");
+}
+
+/*
+ * A cgroup that has processes of its own cannot limit those below it, so the
+ * helper leaves the one it was given for a leaf.
+ */
+static int cgroup_step_down(const char *base)
+{
+	char own[CGROUP_PATH_SIZE + sizeof("/helper")];
+
+	snprintf(own, sizeof(own), "%s/helper", base);
+	if (mkdir(own, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	return cgroup_write(own, "cgroup.procs", "0");
+}
+
+/* What does without a limit is reported, not refused: `inspect --sandbox` says so too. */
+static void cgroup_prepare_limits(const char *base, const char *workers, bool delegated)
+{
+	int r;
+
+	r = delegated ? cgroup_step_down(base) : cgroup_share(CGROUP_ROOT);
+	if (r == 0)
+		r = cgroup_share(base);
+	if (r == 0)
+		r = cgroup_share(workers);
+	if (r < 0)
+		log_warning("the memory of workers cannot be limited: no memory controller below "
+			    "%s: %s",
+			    base, strerror(-r));
+}
+
 int cgroup_base(char base[CGROUP_PATH_SIZE], struct err *e)
 {
 	char text[CGROUP_PATH_SIZE], own[CGROUP_PATH_SIZE + sizeof(CGROUP_ROOT)];
 	char workers[CGROUP_PATH_SIZE + sizeof("/workers")];
 	ssize_t n = process_read(AT_FDCWD, "/proc/self/cgroup", text, sizeof(text));
+	bool delegated = false;
 	int r;
 
 	if (access(CGROUP_ROOT "/cgroup.controllers", F_OK) < 0)
@@ -49,7 +99,8 @@ int cgroup_base(char base[CGROUP_PATH_SIZE], struct err *e)
 	if (n > 0 && !strncmp(text, "0::/", 4)) {
 		*strchrnul(text, '\n') = '\0';
 		snprintf(own, sizeof(own), CGROUP_ROOT "%s", text + 3);
-		if (cgroup_delegated(own) && text_copy(base, CGROUP_PATH_SIZE, own) < 0)
+		delegated = cgroup_delegated(own);
+		if (delegated && text_copy(base, CGROUP_PATH_SIZE, own) < 0)
 			return err_set(e, ENAMETOOLONG,
 				       "the path of the helper's cgroup is too long");
 	}
@@ -57,7 +108,10 @@ int cgroup_base(char base[CGROUP_PATH_SIZE], struct err *e)
 	if (r < 0)
 		return r;
 	snprintf(workers, sizeof(workers), "%s/workers", base);
-	return cgroup_mkdir(workers, e);
+	r = cgroup_mkdir(workers, e);
+	if (r == 0)
+		cgroup_prepare_limits(base, workers, delegated);
+	return r;
 }
 
 int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t place,
@@ -89,6 +143,20 @@ int cgroup_make(const char *path, int *ret_fd, struct err *e)
 		return err_sys(e, errno, "cannot open the cgroup %s", path);
 	*ret_fd = fd;
 	return 0;
+}
+
+int cgroup_limit_memory(const char *path, const char *bytes)
+{
+	char parent[CGROUP_PATH_SIZE];
+	int r;
+
+	if (text_copy(parent, sizeof(parent), path) < 0)
+		return -ENAMETOOLONG;
+	r = cgroup_share(dirname(parent));
+	if (r == 0)
+		r = cgroup_write(path, "memory.max", bytes);
+	/* The first says that there is no controller, the others that its file is not there. */
+	return r == -EINVAL || r == -ENOENT ? 0 : r;
 }
 
 static void cgroup_kill(const char *path)

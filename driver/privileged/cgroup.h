@@ -4,8 +4,8 @@
  *
  *   BASE/workers/<container's generation>/<device>
  *
- * BASE is the helper's own cgroup when systemd delegated it, else
- * /sys/fs/cgroup/ublk-oci. Never inside the container: its freezer or memory
+ * BASE is the cgroup systemd delegated to the helper, which goes to BASE/helper
+ * itself, else /sys/fs/cgroup/ublk-oci. Never inside the container: its freezer or memory
  * limit would stop the disk it waits for.
  */
 #pragma once
@@ -17,12 +17,18 @@
 
 #define CGROUP_PATH_SIZE 256
 
-/* Finds BASE and makes BASE/workers. */
+/* Finds BASE, makes BASE/workers, and prepares that memory is limited below. */
 int cgroup_base(char base[CGROUP_PATH_SIZE], struct err *e);
 
 /* Writes the path a worker's cgroup has; place names the container (0: the host). */
 int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t place,
 		       uint32_t dev_id, uint64_t generation, struct err *e);
+
+/*
+ * memory.max of a worker's cgroup. May wait, when more is used already. Without
+ * the memory controller it does nothing: cgroup_base() has warned.
+ */
+int cgroup_limit_memory(const char *path, const char *bytes);
 
 /* Makes it; *ret_fd is its directory, for CLONE_INTO_CGROUP. */
 int cgroup_make(const char *path, int *ret_fd, struct err *e);

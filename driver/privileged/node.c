@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/log.h"
 #include "driver/privileged/child.h"
 #include "driver/privileged/node_dir.h"
 #include "driver/privileged/node_map.h"
@@ -81,10 +82,24 @@ static bool node_store_mounted(const char *dir)
 	       fs.f_type == TMPFS_MAGIC;
 }
 
+/* In a mount namespace of its own what the helper mounts goes when it goes. */
+static bool node_store_will_be_lost(void)
+{
+	struct stat own, host;
+
+	return !stat("/proc/self/ns/mnt", &own) && !stat("/proc/1/ns/mnt", &host) &&
+	       own.st_ino != host.st_ino;
+}
+
 int node_store_mount(const char *dir, struct err *e)
 {
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, errno, "cannot make %s", dir);
+	if (!node_store_mounted(dir) && node_store_will_be_lost())
+		log_warning(
+			"%s is mounted in a mount namespace of the helper's own: the next helper "
+			"cannot close nodes that containers keep; mount a tmpfs there on the host",
+			dir);
 	/* Private mounts: the tmpfs does not spread to other namespaces, ... */
 	if (!node_store_mounted(dir)) {
 		if (mount(dir, dir, NULL, MS_BIND, NULL) < 0 ||

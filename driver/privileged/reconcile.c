@@ -10,6 +10,7 @@
 #include "driver/base/log.h"
 #include "driver/base/ublk_abi.h"
 #include "driver/privileged/detach.h"
+#include "driver/privileged/memlimit.h"
 #include "driver/privileged/ublk_ctl.h"
 
 /* Is the driver serving what this record says? */
@@ -48,10 +49,25 @@ static void reconcile_orphans(struct ublk_ctl *ctl, const struct op *op)
 	}
 }
 
+static void reconcile_device(struct ublk_ctl *ctl, const struct op *op, const struct record *rec)
+{
+	struct err why;
+
+	if (reconcile_is_live(ctl, rec)) {
+		/* The service manager has to take limits away to start us: see ublk-ocid.service.
+		 */
+		if (memlimit_set(rec, &why) < 0)
+			log_warning("ublkb%u: %s", rec->dev_id, why.text);
+		return;
+	}
+	log_warning("ublkb%u is served by nobody: it is taken away", rec->dev_id);
+	if (detach_own(op, rec->generation, &why) < 0)
+		log_error("ublkb%u: %s", rec->dev_id, why.text);
+}
+
 int reconcile_run(const struct op *op, struct err *e)
 {
 	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
-	struct err why;
 	int r;
 
 	r = ublk_ctl_open(&ctl, e);
@@ -62,12 +78,8 @@ int reconcile_run(const struct op *op, struct err *e)
 		const struct record *rec = &op->registry->devices[i]->rec;
 
 		/* What somebody undoes already is not waited for: callers wait for us. */
-		if (rec->state != WIRE_STATE_LIVE || op->registry->devices[i]->op_pid ||
-		    reconcile_is_live(ctl, rec))
-			continue;
-		log_warning("ublkb%u is served by nobody: it is taken away", rec->dev_id);
-		if (detach_own(op, rec->generation, &why) < 0)
-			log_error("ublkb%u: %s", rec->dev_id, why.text);
+		if (rec->state == WIRE_STATE_LIVE && !op->registry->devices[i]->op_pid)
+			reconcile_device(ctl, op, rec);
 	}
 	return 0;
 }

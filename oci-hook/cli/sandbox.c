@@ -250,6 +250,24 @@ static void add_limits(struct json_object *worker, pid_t pid)
 	}
 }
 
+/* What it may make the kernel spend: memory.max of its cgroup, which add_file() has put there. */
+static void add_memory_limit(struct json_object *worker)
+{
+	const char *cgroup = json_object_get_string(json_object_object_get(worker, "cgroup"));
+	struct json_object *limits = object_at(worker, "limits");
+	char path[PATH_MAX], text[32] = "";
+	auto_fclose FILE *f = NULL;
+
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", cgroup ? cgroup : "");
+	f = cgroup ? fopen(path, "re") : NULL;
+	if (!f || !fgets(text, sizeof(text), f))
+		json_object_object_add(limits, "memory_bytes", NULL);
+	else if (isdigit((unsigned char)*text))
+		show_add_number(limits, "memory_bytes", strtoull(text, NULL, 10));
+	else
+		show_add_text(limits, "memory_bytes", "unlimited");
+}
+
 /* How many lines, or bytes, a file of the process has; null if one may not know. */
 static void add_count(struct json_object *worker, const char *key, pid_t pid, const char *name,
 		      bool lines)
@@ -295,4 +313,5 @@ void sandbox_add(struct json_object *worker, pid_t pid, const struct client_devi
 	add_directory(worker, "fds", pid, "fd", true);
 	add_file(worker, "oom_score_adj", pid, "oom_score_adj", true);
 	add_file(worker, "cgroup", pid, "cgroup", false);
+	add_memory_limit(worker);
 }

@@ -9,6 +9,7 @@
 /* What a worker needs and no more. */
 #define CHECK_OPEN_FILES 64
 #define CHECK_PROCESSES 4096
+#define CHECK_MEMORY_ROOM_BYTES (UINT64_C(64) << 20)
 #define CHECK_OOM_SCORE (-999)
 #define CHECK_SECCOMP_FILTER 2 /* of /proc/PID/status */
 
@@ -80,6 +81,14 @@ static bool check_at_most(struct json_object *value, uint64_t most)
 static bool check_file_size(struct json_object *value, const struct wire_details *d)
 {
 	return check_at_most(value, d->device.flags & WIRE_READ_ONLY ? 0 : d->device.size_bytes);
+}
+
+/* Its buffers, all of its backing, and room for the program and its ring. */
+static bool check_memory(struct json_object *value, const struct wire_details *d)
+{
+	uint64_t buffers = (uint64_t)d->device.nr_queues * d->device.depth * d->max_io_bytes;
+
+	return check_at_most(value, buffers + d->device.size_bytes + CHECK_MEMORY_ROOM_BYTES);
 }
 
 static bool check_open_files(struct json_object *value, const struct wire_details *d)
@@ -167,7 +176,9 @@ static const struct {
 	{ "limits", "core_bytes", check_zero },
 	{ "limits", "open_files", check_open_files },
 	{ "limits", "processes", check_processes },
-	/* Not limited, so that all it needs can be locked in memory: the cgroup counts that. */
+	{ "limits", "memory_bytes", check_memory },
+	/* Not limited, so that all it needs can be locked in memory: memory_bytes holds for that.
+	 */
 	{ "limits", "locked_bytes", NULL },
 	{ NULL, "dumpable", check_false },
 	{ NULL, "oom_score_adj", check_oom_score },

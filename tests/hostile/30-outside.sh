@@ -62,9 +62,14 @@ helper_start --worker "$build/tests/hostile/hostile-worker"
 "$build/tests/functional/serve" --list-attacks >attacks
 "$build/tests/hostile/hostile-caller" --attacks >answers || fail "the helper does not answer"
 bad=0
+late="no word from the worker: Connection timed out"
 while read -r name kind code <&3 && read -r answer <&4; do
     want="$name: the worker ended without a word"
     [ "$kind" = signal ] || want="$name: the worker gave up: status $code"
+    # In the cgroup that the helper gives the kernel ends it, for want of memory; taking a million
+    # requests back may last longer than the helper waits.
+    [ "$name" != ring_endless_requests ] || [ "$answer" != "$name: $late" ] || continue
+    [ "$name" != ring_endless_requests ] || want="$name: the worker ended without a word"
     # A word of its own, in the place of "ready": the helper does not take it.
     [ "$name" != ring_permitted_word ] || want="$name: a strange word from the worker"
     if [ "$answer" != "$want" ]; then
@@ -76,3 +81,6 @@ done 3<attacks 4<answers
 [ $bad = 0 ] || fail "$bad attempts went otherwise in a worker of the helper's"
 expect_nothing_left
 ok "helper: $(wc -l <attacks) attempts go the same way in workers the installed helper makes"
+dmesg | grep -q 'Memory cgroup out of memory: Killed process .*(hostile-worker)' ||
+    fail "no worker met the limit of its cgroup's memory"
+ok "helper: requests without end are ended by the memory limit of the worker's cgroup"

@@ -43,7 +43,7 @@
 #define REGISTER_BY_INDEX (1U << 31)
 #define IO_REGISTER_PAGES _IOWR('u', 0x23, struct ublksrv_io_cmd)
 
-#define ENDLESS_REQUESTS 100000
+#define ENDLESS_REQUESTS 1200000
 #define STACK_PAGES (1U << 18) /* 1 GiB */
 
 static char attack_buffer[4096];

@@ -41,7 +41,7 @@ helper=$(helper_pid)
 bound=$(sed -n 's/^CapBnd:\t//p' "/proc/$helper/status")
 [ "$bound" = "$(sed -n 's/^CapPrm:\t//p' "/proc/$helper/status")" ] || fail "CapBnd is $bound"
 grep -q '^NoNewPrivs:.1$' "/proc/$helper/status" || fail "it may gain privileges"
-[ "$(cat "/proc/$helper/cgroup")" = "0::$unit_cgroup" ] || fail "$(cat "/proc/$helper/cgroup")"
+[ "$(cat "/proc/$helper/cgroup")" = "0::$unit_cgroup/helper" ] || fail "$(cat "/proc/$helper/cgroup")"
 nr_bits=0
 for ((bits = 16#$bound; bits; bits &= bits - 1)); do nr_bits=$((nr_bits + 1)); done
 [ "$(systemctl show -P CapabilityBoundingSet ublk-ocid.service | wc -w)" = $nr_bits ] ||

@@ -15,6 +15,10 @@ dd if=/dev/urandom of="$node" bs=1M count=16 oflag=direct 2>/dev/null
 bytes() { dd if="$node" bs=1M count=16 iflag=direct 2>/dev/null | sha256sum; }
 before=$(bytes)
 device=$(device_now)
+read -r cgroup <"/proc/$(ublk-oci list --json | jq '.[0].worker.pid')/cgroup"
+limit=/sys/fs/cgroup${cgroup#0::}/memory.max
+[ "$(<"$limit")" = $((144 << 20)) ] || fail "its memory is limited to $(<"$limit")"
+ok "restart: a worker's memory is limited, with room for what it keeps"
 load() {
     fio --name=load --filename="$node" --rw=randwrite --bs=4k --offset=32M --size=32M \
         --verify=crc32c --verify_backlog=64 --verify_fatal=1 --direct=1 --ioengine=psync \
@@ -33,7 +37,10 @@ unharmed() {
     kill -0 $load || fail "the load ended: $(tail -n 20 "$TEST_DIR/fio.log")"
     [ "$(bytes)" = "$before" ] || fail "the bytes changed"
 }
-same_device() { [ "$(device_now)" = "$device" ] || fail "was $device, is $(device_now): $(service_log)"; }
+same_device() {
+    [ "$(device_now)" = "$device" ] || fail "was $device, is $(device_now): $(service_log)"
+    [ "$(<"$limit")" = $((144 << 20)) ] || fail "its memory is limited to $(<"$limit")"
+}
 
 load
 helper=$(helper_pid)

@@ -62,7 +62,7 @@ truncate -s 1M /srv/ublk-oci/loop.img
 loop=$(losetup --find --show /srv/ublk-oci/loop.img)
 undo losetup -d "$loop"
 backed "block device" "$loop"
-as_helper() { sh -c "echo \$\$ >/sys/fs/cgroup$unit_cgroup/cgroup.procs && $1"; }
+as_helper() { sh -c "echo \$\$ >/sys/fs/cgroup$unit_cgroup/helper/cgroup.procs && $1"; }
 as_helper ": </dev/ublk-control && : <$loop && : </dev/null" || fail "its devices do not open"
 expect_fail 'Operation not permitted' as_helper ': </dev/loop-control'
 ok "confined: block devices open, as backing files too, other devices do not"

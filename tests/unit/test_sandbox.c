@@ -32,6 +32,8 @@ static const char whole[] =
 									  "bytes\":0,\"open_"
 									  "files\":64,"
 									  "\"processes\":4096,"
+									  "\"memory_bytes\":"
+									  "67174400,"
 									  "\"locked_bytes\":"
 									  "\"unlimited\"},"
 									  "\"dumpable\":false,"
@@ -86,6 +88,8 @@ static const struct {
 	{ "limits", "core_bytes", "\"unlimited\"" },
 	{ "limits", "open_files", "65" },
 	{ "limits", "processes", "\"unlimited\"" },
+	{ "limits", "memory_bytes", "\"unlimited\"" },
+	{ "limits", "memory_bytes", "70000000000" },
 	{ NULL, "dumpable", "true" },
 	{ NULL, "oom_score_adj", "0" },
 	{ NULL, "cgroup", "\"/\"" },

@@ -1,0 +1,47 @@
+#!/bin/bash
+# What a worker may make the kernel spend is bounded, also after the helper was away.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../containers.sh"
+requires crun jq
+
+bundle_make "$TEST_DIR/limited"
+container_start crun limited "$TEST_DIR/limited"
+helper_start
+
+# cgroup_of DEVICE-PATH
+cgroup_of() {
+    local line
+    read -r line <"/proc/$(ublk-oci list --json | jq ".[] | select(.path == \"$1\") | .worker.pid")/cgroup"
+    echo "/sys/fs/cgroup${line#0::}"
+}
+MiB=$((1 << 20))
+
+ublk-oci attach --container limited --device /dev/a --target memory --size 8M >/dev/null
+ublk-oci attach --container limited --device /dev/b --target null --size 1T >/dev/null
+a=$(cgroup_of /dev/a)
+b=$(cgroup_of /dev/b)
+# 2 queues of 32 requests of 256 KiB, and 64 MiB; what is in memory of the backing on top.
+[ "$(<"$a/memory.max")" = $(((16 + 64 + 8) * MiB)) ] || fail "memory: $(<"$a/memory.max")"
+[ "$(<"$b/memory.max")" = $(((16 + 64) * MiB)) ] || fail "null: $(<"$b/memory.max")"
+ok "memory: each worker's cgroup has a limit, with room for its buffers and what it keeps in memory"
+
+crun exec limited dd if=/dev/zero of=/dev/a bs=1M count=8 conv=fsync 2>/dev/null || fail "it does not fit"
+[ "$(<"$a/memory.current")" -gt $((8 * MiB)) ] || fail "it counts $(<"$a/memory.current") bytes only"
+ok "memory: what a device keeps in memory counts there, and fits"
+
+# The service manager takes limits away to start a helper: see the unit's ExecStartPre.
+kill -KILL "$helper_pid"
+wait "$helper_pid" 2>/dev/null || true
+echo max >"$a/memory.max"
+helper_start
+[ "$(<"$a/memory.max")" = $(((16 + 64 + 8) * MiB)) ] || fail "after a restart: $(<"$a/memory.max")"
+ok "memory: the next helper sets the limits again"
+
+echo $MiB >"$a/memory.max"
+wait_for 20 one_device
+[ "$(ublk-oci list --json | jq -r '.[0].path')" = /dev/b ] || fail "the wrong one went"
+crun exec limited dd if=/dev/b of=/dev/null bs=4k count=1 2>/dev/null || fail "/dev/b is broken"
+ok "memory: a worker over its limit is killed, its device goes, its neighbour stays"
+
+ublk-oci detach --container limited --all >/dev/null
+expect_nothing_left
