@@ -375,17 +375,25 @@ static int node_try_inside(void *arg, struct err *e)
 	return r < 0 ? r : node_open_inside(w, e);
 }
 
-static bool node_frozen(int cgroup_fd)
+static bool node_cgroup_says(int cgroup_fd, const char *file, const char *what)
 {
-	auto_close int fd = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	auto_close int fd = openat(cgroup_fd, file, O_RDONLY | O_CLOEXEC);
 	char text[256] = "";
 
-	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && strstr(text, "frozen 1");
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && strstr(text, what);
+}
+
+/* Asked to be, itself; or with a cgroup above it, which shows only while nobody in it is dying. */
+static bool node_frozen(int cgroup_fd)
+{
+	return node_cgroup_says(cgroup_fd, "cgroup.freeze", "1") ||
+	       node_cgroup_says(cgroup_fd, "cgroup.events", "frozen 1");
 }
 
 int node_try(const struct node_place *place, const struct node_spec *spec, struct err *e)
 {
 	auto_node_work struct node_work *w = NULL;
+	bool frozen = place->cgroup_fd >= 0 && node_frozen(place->cgroup_fd);
 	int r;
 
 	r = node_work_new(&w, place, spec, e);
@@ -393,7 +401,9 @@ int node_try(const struct node_place *place, const struct node_spec *spec, struc
 		return r;
 	w->init_cgroup_fd = node_open_init_cgroup(place);
 	r = child_run(node_try_inside, w, place->timeout_ms, e);
-	if (r == -ETIMEDOUT && place->cgroup_fd >= 0 && node_frozen(place->cgroup_fd))
+	if (r == -ETIMEDOUT && place->cgroup_fd >= 0 && !frozen)
+		frozen = node_frozen(place->cgroup_fd);
+	if (r == -ETIMEDOUT && frozen)
 		return err_set(e, ETIMEDOUT,
 			       "the container is frozen, so %s could not be tried in it",
 			       spec->path);
