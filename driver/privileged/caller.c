@@ -30,10 +30,30 @@ struct caller *caller_new(struct callers *all)
 	return c;
 }
 
+bool caller_says(const struct caller *c)
+{
+	char sender[CMSG_SPACE(sizeof(struct ucred))];
+	struct msghdr msg = { .msg_control = sender, .msg_controllen = sizeof(sender) };
+	const int on = 1, off = 0;
+	ssize_t n;
+
+	/* The sender's id comes with every message, also an empty one, and not with the end. */
+	if (setsockopt(c->peer_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return true;
+	n = recvmsg(c->peer_fd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	setsockopt(c->peer_fd, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off));
+	return n >= 0 && (msg.msg_controllen || msg.msg_flags & MSG_CTRUNC);
+}
+
+/* What is queued goes with the last close; where nothing is, nothing lingers. */
 static void caller_hang_up(struct caller *c)
 {
-	pid_t holder = c->peer_fd < 0 ? -1 : last_close_begin();
+	pid_t holder;
 
+	if (c->peer_fd < 0)
+		return;
+	shutdown(c->peer_fd, SHUT_RD); /* nothing comes any more */
+	holder = caller_says(c) ? last_close_begin() : -1;
 	close_fdp(&c->peer_fd);
 	last_close_end(holder);
 }

@@ -51,6 +51,9 @@ void caller_free(struct callers *all, struct caller *c);
 struct caller *caller_find(const struct callers *all, uint32_t serial);
 struct caller *caller_of_child(const struct callers *all, pid_t pid);
 
+/* Does a message of any size wait in its connection? It stays there, unread. */
+bool caller_says(const struct caller *c);
+
 /*
  * Who it is, as the kernel says: uid, gid, groups. 0 or -errno. Process and
  * cgroup are for the record: nothing is decided by them.

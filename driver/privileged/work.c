@@ -143,6 +143,11 @@ void work_request(struct server *s, struct caller *c)
 {
 	struct work work = { .kind = WORK_REQUEST };
 
+	/* Who has nothing to say, or leaves without a word, is not worth a child. */
+	if (!caller_says(c)) {
+		caller_free(&s->callers, c);
+		return;
+	}
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->peer_fd, NULL);
 	if (work_fork(s, c, &work) == 0)
 		return;

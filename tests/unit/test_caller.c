@@ -169,6 +169,109 @@ static void test_of_a_dead_peer_only_the_numbers_are_known(void **state)
 	empty(&all);
 }
 
+static struct caller *connected(struct callers *all, int *ret_peer_fd)
+{
+	struct caller *c = caller_new(all);
+	int pair[2];
+
+	assert_non_null(c);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	c->peer_fd = pair[0];
+	*ret_peer_fd = pair[1];
+	return c;
+}
+
+static void send_fd(int peer_fd, int fd, size_t size)
+{
+	char bytes[1] = "x", control[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec iov = { bytes, size };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(peer_fd, &msg, 0), size);
+}
+
+/* Hangs up, and says whether somebody else had to close last. */
+static bool hang_up_took_help(struct callers *all, struct caller *c)
+{
+	caller_free(all, c);
+	return waitpid(-1, NULL, 0) > 0;
+}
+
+static void test_silence_and_leaving_are_no_message(void **state)
+{
+	struct callers all = { 0 };
+	struct caller *c;
+	int peer_fd;
+
+	c = connected(&all, &peer_fd);
+	assert_false(caller_says(c));
+	assert_false(hang_up_took_help(&all, c));
+	close(peer_fd);
+
+	c = connected(&all, &peer_fd);
+	close(peer_fd);
+	assert_false(caller_says(c));
+	assert_false(hang_up_took_help(&all, c));
+}
+
+static void test_every_message_is_seen_and_stays(void **state)
+{
+	struct callers all = { 0 };
+
+	for (unsigned int i = 0; i < 4; i++) { /* with a byte or none, an fd or none */
+		char control[64], byte = 0;
+		struct iovec iov = { &byte, 1 };
+		struct msghdr msg = {
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control,
+			.msg_controllen = sizeof(control),
+		};
+		struct caller *c;
+		int peer_fd;
+
+		c = connected(&all, &peer_fd);
+		if (i & 2)
+			send_fd(peer_fd, peer_fd, i & 1);
+		else
+			assert_int_equal(send(peer_fd, "x", i & 1, 0), i & 1);
+		assert_true(caller_says(c));
+		assert_true(caller_says(c));
+		if (i < 2) { /* whole, and nothing that was not sent comes with it */
+			assert_int_equal(recvmsg(c->peer_fd, &msg, 0), i & 1);
+			assert_int_equal(msg.msg_controllen, 0);
+			assert_false(caller_says(c));
+		}
+		assert_int_equal(hang_up_took_help(&all, c), i >= 2);
+		close(peer_fd);
+	}
+}
+
+/* An empty message hides nothing that comes behind it. */
+static void test_a_message_behind_an_empty_one(void **state)
+{
+	struct callers all = { 0 };
+	struct caller *c;
+	int peer_fd;
+
+	c = connected(&all, &peer_fd);
+	assert_int_equal(send(peer_fd, "", 0, 0), 0);
+	send_fd(peer_fd, peer_fd, 0);
+	close(peer_fd);
+	assert_true(caller_says(c));
+	assert_true(hang_up_took_help(&all, c));
+}
+
 static void test_no_connection_is_nobody(void **state)
 {
 	struct callers all = { 0 };
@@ -189,6 +292,9 @@ int main(void)
 		cmocka_unit_test(test_found_by_serial_and_by_child),
 		cmocka_unit_test(test_the_kernel_says_who_it_is),
 		cmocka_unit_test(test_of_a_dead_peer_only_the_numbers_are_known),
+		cmocka_unit_test(test_silence_and_leaving_are_no_message),
+		cmocka_unit_test(test_every_message_is_seen_and_stays),
+		cmocka_unit_test(test_a_message_behind_an_empty_one),
 		cmocka_unit_test(test_no_connection_is_nobody),
 	};
 
