@@ -222,7 +222,7 @@ void work_ended(struct server *s, pid_t pid, int status)
 void work_expire(struct server *s, struct caller *c)
 {
 	if (!c->pid) {
-		work_request(s, c); /* its child finds no request and ends it */
+		work_request(s, c); /* that it says nothing ends it */
 		return;
 	}
 	if (c->peer_fd >= 0)
