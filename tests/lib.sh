@@ -86,6 +86,9 @@ wait_for() {
     done
 }
 
+# cgroup_of PID: its path in the hierarchy of version 2; others may be mounted beside it.
+cgroup_of() { sed -n 's/^0:://p' "/proc/$1/cgroup"; }
+
 on_error() { [ -n "${reason:-}" ] || reason="$(basename "${BASH_SOURCE[1]}"):$2: '$3' gave $1"; }
 
 trap run_undo EXIT

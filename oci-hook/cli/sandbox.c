@@ -161,8 +161,7 @@ static void add_namespaces(struct json_object *worker, pid_t pid, const struct c
 }
 
 /* First line of a file of the process, or null. */
-static void add_file(struct json_object *worker, const char *key, pid_t pid, const char *name,
-		     bool number)
+static void add_file(struct json_object *worker, const char *key, pid_t pid, const char *name)
 {
 	auto_fclose FILE *f = NULL;
 	char path[64], line[SANDBOX_LINE_SIZE];
@@ -174,10 +173,25 @@ static void add_file(struct json_object *worker, const char *key, pid_t pid, con
 		return;
 	}
 	line[strcspn(line, "\n")] = '\0';
-	if (number)
-		add_number_line(worker, key, line);
-	else
-		show_add_text(worker, key, strncmp(line, "0::", 3) ? line : line + 3);
+	add_number_line(worker, key, line);
+}
+
+/* In the hierarchy of version 2, whose line begins with "0::"; others may come before it. */
+static void add_cgroup(struct json_object *worker, pid_t pid)
+{
+	auto_fclose FILE *f = NULL;
+	char path[64], line[SANDBOX_LINE_SIZE];
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (!strncmp(line, "0::", 3)) {
+			show_add_text(worker, "cgroup", line + 3);
+			return;
+		}
+	}
+	json_object_object_add(worker, "cgroup", NULL);
 }
 
 /* Names in a directory of the process, or null; with links also where each leads. */
@@ -250,7 +264,7 @@ static void add_limits(struct json_object *worker, pid_t pid)
 	}
 }
 
-/* What it may make the kernel spend: memory.max of its cgroup, which add_file() has put there. */
+/* What it may make the kernel spend: memory.max of its cgroup, which add_cgroup() has put there. */
 static void add_memory_limit(struct json_object *worker)
 {
 	const char *cgroup = json_object_get_string(json_object_object_get(worker, "cgroup"));
@@ -311,7 +325,7 @@ void sandbox_add(struct json_object *worker, pid_t pid, const struct client_devi
 	add_count(worker, "environment_bytes", pid, "environ", false);
 	add_directory(worker, "root", pid, "root", false);
 	add_directory(worker, "fds", pid, "fd", true);
-	add_file(worker, "oom_score_adj", pid, "oom_score_adj", true);
-	add_file(worker, "cgroup", pid, "cgroup", false);
+	add_file(worker, "oom_score_adj", pid, "oom_score_adj");
+	add_cgroup(worker, pid);
 	add_memory_limit(worker);
 }

@@ -10,7 +10,7 @@ refused() { # pattern, arguments of serve
 
     shift
     expect_fail "$pattern" "$serve_program" "$@" </dev/null
-    ! pgrep -x ublk-oci-worker >/dev/null || fail "a worker is left"
+    ! grep -q -x ublk-oci-worker /proc/[0-9]*/comm 2>/dev/null || fail "a worker is left"
     [ -z "$(find /dev -name 'ublk[bc]*')" ] || fail "a device is left"
 }
 

@@ -27,12 +27,12 @@ found() { jq -s -e "any(.[]; $1)" $file >/dev/null || fail "no line with $1: $(t
 # --- what is in a line -------------------------------------------------------------
 
 attach --size 1M >/dev/null
-read -r cgroup </proc/self/cgroup
-read -r container_cgroup <"/proc/$init/cgroup"
+cgroup=$(cgroup_of $$)
+container_cgroup=$(cgroup_of "$init")
 last ".request == \"attach\" and .verdict == \"allowed\" and .rule == \"root-containers\"
     and .principal.uid == 0 and .principal.gid == 0 and .principal.pid > 1
-    and .principal.cgroup == \"${cgroup#0::}\"
-    and .container == { id: \"audited\", pid: $init, cgroup: \"${container_cgroup#0::}\", owner: 0 }
+    and .principal.cgroup == \"$cgroup\"
+    and .container == { id: \"audited\", pid: $init, cgroup: \"$container_cgroup\", owner: 0 }
     and .device == null and .path == \"/dev/data\" and .target == \"memory\" and .bytes == 1048576
     and .access == \"rw\" and .backing == null
     and (.time | test(\"^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{3}Z$\"))

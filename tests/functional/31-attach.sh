@@ -108,7 +108,15 @@ ok "attach: an open device is not detached, and who has it is named"
 # The same in a container; afterwards it still opens. --force takes it all the same.
 ublk-oci attach --container fio --device /dev/data --target memory --size 1M
 crun exec -d fio sh -c 'exec sleep 1000 </dev/data'
-wait_for 10 sh -c 'pgrep -f "^sleep 1000$" | while read -r p; do readlink /proc/$p/fd/0; done | grep -q data'
+sleeps_on_it() {
+    local fd
+
+    for fd in $(find /proc/[0-9]*/fd/0 -lname '*data*' 2>/dev/null); do
+        ! grep -q -x sleep "${fd%/fd/0}/comm" || return 0
+    done
+    return 1
+}
+wait_for 10 sleeps_on_it
 expect_fail 'in use.*sleep' ublk-oci detach --container fio --device /dev/data
 crun exec fio dd if=/dev/data of=/dev/null bs=4k count=1 2>/dev/null || fail "it no longer opens"
 ublk-oci detach --container fio --device /dev/data --force

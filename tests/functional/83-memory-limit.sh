@@ -8,18 +8,16 @@ bundle_make "$TEST_DIR/limited"
 container_start crun limited "$TEST_DIR/limited"
 helper_start
 
-# cgroup_of DEVICE-PATH
-cgroup_of() {
-    local line
-    read -r line <"/proc/$(ublk-oci list --json | jq ".[] | select(.path == \"$1\") | .worker.pid")/cgroup"
-    echo "/sys/fs/cgroup${line#0::}"
+# worker_cgroup DEVICE-PATH
+worker_cgroup() {
+    echo "/sys/fs/cgroup$(cgroup_of "$(ublk-oci list --json | jq ".[] | select(.path == \"$1\") | .worker.pid")")"
 }
 MiB=$((1 << 20))
 
 ublk-oci attach --container limited --device /dev/a --target memory --size 8M >/dev/null
 ublk-oci attach --container limited --device /dev/b --target null --size 1T >/dev/null
-a=$(cgroup_of /dev/a)
-b=$(cgroup_of /dev/b)
+a=$(worker_cgroup /dev/a)
+b=$(worker_cgroup /dev/b)
 # 2 queues of 32 requests of 256 KiB, and 64 MiB; what is in memory of the backing on top.
 [ "$(<"$a/memory.max")" = $(((16 + 64 + 8) * MiB)) ] || fail "memory: $(<"$a/memory.max")"
 [ "$(<"$b/memory.max")" = $(((16 + 64) * MiB)) ] || fail "null: $(<"$b/memory.max")"

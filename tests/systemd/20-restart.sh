@@ -15,8 +15,7 @@ dd if=/dev/urandom of="$node" bs=1M count=16 oflag=direct 2>/dev/null
 bytes() { dd if="$node" bs=1M count=16 iflag=direct 2>/dev/null | sha256sum; }
 before=$(bytes)
 device=$(device_now)
-read -r cgroup <"/proc/$(ublk-oci list --json | jq '.[0].worker.pid')/cgroup"
-limit=/sys/fs/cgroup${cgroup#0::}/memory.max
+limit=/sys/fs/cgroup$(cgroup_of "$(ublk-oci list --json | jq '.[0].worker.pid')")/memory.max
 [ "$(<"$limit")" = $((144 << 20)) ] || fail "its memory is limited to $(<"$limit")"
 ok "restart: a worker's memory is limited, with room for what it keeps"
 load() {
