@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,6 +18,7 @@
 #include "driver/base/text.h"
 #include "driver/privileged/mountinfo.h"
 #include "driver/privileged/process.h"
+#include "driver/privileged/walk.h"
 
 #define BACKING_BLOCK_MIN 512u
 #define BACKING_BLOCK_MAX 4096u
@@ -168,20 +168,12 @@ static void backing_try_direct(struct backing *b, const char *proc_path, int fla
 
 int backing_walk(const char *root, const char *path)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT,
-	};
 	auto_close int root_fd = -1;
-	long fd;
 
 	if (*path != '/')
 		return -EINVAL;
 	root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root_fd < 0)
-		return -errno;
-	fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
-	return fd < 0 ? -errno : (int)fd;
+	return root_fd < 0 ? -errno : walk_down(root_fd, path + 1, 0);
 }
 
 /* The path counts only if we, following it ourselves, come to the same file. */

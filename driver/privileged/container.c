@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
@@ -16,6 +14,7 @@
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/peer.h"
 #include "driver/privileged/process.h"
+#include "driver/privileged/walk.h"
 
 #define CONTAINER_CGROUP_ROOT "/sys/fs/cgroup"
 #define CONTAINER_CGROUP_TEXT_SIZE 4096
@@ -94,10 +93,6 @@ static int container_read_cgroup(const struct container *c, char *text, size_t s
 
 static int container_open_cgroup(struct container *c, const char *path, struct err *e)
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
-	};
 	auto_close int root_fd = open(CONTAINER_CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
@@ -105,9 +100,9 @@ static int container_open_cgroup(struct container *c, const char *path, struct e
 		return 0;
 	if (root_fd < 0)
 		return err_sys(e, errno, "cannot open " CONTAINER_CGROUP_ROOT);
-	c->cgroup_fd = (int)syscall(SYS_openat2, root_fd, path + 1, &how, sizeof(how));
+	c->cgroup_fd = walk_down(root_fd, path + 1, WALK_DIRECTORY | WALK_ONE_MOUNT);
 	if (c->cgroup_fd < 0)
-		return err_sys(e, errno, "cannot open the container's cgroup %s", path);
+		return err_sys(e, -c->cgroup_fd, "cannot open the container's cgroup %s", path);
 	r = container_inode(c->cgroup_fd, &c->cgroup_inode);
 	return r < 0 ? err_sys(e, -r, "cannot look at the container's cgroup") : 0;
 }
@@ -169,14 +164,10 @@ int container_identify(struct container *c, int pidfd, struct err *e)
 /* An init process may have moved into a cgroup below the one that was seen first. */
 static void container_climb(struct container *c, uint64_t cgroup_inode)
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
-	};
 	int above;
 
 	while (c->cgroup_fd >= 0 && c->cgroup_inode != cgroup_inode) {
-		above = (int)syscall(SYS_openat2, c->cgroup_fd, "..", &how, sizeof(how));
+		above = walk_up(c->cgroup_fd);
 		close_fdp(&c->cgroup_fd);
 		if (above >= 0 && container_inode(above, &c->cgroup_inode) == 0)
 			c->cgroup_fd = fd_take(&above);

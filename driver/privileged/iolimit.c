@@ -4,16 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "driver/privileged/child.h"
+#include "driver/privileged/walk.h"
 
 #define IOLIMIT_ROOT "/sys/fs/cgroup"
 #define IOLIMIT_PATH_SIZE 512
@@ -64,10 +63,6 @@ static int iolimit_write(int fd, const char *line)
 /* The nearest io.max that is root's: its fd, -ENOENT when there is none, or -errno. */
 static int iolimit_climb(int cgroup_fd)
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
-	};
 	auto_close int dir_fd = fcntl(cgroup_fd, F_DUPFD_CLOEXEC, 3);
 	struct stat st;
 	int fd, above;
@@ -80,7 +75,7 @@ static int iolimit_climb(int cgroup_fd)
 			return fd;
 		close_fdp(&fd);
 		/* Above the hierarchy's root is another file system. */
-		above = (int)syscall(SYS_openat2, dir_fd, "..", &how, sizeof(how));
+		above = walk_up(dir_fd);
 		close_fdp(&dir_fd);
 		dir_fd = above;
 	}
@@ -118,15 +113,11 @@ int iolimit_set(int cgroup_fd, uint32_t major, uint32_t minor, const struct wire
 /* One cgroup on the way up. */
 static int iolimit_lift_at(int root_fd, const char *path, const char *line)
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
-	};
-	auto_close int dir_fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	auto_close int dir_fd = walk_down(root_fd, path, WALK_DIRECTORY | WALK_ONE_MOUNT);
 	auto_close int fd = -1;
 
 	if (dir_fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return dir_fd == -ENOENT ? 0 : dir_fd;
 	fd = iolimit_open(dir_fd);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;

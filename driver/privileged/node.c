@@ -6,14 +6,12 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -300,12 +298,8 @@ static enum node_thing node_look(const struct node_work *w, int *ret_fd)
 
 static int node_open_inside(const struct node_work *w, struct err *e)
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-	auto_close int fd = (int)syscall(SYS_openat2, node_dir_fd(&w->dir), node_dir_name(&w->dir),
-					 &how, sizeof(how));
+	auto_close int fd = openat(node_dir_fd(&w->dir), node_dir_name(&w->dir),
+				   O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd >= 0)
 		return 0;

@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -17,6 +15,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "driver/privileged/mountinfo.h"
+#include "driver/privileged/walk.h"
 
 static int node_host_add(struct node_host *h, size_t *room, dev_t device)
 {
@@ -66,24 +65,17 @@ static bool node_host_has(const struct node_host *h, dev_t device)
 	return false;
 }
 
-static int node_open(int dir_fd, const char *name, uint64_t resolve)
-{
-	struct open_how how = {
-		.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = resolve | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-	long fd = syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
-
-	return fd < 0 ? -errno : (int)fd;
-}
-
-/* Opens path if a tmpfs that only the container has is mounted there. */
+/* Opens path, an absolute one, if a tmpfs that only the container has is mounted there. */
 static int node_open_own_tmpfs(const struct node_host *h, const char *path)
 {
-	auto_close int fd = node_open(AT_FDCWD, path, 0);
+	auto_close int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_close int fd = -1;
 	struct statfs fs;
 	struct stat st;
 
+	if (root_fd < 0)
+		return -errno;
+	fd = walk_down(root_fd, path + 1, WALK_DIRECTORY);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
@@ -179,15 +171,15 @@ int node_dir_init(struct node_dir *d, const char *path, struct err *e)
 
 static int node_dir_step(struct node_dir *d, unsigned int i, unsigned int *ret_made, struct err *e)
 {
-	const uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
-	int fd = node_open(d->fds[i], d->names[i], resolve);
+	const unsigned int rules = WALK_DIRECTORY | WALK_ONE_MOUNT;
+	int fd = walk_down(d->fds[i], d->names[i], rules);
 
 	if (fd == -ENOENT && ret_made) {
 		if (mkdirat(d->fds[i], d->names[i], 0755) < 0)
 			return err_sys(e, errno, "cannot make the directory %s in the container",
 				       d->names[i]);
 		++*ret_made;
-		fd = node_open(d->fds[i], d->names[i], resolve);
+		fd = walk_down(d->fds[i], d->names[i], rules);
 	}
 	if (fd == -EXDEV)
 		return err_set(e, EXDEV, "%s in the container's /dev is a file system of its own",
