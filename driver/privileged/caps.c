@@ -22,7 +22,6 @@ static const cap_value_t caps_kept[] = {
 	CAP_SETUID,	  /* a worker's uid map; fsuid of a container's root */
 	CAP_SETGID,	  /* the same for gids */
 	CAP_SETPCAP,	  /* emptying a worker's bounding set */
-	CAP_KILL,	  /* ending a worker, which has another uid */
 	CAP_DAC_OVERRIDE, /* a container's /dev belongs to its root, not to ours */
 };
 

@@ -159,14 +159,9 @@ int cgroup_limit_memory(const char *path, const char *bytes)
 	return r == -EINVAL || r == -ENOENT ? 0 : r;
 }
 
-static void cgroup_kill(const char *path)
+int cgroup_kill(const char *path)
 {
-	auto_close int dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	auto_close int fd = dir_fd < 0 ? -1 : openat(dir_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-
-	/* A failure shows as a cgroup that stays busy, which the caller reports. */
-	if (fd >= 0 && write(fd, "1", 1) < 0)
-		return;
+	return cgroup_write(path, "cgroup.kill", "1");
 }
 
 int cgroup_remove(const char *path, int timeout_ms, struct err *e)
@@ -179,7 +174,7 @@ int cgroup_remove(const char *path, int timeout_ms, struct err *e)
 			break;
 		if (errno != EBUSY)
 			return err_sys(e, errno, "cannot remove the cgroup %s", path);
-		cgroup_kill(path);
+		cgroup_kill(path); /* a failure shows as one that stays busy */
 		if (!clock_left_ms(deadline))
 			return err_set(e, ETIMEDOUT, "a process in %s does not end", path);
 		clock_sleep_ms(CGROUP_RETRY_MS);

@@ -33,6 +33,9 @@ int cgroup_limit_memory(const char *path, const char *bytes);
 /* Makes it; *ret_fd is its directory, for CLONE_INTO_CGROUP. */
 int cgroup_make(const char *path, int *ret_fd, struct err *e);
 
+/* SIGKILL for whatever is in it, of any uid: who may write the cgroup needs no CAP_KILL. */
+int cgroup_kill(const char *path);
+
 /*
  * Kills whatever is in it and removes it, and its parent when that is empty
  * then. Not there is fine. -ETIMEDOUT when a process does not go.

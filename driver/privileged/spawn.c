@@ -311,6 +311,19 @@ static int spawn_dup_high(int *ret, int fd, struct err *e)
 	return *ret < 0 ? err_sys(e, errno, "cannot copy a descriptor") : 0;
 }
 
+/*
+ * Through its cgroup: it may have another uid by now, and the helper has no
+ * right to signal those. Without a cgroup the caller needs that right.
+ */
+static void spawn_kill(const struct spawn_spec *spec, int pidfd)
+{
+	auto_close int fd = openat(spec->cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "1", 1) < 0)
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	spawn_wait_end(pidfd, SPAWN_TIMEOUT_MS);
+}
+
 int spawn_worker(struct spawn_child *ret, const struct spawn_spec *spec, struct err *e)
 {
 	auto_close int channel_fd = -1, worker_fd = -1, report_fd = -1, child_fd = -1;
@@ -349,7 +362,7 @@ int spawn_worker(struct spawn_child *ret, const struct spawn_spec *spec, struct 
 	close_fdp(&high_child);
 	r = spawn_guide(pid, report_fd, spec, e);
 	if (r < 0) {
-		spawn_kill(pidfd, SPAWN_TIMEOUT_MS);
+		spawn_kill(spec, pidfd);
 		return r;
 	}
 	*ret = (struct spawn_child){ pid, fd_take(&pidfd), fd_take(&channel_fd) };

@@ -64,7 +64,7 @@ int spawn_serve(const struct spawn_child *w, int char_fd, int timeout_ms, struct
 int spawn_wait_ready(const struct spawn_child *w, int timeout_ms, struct err *e);
 
 /*
- * SIGKILL and wait until it is really gone: 0 or -ETIMEDOUT. Reaps it when it
- * is the caller's child; a worker that is gone already is fine.
+ * Waits until a worker that was killed is really gone: 0 or -ETIMEDOUT. Reaps it
+ * when it is the caller's child; one that is gone already is fine.
  */
-int spawn_kill(int pidfd, int timeout_ms);
+int spawn_wait_end(int pidfd, int timeout_ms);

@@ -3,9 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,15 +77,13 @@ int spawn_wait_ready(const struct spawn_child *w, int timeout_ms, struct err *e)
 	return spawn_await(w, START_READY, timeout_ms, e);
 }
 
-int spawn_kill(int pidfd, int timeout_ms)
+int spawn_wait_end(int pidfd, int timeout_ms)
 {
 	int64_t deadline = clock_deadline_ms(timeout_ms);
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
 	siginfo_t info;
 	int r;
 
-	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-		return -errno;
 	do {
 		r = poll(&pfd, 1, clock_left_ms(deadline));
 	} while (r < 0 && errno == EINTR);

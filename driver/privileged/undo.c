@@ -108,6 +108,14 @@ static int undo_worker_pin(const struct record *rec)
 	return rec->worker_pid ? process_pin(rec->worker_pid, rec->worker_start) : -ESRCH;
 }
 
+/* Through its cgroup: the helper has no right to signal other uids. */
+static int undo_kill(const struct record *rec, int worker)
+{
+	int r = cgroup_kill(rec->cgroup);
+
+	return r < 0 ? r : spawn_wait_end(worker, UNDO_KILL_MS);
+}
+
 /* Flush, then stop. A worker that does not keep up with either is suspect: it is killed. */
 static int undo_stop(struct ublk_ctl *ctl, const struct record *rec, bool orderly, struct err *e)
 {
@@ -124,11 +132,11 @@ static int undo_stop(struct ublk_ctl *ctl, const struct record *rec, bool orderl
 		suspect = r == -ETIMEDOUT;
 	}
 	if (worker >= 0 && (suspect || !orderly))
-		spawn_kill(worker, UNDO_KILL_MS);
+		undo_kill(rec, worker);
 	r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);
 	if (r == -ETIMEDOUT && worker >= 0) {
 		log_warning("ublkb%u: its worker does not let go and is killed", rec->dev_id);
-		spawn_kill(worker, UNDO_KILL_MS);
+		undo_kill(rec, worker);
 		r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);
 	}
 	if (worker >= 0)
@@ -165,9 +173,10 @@ static int undo_device(const struct record *rec, bool orderly, struct err *e)
 static int undo_worker(const struct record *rec, struct err *e)
 {
 	auto_close int worker = undo_worker_pin(rec);
+	int r = worker < 0 ? 0 : undo_kill(rec, worker);
 
-	if (worker >= 0 && spawn_kill(worker, UNDO_KILL_MS) < 0)
-		return err_set(e, ETIMEDOUT, "worker %d does not end", rec->worker_pid);
+	if (r < 0)
+		return err_sys(e, -r, "worker %d does not end", rec->worker_pid);
 	return *rec->cgroup ? cgroup_remove(rec->cgroup, UNDO_KILL_MS, e) : 0;
 }
 

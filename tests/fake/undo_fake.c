@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -148,16 +147,23 @@ int child_run(int (*work)(void *arg, struct err *e), void *arg, int timeout_ms, 
 	return fake_call(UNDO_FAKE_FLUSH, "flush", e);
 }
 
-int spawn_kill(int pidfd, int timeout_ms)
+/* The test's workers are in no cgroup of their own. */
+int cgroup_kill(const char *path)
 {
 	int r = fake_call(UNDO_FAKE_KILL, "kill", NULL);
+
+	assert_string_equal(path, fake.rec->cgroup);
+	if (!r)
+		kill(fake.rec->worker_pid, SIGKILL);
+	return r;
+}
+
+int spawn_wait_end(int pidfd, int timeout_ms)
+{
 	pid_t pid;
 
 	assert_int_equal(process_of_pidfd(pidfd, &pid), 0);
 	assert_int_equal(pid, fake.rec->worker_pid);
-	if (r < 0)
-		return r;
-	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 	return process_wait_end(pidfd, timeout_ms);
 }
 

@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "driver/base/cleanup.h"
@@ -415,7 +416,8 @@ static int serve_end(struct serve *s)
 		/* A stopped device's worker ends by itself. */
 		poll(&(struct pollfd){ .fd = s->child.pidfd, .events = POLLIN }, 1, 2000);
 		serve_print_end(s);
-		if (spawn_kill(s->child.pidfd, STEP_MS) < 0)
+		syscall(SYS_pidfd_send_signal, s->child.pidfd, SIGKILL, NULL, 0);
+		if (spawn_wait_end(s->child.pidfd, STEP_MS) < 0)
 			r = -EIO;
 	}
 	if (s->added && ublk_delete(s->ctl, s->ublk.dev_id, STEP_MS, &e) < 0) {
