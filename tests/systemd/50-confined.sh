@@ -13,8 +13,8 @@ policy() { # JQ
     jq "$1" "$TEST_DIR/policy.json" >"$TEST_DIR/policy.new"
     cat "$TEST_DIR/policy.new" >/etc/ublk-oci/policy.json
 }
-policy '.filesystems=["tmpfs"] | .rules |= map(if has("backing") then
-    .backing=["/home/", "/srv/ublk-oci/", "/var/tmp/", "/dev/"] else . end)'
+policy '.filesystems=["tmpfs", "overlay"] | .rules |= map(if has("backing") then
+    .backing=["/home/", "/root/", "/run/user/", "/srv/ublk-oci/", "/var/tmp/", "/dev/"] else . end)'
 service_start
 systemctl restart ublk-ocid.service || fail "$(service_log)"
 helper=$(helper_pid)
@@ -25,15 +25,19 @@ for ns in mnt net uts; do
     [ "$(readlink "/proc/$helper/ns/$ns")" != "$(readlink /proc/self/ns/$ns)" ] ||
         fail "it is in the host's $ns namespace"
 done
-for place in /usr/sbin/new /etc/new /home/new /sys/power/new; do
+for place in /usr/sbin/new /etc/new /home/new /root/new /sys/power/new; do
     expect_fail 'Read-only file system' inside touch $place
+done
+mkdir -p /home/confined
+for place in /home /root /run/user; do
+    [ -z "$(inside ls -A $place)" ] || fail "it sees $(inside ls -A $place) in $place"
 done
 inside touch /run/ublk-oci/new /var/log/ublk-oci/new || fail "it cannot write its own"
 rm /run/ublk-oci/new /var/log/ublk-oci/new
 [ "$(inside cat /proc/net/dev | grep -c :)" = 1 ] || fail "it has a network"
 [ "$(stat -c '%a %U:%G' /var/log/ublk-oci)" = '750 root:adm' ] ||
     fail "the log: $(stat -c '%a %U:%G' /var/log/ublk-oci)"
-ok "confined: the helper writes only its own files, and has no network"
+ok "confined: the helper writes only its own files, sees no homes, and has no network"
 
 # It follows what the host mounts after its start, also where it may not write itself.
 backed() { # WHERE, BACKING
@@ -45,14 +49,22 @@ backed() { # WHERE, BACKING
     cmp "$TEST_DIR/bytes" "$2" || fail "$1: other bytes in the file"
     ublk-oci detach "$node" >/dev/null || fail "$1: $(service_log)"
 }
-for place in /home /srv/ublk-oci /var/tmp; do
+for place in /home/confined /root; do
+    truncate -s 1M $place/disk.img
+    backed $place $place/disk.img
+    rm $place/disk.img
+done
+ok "confined: backing files in homes, which it does not see"
+
+for place in /home /root /run/user /srv/ublk-oci /var/tmp; do
     mkdir -p $place
     mount -t tmpfs confined $place
     undo umount $place
+    inside grep -q "^confined $place " /proc/self/mounts || fail "it does not follow to $place"
     truncate -s 1M $place/disk.img
     backed $place $place/disk.img
     wait_for 10 umount $place # the kernel lets go of a worker's file a moment after its end
-    ! inside grep -q " $place tmpfs " /proc/self/mounts || fail "the helper keeps $place mounted"
+    ! inside grep -q "^confined $place " /proc/self/mounts || fail "the helper keeps $place mounted"
     mount -t tmpfs confined $place
 done
 ok "confined: backing files on what was mounted after its start, and nothing stays mounted"
