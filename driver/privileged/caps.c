@@ -18,7 +18,6 @@ static const cap_value_t caps_kept[] = {
 	CAP_SYS_RESOURCE, /* a worker's limits, PR_SET_IO_FLUSHER, oom_score_adj */
 	CAP_MKNOD,	  /* the device node */
 	CAP_CHOWN,	  /* the node's owner */
-	CAP_FOWNER,	  /* mode of a node that has another owner by then */
 	CAP_SETUID,	  /* a worker's uid map; fsuid of a container's root */
 	CAP_SETGID,	  /* the same for gids */
 	CAP_SETPCAP,	  /* emptying a worker's bounding set */

@@ -127,9 +127,9 @@ int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct er
 	node_store_name(name, major, minor);
 	if (store_fd < 0)
 		return err_sys(e, errno, "cannot open %s", store_dir);
-	if ((fchmodat(store_fd, name, 0, 0) < 0 ||
-	     fchownat(store_fd, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ||
-	     unlinkat(store_fd, name, 0) < 0) &&
+	/* In this order: an owner who is the container's could give it a mode in between. */
+	if ((fchownat(store_fd, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ||
+	     fchmodat(store_fd, name, 0, 0) < 0 || unlinkat(store_fd, name, 0) < 0) &&
 	    errno != ENOENT)
 		return err_sys(e, errno, "cannot close the device node %s", name);
 	return 0;
@@ -201,6 +201,17 @@ static int node_make_placeholder(const struct node_work *w, struct err *e)
 	return err_sys(e, errno, "cannot make %s in the container", w->spec->path);
 }
 
+/* Where only owners may remove (a sticky directory), as the owner, who is the container's root. */
+static void node_remove_placeholder(const struct node_work *w)
+{
+	if (!unlinkat(node_dir_fd(&w->dir), node_dir_name(&w->dir), 0) || errno != EPERM)
+		return;
+	if (!node_act_as(w->root_uid, w->root_gid, NULL))
+		unlinkat(node_dir_fd(&w->dir), node_dir_name(&w->dir), 0);
+	setfsuid(0);
+	setfsgid(0);
+}
+
 static int node_insert_inside(void *arg, struct err *e)
 {
 	struct node_work *w = arg;
@@ -224,7 +235,7 @@ static int node_insert_inside(void *arg, struct err *e)
 		r = err_sys(e, errno, "cannot mount the device node in the container");
 	if (r < 0) {
 		if (file_fd >= 0)
-			unlinkat(node_dir_fd(dir), node_dir_name(dir), 0);
+			node_remove_placeholder(w);
 		node_dir_prune(dir, w->made);
 		w->made = 0;
 		return r;
@@ -442,7 +453,7 @@ static int node_remove_inside(void *arg, struct err *e)
 		thing = node_look(w, &node_fd);
 	}
 	if (thing == NODE_PLACEHOLDER)
-		unlinkat(node_dir_fd(dir), node_dir_name(dir), 0);
+		node_remove_placeholder(w);
 prune:
 	node_dir_prune(dir, w->made);
 	return r == -ENOTSUP || r == -ENOENT || r == -ENOTDIR || r == -EXDEV ? 0 : r;
@@ -458,6 +469,9 @@ int node_remove(const struct node_place *place, const struct node_spec *spec,
 	if (r < 0)
 		return r;
 	w->made = made_dirs;
+	if (node_host_id(place, "uid_map", 0, &w->root_uid, NULL) < 0 ||
+	    node_host_id(place, "gid_map", 0, &w->root_gid, NULL) < 0)
+		w->root_uid = w->root_gid = 0; /* it has ended, or has no root */
 	r = child_run(node_remove_inside, w, place->timeout_ms, e);
 	return r == -ETIMEDOUT ? err_prefix(e, r, "removing %s from the container", spec->path) : r;
 }

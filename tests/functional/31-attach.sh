@@ -47,6 +47,13 @@ for runtime in crun runc; do
         "$runtime" exec "$id" dd if=/dev/zero of=/dev/null count=1 2>/dev/null || fail "/dev/zero"
         ok "attach: $id: other devices are as before"
 
+        # A directory in which only owners may remove what is theirs.
+        "$runtime" exec "$id" sh -c 'mkdir /dev/sticky && chmod 1777 /dev/sticky'
+        ublk-oci attach --container "$id" --device /dev/sticky/a --target memory --size 1M
+        ublk-oci detach --container "$id" --device /dev/sticky/a
+        [ -z "$("$runtime" exec "$id" ls /dev/sticky)" ] || fail "the node's place stays"
+        ok "attach: $id: a node in a sticky directory goes whole"
+
         ublk-oci detach --container "$id" --all
         ! "$runtime" exec "$id" test -e /dev/xvdb || fail "/dev/xvdb is still there"
         expect_nothing_left
