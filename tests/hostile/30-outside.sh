@@ -60,7 +60,7 @@ helper_stop
 # refused gives its errno before it ends, in the words the helper logs.
 helper_start --worker "$build/tests/hostile/hostile-worker"
 "$build/tests/functional/serve" --list-attacks >attacks
-"$build/tests/hostile/hostile-caller" --attacks >answers || fail "the helper does not answer"
+"$build/tests/hostile/hostile-attack-ask" >answers || fail "the helper does not answer"
 bad=0
 late="no word from the worker: Connection timed out"
 while read -r name kind code <&3 && read -r answer <&4; do
