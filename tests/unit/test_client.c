@@ -26,7 +26,7 @@
 #define SHORT_MS 300 /* for helpers that never answer; the client adds its own grace */
 
 /* A helper in a child: takes one connection, and answers as its script says. */
-typedef void script(int peer_fd, const struct packet *request);
+typedef void script(int peer_fd, const struct packet *request); /* NULL: refuses unread */
 
 struct fake {
 	char dir[32];
@@ -34,12 +34,43 @@ struct fake {
 	pid_t pid;
 };
 
+static struct wire_reply reply_make(int status, const char *reason)
+{
+	struct wire_reply r = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_REPLY, sizeof(r), 0 },
+		.status = status,
+		.dev_id = status ? 0 : 7,
+		.generation = status ? 0 : 42,
+	};
+
+	snprintf(r.reason, sizeof(r.reason), "%s", reason);
+	return r;
+}
+
+/*
+ * As a helper without room: the request is there, and nobody reads it. The
+ * client is held meanwhile, else it may have the answer before the end comes.
+ */
+static void fake_refuse(int fd)
+{
+	const struct wire_reply reply = reply_make(-EBUSY, "too many requests at once");
+	char byte;
+
+	recv(fd, &byte, 1, MSG_PEEK);
+	kill(getppid(), SIGSTOP);
+	packet_send(fd, &reply, sizeof(reply), NULL, 0, 1000);
+	close(fd);
+	kill(getppid(), SIGCONT);
+}
+
 static void fake_serve(int listen_fd, script *answer)
 {
 	struct packet p = PACKET_INIT;
 	int fd = accept(listen_fd, NULL, NULL);
 
-	if (fd >= 0 && !packet_receive(fd, &p, 5000))
+	if (fd >= 0 && !answer)
+		fake_refuse(fd);
+	else if (fd >= 0 && !packet_receive(fd, &p, 5000))
 		answer(fd, &p);
 	packet_fini(&p);
 	_exit(0);
@@ -70,19 +101,6 @@ static void fake_end(struct fake *f)
 	waitpid(f->pid, NULL, 0);
 	unlink(f->path);
 	rmdir(f->dir);
-}
-
-static struct wire_reply reply_make(int status, const char *reason)
-{
-	struct wire_reply r = {
-		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_REPLY, sizeof(r), 0 },
-		.status = status,
-		.dev_id = status ? 0 : 7,
-		.generation = status ? 0 : 42,
-	};
-
-	snprintf(r.reason, sizeof(r.reason), "%s", reason);
-	return r;
 }
 
 static struct wire_device device_make(uint32_t dev_id, const char *container, const char *path)
@@ -157,6 +175,18 @@ static void test_a_refusal_has_the_helpers_words(void **state)
 	fake_start(&f, answer_detach);
 	assert_int_equal(client_detach(42, WIRE_DETACH_FORCE, 1000, NULL, &e), -EBUSY);
 	assert_string_equal(e.text, "it is mounted by 17");
+	fake_end(&f);
+}
+
+static void test_a_refusal_comes_through_when_the_request_was_not_read(void **state)
+{
+	struct client_devices d = { 0 };
+	struct fake f;
+	struct err e;
+
+	fake_start(&f, NULL);
+	assert_int_equal(client_list(&d, 5000, &e), -EBUSY);
+	assert_string_equal(e.text, "too many requests at once");
 	fake_end(&f);
 }
 
@@ -473,6 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach_sends_what_the_wire_says),
 		cmocka_unit_test(test_a_refusal_has_the_helpers_words),
+		cmocka_unit_test(test_a_refusal_comes_through_when_the_request_was_not_read),
 		cmocka_unit_test(test_a_list_is_complete_and_in_order),
 		cmocka_unit_test(test_details_are_handed_on),
 		cmocka_unit_test(test_wrong_answers_are_errors_with_words),
