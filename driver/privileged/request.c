@@ -49,7 +49,8 @@ const struct request *request_admit(const void *bytes, size_t size, unsigned int
 	return NULL;
 }
 
-int request_reply(int peer_fd, int status, const struct record *rec, const char *reason)
+static int request_send(int peer_fd, int status, const struct record *rec, const char *reason,
+			int timeout_ms)
 {
 	struct wire_reply reply = {
 		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_REPLY, sizeof(reply), 0 },
@@ -63,7 +64,17 @@ int request_reply(int peer_fd, int status, const struct record *rec, const char 
 		reply.minor = rec->minor;
 	}
 	strncpy(reply.reason, reason, sizeof(reply.reason) - 1);
-	return packet_send(peer_fd, &reply, sizeof(reply), NULL, 0, REQUEST_SEND_MS);
+	return packet_send(peer_fd, &reply, sizeof(reply), NULL, 0, timeout_ms);
+}
+
+int request_reply(int peer_fd, int status, const struct record *rec, const char *reason)
+{
+	return request_send(peer_fd, status, rec, reason, REQUEST_SEND_MS);
+}
+
+int request_refuse_now(int peer_fd, int status, const char *reason)
+{
+	return request_send(peer_fd, status, NULL, reason, 0);
 }
 
 void request_refused(const struct op *op, const char *what, const struct record *rec,

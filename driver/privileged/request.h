@@ -33,5 +33,11 @@ void request_run(struct op *op);
 void request_refused(const struct op *op, const char *what, const struct record *rec,
 		     const char *reason);
 
-/* A WIRE_REPLY without a device: status 0 or -errno. Never blocks for long. */
+/* A WIRE_REPLY: status 0 or -errno; rec: the device, or NULL. Waits a little for room. */
 int request_reply(int peer_fd, int status, const struct record *rec, const char *reason);
+
+/*
+ * For the main process, which waits for nobody: who has not read what it was
+ * sent does not read why it was refused either.
+ */
+int request_refuse_now(int peer_fd, int status, const char *reason);

@@ -49,7 +49,7 @@ static void server_accept(struct server *s)
 	c->peer_fd = fd;
 	c->deadline_ms = clock_deadline_ms(SERVER_IDLE_MS);
 	if (caller_identify(c) < 0 || !caller_room(&s->callers, c->uid, s->helper->hook_uid)) {
-		request_reply(fd, -EBUSY, NULL, "too many requests at once: try again");
+		request_refuse_now(fd, -EBUSY, "too many requests at once: try again");
 		caller_free(&s->callers, c);
 		return;
 	}

@@ -226,9 +226,10 @@ void work_expire(struct server *s, struct caller *c)
 		return;
 	}
 	if (c->peer_fd >= 0)
-		request_reply(c->peer_fd, -ETIMEDOUT, NULL,
-			      "it took too long (does the backing file's filesystem answer?); what "
-			      "was begun is undone");
+		request_refuse_now(
+			c->peer_fd, -ETIMEDOUT,
+			"it took too long (does the backing file's filesystem answer?); what "
+			"was begun is undone");
 	close_fdp(&c->peer_fd); /* not the last one: the child is still there */
 	if (clock_now_ms() < c->undo_ms) {
 		c->deadline_ms = c->undo_ms;

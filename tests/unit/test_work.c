@@ -351,6 +351,24 @@ static void test_a_request_that_takes_too_long_is_answered_and_killed(void **sta
 	close(peer);
 }
 
+/* Its buffer is full of an answer it does not read. */
+static void test_nobody_waits_for_who_does_not_read(void **state)
+{
+	struct fixture *f = *state;
+	struct caller *c = start(f, say_nothing, false);
+	auto_close int peer = give_peer(c);
+	char bytes[1024] = { 0 };
+	int64_t begin;
+
+	while (send(c->peer_fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	begin = clock_now_ms();
+	work_expire(&f->s, c);
+	assert_true(clock_now_ms() - begin < 1000);
+	assert_true(c->killed);
+	end(f, c, 0);
+}
+
 static void test_who_is_undoing_may_go_on(void **state)
 {
 	struct fixture *f = *state;
@@ -382,6 +400,7 @@ static const struct CMUnitTest tests[] = {
 	WITH_SERVER(test_a_device_somebody_works_on_is_left_to_him),
 	WITH_SERVER(test_patience_can_only_shrink),
 	WITH_SERVER(test_a_request_that_takes_too_long_is_answered_and_killed),
+	WITH_SERVER(test_nobody_waits_for_who_does_not_read),
 	WITH_SERVER(test_who_is_undoing_may_go_on),
 	cmocka_unit_test(test_trying_again_takes_longer_and_longer),
 };
