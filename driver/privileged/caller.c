@@ -30,7 +30,7 @@ struct caller *caller_new(struct callers *all)
 	return c;
 }
 
-bool caller_says(const struct caller *c)
+static bool caller_fd_says(int fd)
 {
 	char sender[CMSG_SPACE(sizeof(struct ucred))];
 	struct msghdr msg = { .msg_control = sender, .msg_controllen = sizeof(sender) };
@@ -38,23 +38,31 @@ bool caller_says(const struct caller *c)
 	ssize_t n;
 
 	/* The sender's id comes with every message, also an empty one, and not with the end. */
-	if (setsockopt(c->peer_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
 		return true;
-	n = recvmsg(c->peer_fd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	setsockopt(c->peer_fd, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off));
+	n = recvmsg(fd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off));
 	return n >= 0 && (msg.msg_controllen || msg.msg_flags & MSG_CTRUNC);
 }
 
-/* What is queued goes with the last close; where nothing is, nothing lingers. */
-static void caller_hang_up(struct caller *c)
+bool caller_says(const struct caller *c)
 {
+	return caller_fd_says(c->peer_fd);
+}
+
+/* What is queued goes with the last close; where nothing is, nothing lingers. */
+void caller_hang_up(int *peer_fds, size_t nr)
+{
+	bool queued = false;
 	pid_t holder;
 
-	if (c->peer_fd < 0)
-		return;
-	shutdown(c->peer_fd, SHUT_RD); /* nothing comes any more */
-	holder = caller_says(c) ? last_close_begin() : -1;
-	close_fdp(&c->peer_fd);
+	for (size_t i = 0; i < nr; i++) {
+		shutdown(peer_fds[i], SHUT_RD); /* nothing comes any more */
+		queued |= caller_fd_says(peer_fds[i]);
+	}
+	holder = queued ? last_close_begin() : -1;
+	for (size_t i = 0; i < nr; i++)
+		close_fdp(&peer_fds[i]);
 	last_close_end(holder);
 }
 
@@ -65,7 +73,8 @@ void caller_free(struct callers *all, struct caller *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
-	caller_hang_up(c);
+	if (c->peer_fd >= 0)
+		caller_hang_up(&c->peer_fd, 1);
 	close_fdp(&c->ledger_fd);
 	free(c);
 }

@@ -45,6 +45,9 @@ struct callers {
 /* One more, without a connection; NULL when there is no memory. */
 struct caller *caller_new(struct callers *all);
 
+/* Closes connections, and waits for nothing that is queued in them: one process for all of them. */
+void caller_hang_up(int *peer_fds, size_t nr);
+
 /* Hangs up on it, if that has not been done, and forgets it. */
 void caller_free(struct callers *all, struct caller *c);
 

@@ -18,7 +18,8 @@
 #include "driver/privileged/watch.h"
 #include "driver/privileged/work.h"
 
-#define SERVER_IDLE_MS 10000 /* a caller says something within this */
+#define SERVER_ACCEPT_MAX 128 /* in one turn of the loop: all that wait */
+#define SERVER_IDLE_MS 10000  /* a caller says something within this */
 
 int server_watch(struct server *s, int fd, enum server_event event, uint32_t which, uint32_t extra)
 {
@@ -34,27 +35,46 @@ int server_watch(struct server *s, int fd, enum server_event event, uint32_t whi
 	return -errno;
 }
 
-static void server_accept(struct server *s)
+/* False: there is no room for it, which it has been told. It is left open. */
+static bool server_admit(struct server *s, int fd)
 {
-	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct caller *c;
+	struct caller *c = caller_new(&s->callers);
+	bool admitted;
 
-	if (fd < 0)
-		return;
-	c = caller_new(&s->callers);
-	if (!c) {
-		close(fd);
-		return;
-	}
+	if (!c)
+		return false;
 	c->peer_fd = fd;
 	c->deadline_ms = clock_deadline_ms(SERVER_IDLE_MS);
-	if (caller_identify(c) < 0 || !caller_room(&s->callers, c->uid, s->helper->hook_uid)) {
+	admitted = !caller_identify(c) && caller_room(&s->callers, c->uid, s->helper->hook_uid);
+	if (!admitted)
 		request_refuse_now(fd, -EBUSY, "too many requests at once: try again");
+	else
+		admitted = !server_watch(s, fd, SERVER_CALLER, c->serial, 0);
+	if (!admitted) {
+		c->peer_fd = -1;
 		caller_free(&s->callers, c);
-		return;
 	}
-	if (server_watch(s, fd, SERVER_CALLER, c->serial, 0) < 0)
-		caller_free(&s->callers, c);
+	return admitted;
+}
+
+/*
+ * One who connects without end fills the queue that others wait in too. To hang
+ * up may cost a process, so it is done once for all that are turned away.
+ */
+static void server_accept(struct server *s)
+{
+	int refused[SERVER_ACCEPT_MAX];
+	size_t nr_refused = 0;
+	int fd;
+
+	for (int i = 0; i < SERVER_ACCEPT_MAX; i++) {
+		fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0)
+			break;
+		if (!server_admit(s, fd))
+			refused[nr_refused++] = fd;
+	}
+	caller_hang_up(refused, nr_refused);
 }
 
 /* The policy's file is read again; more signals meanwhile are one more time. */

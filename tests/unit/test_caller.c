@@ -272,6 +272,31 @@ static void test_a_message_behind_an_empty_one(void **state)
 	assert_true(hang_up_took_help(&all, c));
 }
 
+static void test_one_helps_to_hang_up_on_many(void **state)
+{
+	int fds[5], peer_fds[5];
+	char byte;
+
+	for (size_t i = 0; i < 5; i++) {
+		int pair[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+		fds[i] = pair[0];
+		peer_fds[i] = pair[1];
+		if (i)
+			send_fd(peer_fds[i], peer_fds[i], 1);
+	}
+	caller_hang_up(fds, 5);
+	for (size_t i = 0; i < 5; i++) {
+		assert_int_equal(fds[i], -1);
+		while (recv(peer_fds[i], &byte, 1, 0) > 0)
+			;
+		close(peer_fds[i]);
+	}
+	assert_true(waitpid(-1, NULL, 0) > 0);
+	assert_true(waitpid(-1, NULL, 0) < 0);
+}
+
 static void test_no_connection_is_nobody(void **state)
 {
 	struct callers all = { 0 };
@@ -295,6 +320,7 @@ int main(void)
 		cmocka_unit_test(test_silence_and_leaving_are_no_message),
 		cmocka_unit_test(test_every_message_is_seen_and_stays),
 		cmocka_unit_test(test_a_message_behind_an_empty_one),
+		cmocka_unit_test(test_one_helps_to_hang_up_on_many),
 		cmocka_unit_test(test_no_connection_is_nobody),
 	};
 
