@@ -76,15 +76,30 @@ static struct json_object *object_at(struct json_object *o, const char *key)
 	return at;
 }
 
+/* A file of the process, NULL if one may not read it. */
+static FILE *open_process_file(pid_t pid, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	return fopen(path, "re");
+}
+
+/* Its next line; false at the end, and where there is no file. */
+static bool read_line(FILE *f, char line[SANDBOX_LINE_SIZE])
+{
+	if (!f || !fgets(line, SANDBOX_LINE_SIZE, f))
+		return false;
+	line[strcspn(line, "\n")] = '\0';
+	return true;
+}
+
 static void add_status(struct json_object *worker, pid_t pid)
 {
-	auto_fclose FILE *f = NULL;
-	char path[64], line[SANDBOX_LINE_SIZE];
+	auto_fclose FILE *f = open_process_file(pid, "status");
+	char line[SANDBOX_LINE_SIZE];
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
+	while (read_line(f, line)) {
 		for (size_t i = 0; i < ARRAY_SIZE(status_lines); i++) {
 			const char *value = line + strlen(status_lines[i].line);
 
@@ -163,29 +178,22 @@ static void add_namespaces(struct json_object *worker, pid_t pid, const struct c
 /* First line of a file of the process, or null. */
 static void add_file(struct json_object *worker, const char *key, pid_t pid, const char *name)
 {
-	auto_fclose FILE *f = NULL;
-	char path[64], line[SANDBOX_LINE_SIZE];
+	auto_fclose FILE *f = open_process_file(pid, name);
+	char line[SANDBOX_LINE_SIZE];
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-	f = fopen(path, "re");
-	if (!f || !fgets(line, sizeof(line), f)) {
+	if (read_line(f, line))
+		add_number_line(worker, key, line);
+	else
 		json_object_object_add(worker, key, NULL);
-		return;
-	}
-	line[strcspn(line, "\n")] = '\0';
-	add_number_line(worker, key, line);
 }
 
 /* In the hierarchy of version 2, whose line begins with "0::"; others may come before it. */
 static void add_cgroup(struct json_object *worker, pid_t pid)
 {
-	auto_fclose FILE *f = NULL;
-	char path[64], line[SANDBOX_LINE_SIZE];
+	auto_fclose FILE *f = open_process_file(pid, "cgroup");
+	char line[SANDBOX_LINE_SIZE];
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
+	while (read_line(f, line)) {
 		if (!strncmp(line, "0::", 3)) {
 			show_add_text(worker, "cgroup", line + 3);
 			return;
@@ -249,12 +257,10 @@ static void add_limit(struct json_object *limits, const char *key, const char *v
 static void add_limits(struct json_object *worker, pid_t pid)
 {
 	struct json_object *limits = object_at(worker, "limits");
-	auto_fclose FILE *f = NULL;
-	char path[64], line[SANDBOX_LINE_SIZE];
+	auto_fclose FILE *f = open_process_file(pid, "limits");
+	char line[SANDBOX_LINE_SIZE];
 
-	snprintf(path, sizeof(path), "/proc/%d/limits", pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
+	while (read_line(f, line)) {
 		for (size_t i = 0; i < ARRAY_SIZE(limit_lines); i++) {
 			size_t n = strlen(limit_lines[i].line);
 
@@ -286,13 +292,10 @@ static void add_memory_limit(struct json_object *worker)
 static void add_count(struct json_object *worker, const char *key, pid_t pid, const char *name,
 		      bool lines)
 {
-	auto_fclose FILE *f = NULL;
+	auto_fclose FILE *f = open_process_file(pid, name);
 	uint64_t n = 0;
-	char path[64];
 	int c;
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-	f = fopen(path, "re");
 	while (f && (c = getc(f)) != EOF)
 		n += !lines || c == '\n';
 	if (f && !ferror(f))
