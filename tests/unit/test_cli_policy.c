@@ -21,6 +21,7 @@
 #include "driver/wire/packet.h"
 #include "oci-hook/cli/policy.h"
 #include "oci-hook/client.h"
+#include "tests/unit/capture.h"
 
 #define ARGS_MAX 6
 #define OUTPUT_SIZE 1024
@@ -72,36 +73,17 @@ static int place_teardown(void **state)
 	return rmdir(p->dir);
 }
 
-/* Runs the command in a child; its exit status. Output of both kinds goes to text. */
+/* Its exit status; what it printed goes to text. */
 static int run(const char *const *args, char text[OUTPUT_SIZE])
 {
 	char *argv[ARGS_MAX + 1] = { NULL };
-	int argc = 0, pipe_fds[2], status;
-	size_t size = 0;
-	ssize_t n;
-	pid_t pid;
+	int argc = 0;
 
 	while (args[argc]) {
 		argv[argc] = (char *)args[argc];
 		argc++;
 	}
-	assert_int_equal(pipe(pipe_fds), 0);
-	fflush(NULL);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (!pid) {
-		dup2(pipe_fds[1], STDOUT_FILENO);
-		dup2(pipe_fds[1], STDERR_FILENO);
-		exit(policy_main(argc, argv));
-	}
-	close(pipe_fds[1]);
-	while ((n = read(pipe_fds[0], text + size, OUTPUT_SIZE - 1 - size)) > 0)
-		size += (size_t)n;
-	close(pipe_fds[0]);
-	text[size] = '\0';
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
+	return capture(policy_main, argc, argv, NULL, text, OUTPUT_SIZE);
 }
 
 static void test_a_good_policy_is_ok(void **state)

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,6 +19,7 @@
 #include "driver/privileged/helper.h"
 #include "oci-hook/cli/explain.h"
 #include "oci-hook/cli/policy.h"
+#include "tests/unit/capture.h"
 
 #define ARGS_MAX 48
 #define OUTPUT_SIZE 16384
@@ -114,31 +114,12 @@ static int place_teardown(void **state)
 static int run(const struct place *p, const char *words, char text[OUTPUT_SIZE])
 {
 	char line[1024], *rest = line, *argv[ARGS_MAX + 1] = { NULL };
-	int argc = 0, pipe_fds[2], status;
-	size_t size = 0;
-	ssize_t n;
-	pid_t pid;
+	int argc = 0;
 
 	snprintf(line, sizeof(line), "policy explain%s%s", *words ? " " : "", words);
 	while (argc < ARGS_MAX && (argv[argc] = strsep(&rest, " ")))
 		argc++;
-	assert_int_equal(pipe(pipe_fds), 0);
-	fflush(NULL);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (!pid) {
-		dup2(pipe_fds[1], STDOUT_FILENO);
-		dup2(pipe_fds[1], STDERR_FILENO);
-		exit(chdir(p->dir) ? 99 : policy_main(argc, argv));
-	}
-	close(pipe_fds[1]);
-	while ((n = read(pipe_fds[0], text + size, OUTPUT_SIZE - 1 - size)) > 0)
-		size += (size_t)n;
-	close(pipe_fds[0]);
-	text[size] = '\0';
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
+	return capture(policy_main, argc, argv, p->dir, text, OUTPUT_SIZE);
 }
 
 /* The same with --json; the answer is owned by the caller. */
