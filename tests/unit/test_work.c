@@ -356,7 +356,7 @@ static void test_nobody_waits_for_who_does_not_read(void **state)
 {
 	struct fixture *f = *state;
 	struct caller *c = start(f, say_nothing, false);
-	auto_close int peer = give_peer(c);
+	int peer = give_peer(c);
 	char bytes[1024] = { 0 };
 	int64_t begin;
 
@@ -367,6 +367,7 @@ static void test_nobody_waits_for_who_does_not_read(void **state)
 	assert_true(clock_now_ms() - begin < 1000);
 	assert_true(c->killed);
 	end(f, c, 0);
+	close(peer);
 }
 
 static void test_who_is_undoing_may_go_on(void **state)
