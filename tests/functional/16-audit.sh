@@ -64,6 +64,18 @@ done
 for words in "not in a container" pidfd "no target number 77" "not a request"; do
     found ".verdict == \"refused\" and (.reason | contains(\"$words\"))"
 done
+attach --size 1M >/dev/null
+ublk-oci detach --container audited --all --force >/dev/null
+last '.request == "detach" and .verdict == "allowed" and .reason == "by force"'
+mkdir -p /srv/ublk-oci
+mount -t tmpfs srv /srv/ublk-oci
+undo umount /srv/ublk-oci
+truncate -s 1M /srv/ublk-oci/image
+ublk-oci attach --host --target file --backing /srv/ublk-oci/image --read-only >/dev/null
+last '.verdict == "allowed" and .rule == "root-host" and .container == null and .path == null
+    and .target == "file" and .access == "ro" and .bytes == 1048576
+    and .backing == "/srv/ublk-oci/image"'
+ublk-oci detach --host ublkb0 >/dev/null
 mkdir "$TEST_DIR/ram"
 mount -t ramfs ram "$TEST_DIR/ram"
 undo umount "$TEST_DIR/ram"
@@ -98,12 +110,17 @@ kept_out 'Not a directory' "a file in the directory's place"
 rm $dir
 mv $dir.away $dir
 
-attach --size 1M >/dev/null
-mount -t tmpfs -o size=4k,mode=750 full $dir
 undo umount -q $dir
-head -c 4096 /dev/zero | tr '\0' '#' >$file
-kept_out 'No space|no room' "a full disk"
-umount $dir
+while read -r bytes words what; do
+    attach --size 1M >/dev/null
+    mount -t tmpfs -o size=4k,mode=750 full $dir
+    head -c "$bytes" /dev/zero | tr '\0' '#' >$file
+    kept_out "${words//_/ }" "$what"
+    umount $dir
+done <<'END'
+4096 No_space a full disk
+4000 no_room_for_a_whole_line a disk with room for half a line
+END
 
 attach --size 1M >/dev/null
 mount --bind $dir $dir

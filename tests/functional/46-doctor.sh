@@ -27,12 +27,21 @@ says ok io-limits '"io"' '^$'
 ok "doctor: audit log, workers' ids and limits on I/O are fine as installed"
 
 log=/var/log/ublk-oci
-chmod 0777 $log
-says warn audit 'others than root' 'chmod'
+for mode in 0777 0770 0752; do
+    chmod $mode $log
+    says warn audit 'others than root' 'chmod'
+done
 chmod 0750 $log
+chown 1000 $log
+says warn audit 'others than root' 'chown'
+chown 0 $log
 mount -t tmpfs -o size=4k,mode=750 full $log
 undo umount $log
 dd if=/dev/zero of=$log/audit.log bs=4k count=2 2>/dev/null || true
+says fail audit 'is full: nothing is attached' 'make room'
+rm $log/audit.log
+says ok audit "^$log " '^$'
+mount -o remount,size=1m,nr_inodes=1 $log
 says fail audit 'is full: nothing is attached' 'make room'
 mount -o remount,ro $log
 says fail audit 'cannot be written: nothing is attached' 'remount'
@@ -54,7 +63,7 @@ cp "$TEST_DIR/subuid" /etc/subuid
 says ok worker-ids 'nobody else' '^$'
 ok "doctor: ids of workers that are somebody's in /etc/subuid are found"
 
-sed 's/\bio\b//' /sys/fs/cgroup/cgroup.controllers >"$TEST_DIR/controllers"
+sed 's/\bio\b/iox/' /sys/fs/cgroup/cgroup.controllers >"$TEST_DIR/controllers"
 mount --bind "$TEST_DIR/controllers" /sys/fs/cgroup/cgroup.controllers
 undo umount /sys/fs/cgroup/cgroup.controllers
 says warn io-limits 'no cgroup controller io' 'CONFIG_BLK_DEV_THROTTLING'

@@ -56,6 +56,9 @@ ok "reload: asked for over the socket, answered with the number of rules"
 
 # --- bad ones ------------------------------------------------------------------------
 
+reloads_allowed() { grep -c '"request":"reload","verdict":"allowed"' /var/log/ublk-oci/audit.log; }
+allowed_before=$(reloads_allowed)
+
 still() { # the old policy
     attach /dev/b >/dev/null || fail "$1: the old policy is gone"
     ublk-oci detach --container changing --device /dev/b >/dev/null
@@ -76,11 +79,21 @@ chmod 666 "$policy"
 [[ $(reload) == "-1 "*"others than its owner may write it"* ]] || fail "writable: $(reload)"
 hup "others than its owner may write it"
 still "a file others can write"
+policy_write .
+chown 1000 "$policy"
+[[ $(reload) == "-1 "*"owned by uid 1000"* ]] || fail "another user's: $(reload)"
+still "another user's file"
+mv "$policy" "$policy.real"
+chown 0 "$policy.real"
+ln -s "$policy.real" "$policy"
+[[ $(reload) == -*"symbolic link"* ]] || fail "a link: $(reload)"
+still "a link"
 rm "$policy"
 mkfifo "$policy"
 [[ $(reload) == -*"not a regular file"* ]] || fail "a FIFO: $(reload)"
 rm "$policy"
 still "a FIFO"
+[ "$(reloads_allowed)" = "$allowed_before" ] || fail "a reload that failed is on record as done"
 ok "reload: a bad file is refused with its reason, and the old policy stays"
 
 policy_write '.worker_ids.first = 100000'
