@@ -114,18 +114,17 @@ static void caller_cgroup(int proc_fd, char ret[CALLER_CGROUP_SIZE])
  * The process that connected may be gone and its pid be another's. A pidfd of it
  * tells; on kernels that give none its uid is all there is to compare.
  */
-static void caller_look_process(struct caller *c, pid_t pid)
+void caller_look_process(struct caller *c)
 {
 	auto_close int pidfd = -1, proc_fd = -1;
 	socklen_t size = sizeof(pidfd);
 	struct stat st;
 
-	if (pid <= 0)
+	if (!c->peer_pid)
 		return;
-	c->peer_pid = pid;
 	if (getsockopt(c->peer_fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
 		pidfd = -1;
-	proc_fd = process_proc_open(pid);
+	proc_fd = process_proc_open(c->peer_pid);
 	if (proc_fd < 0 || (pidfd < 0 && (fstat(proc_fd, &st) < 0 || st.st_uid != c->uid)))
 		return;
 	caller_cgroup(proc_fd, c->cgroup);
@@ -147,7 +146,7 @@ int caller_identify(struct caller *c)
 	c->nr_gids = 1;
 	if (!getsockopt(c->peer_fd, SOL_SOCKET, SO_PEERGROUPS, c->gids + 1, &size))
 		c->nr_gids += size / sizeof(c->gids[0]);
-	caller_look_process(c, cred.pid);
+	c->peer_pid = cred.pid > 0 ? cred.pid : 0;
 	return 0;
 }
 

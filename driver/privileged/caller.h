@@ -57,11 +57,11 @@ struct caller *caller_of_child(const struct callers *all, pid_t pid);
 /* Does a message of any size wait in its connection? It stays there, unread. */
 bool caller_says(const struct caller *c);
 
-/*
- * Who it is, as the kernel says: uid, gid, groups. 0 or -errno. Process and
- * cgroup are for the record: nothing is decided by them.
- */
+/* Who it is, as the kernel says: uid, gid, groups, process. 0 or -errno. */
 int caller_identify(struct caller *c);
+
+/* The process's cgroup, for the record: nothing is decided by it. Takes longer. */
+void caller_look_process(struct caller *c);
 
 /* The same as the registry and the audit take it; borrows from c. */
 struct registry_peer caller_peer(const struct caller *c);

@@ -50,7 +50,9 @@ static bool server_admit(struct server *s, int fd)
 		request_refuse_now(fd, -EBUSY, "too many requests at once: try again");
 	else
 		admitted = !server_watch(s, fd, SERVER_CALLER, c->serial, 0);
-	if (!admitted) {
+	if (admitted) {
+		caller_look_process(c);
+	} else {
 		c->peer_fd = -1;
 		caller_free(&s->callers, c);
 	}

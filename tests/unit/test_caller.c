@@ -122,6 +122,7 @@ static void test_the_kernel_says_who_it_is(void **state)
 	c->peer_fd = pair[0];
 	c->pid = 3;
 	assert_int_equal(caller_identify(c), 0);
+	caller_look_process(c);
 	peer = caller_peer(c);
 	assert_int_equal(peer.uid, geteuid());
 	assert_int_equal(peer.gids[0], getegid());
@@ -163,6 +164,7 @@ static void test_of_a_dead_peer_only_the_numbers_are_known(void **state)
 	c->peer_fd = connection_of_the_dead(&pid);
 	assert_true(c->peer_fd >= 0);
 	assert_int_equal(caller_identify(c), 0);
+	caller_look_process(c);
 	assert_int_equal(c->uid, geteuid());
 	assert_int_equal(c->peer_pid, pid);
 	assert_string_equal(c->cgroup, "");
