@@ -12,6 +12,7 @@
 #include "driver/base/clock.h"
 #include "driver/base/text.h"
 #include "driver/wire/packet.h"
+#include "driver/wire/timing.h"
 
 /* The helper keeps the deadline it was told; this long after it, it is not coming. */
 #define CLIENT_GRACE_MS 2000
@@ -137,6 +138,7 @@ static const struct {
 	{ WIRE_REPLY, sizeof(struct wire_reply), 0, false },
 	{ WIRE_DEVICE, sizeof(struct wire_device), 0, true },
 	{ WIRE_DETAILS, sizeof(struct wire_details), offsetof(struct wire_details, device), true },
+	{ WIRE_TIMING, sizeof(struct wire_timing), 0, false },
 };
 
 /* Is this a packet the helper may answer with? Its type is in the head then. */
@@ -168,6 +170,8 @@ static int client_admit(const struct packet *p, struct err *e)
 		if (head->type == WIRE_REPLY &&
 		    (!text_padded_ok(reply->reason, sizeof(reply->reason)) || reply->status > 0))
 			return client_bad_answer("a reply that is none", e);
+		if (head->type == WIRE_TIMING && !timing_report_ok((const void *)p->bytes))
+			return client_bad_answer("times that are none", e);
 		return 0;
 	}
 	return client_bad_answer("unknown type", e);
@@ -217,32 +221,54 @@ static int client_verdict(const struct packet *p, struct wire_reply *ret, struct
 	return 0;
 }
 
-/* Asks, and expects nothing but a reply. */
-static int client_ask_reply(const struct wire_head *req, const int *fds, int timeout_ms,
-			    struct wire_reply *ret, struct err *e)
+static int client_call_begin(struct client_call *ret, const struct wire_head *req, const int *fds,
+			     int timeout_ms, bool timed, struct err *e)
 {
-	int64_t deadline = clock_deadline_ms(timeout_ms + CLIENT_GRACE_MS);
+	ret->deadline_ms = clock_deadline_ms(timeout_ms + CLIENT_GRACE_MS);
+	ret->timed = timed;
+	return client_ask(&ret->fd, req, fds, e);
+}
+
+/* Expects nothing but a reply, with what it took before it if that was asked for. */
+static int client_call_end(struct client_call *call, struct wire_reply *ret,
+			   struct wire_timing *ret_timing, struct err *e)
+{
+	auto_close int fd = fd_take(&call->fd);
 	auto_packet struct packet p = PACKET_INIT;
-	auto_close int fd = -1;
+	bool told = false;
 	int r;
 
-	r = client_ask(&fd, req, fds, e);
-	if (r < 0)
-		return r;
-	r = client_receive(fd, &p, deadline, e);
+	r = client_receive(fd, &p, call->deadline_ms, e);
+	if (r == 0 && call->timed && packet_type(&p) == WIRE_TIMING) {
+		memcpy(ret_timing, p.bytes, sizeof(*ret_timing));
+		told = true;
+		r = client_receive(fd, &p, call->deadline_ms, e);
+	}
 	if (r < 0)
 		return r;
 	if (packet_type(&p) != WIRE_REPLY)
 		return client_bad_answer("not a reply", e);
-	return client_verdict(&p, ret, e);
+	r = client_verdict(&p, ret, e);
+	return r == 0 && call->timed && !told ? client_bad_answer("no times", e) : r;
+}
+
+static int client_ask_reply(const struct wire_head *req, const int *fds, int timeout_ms,
+			    struct wire_reply *ret, struct err *e)
+{
+	struct client_call call = { .fd = -1 };
+	int r;
+
+	r = client_call_begin(&call, req, fds, timeout_ms, false, e);
+	return r < 0 ? r : client_call_end(&call, ret, NULL, e);
 }
 
 int client_attach(const struct wire_attach *req, int pidfd, int backing_fd, int timeout_ms,
-		  struct wire_reply *ret, struct err *e)
+		  struct wire_reply *ret, struct wire_timing *ret_timing, struct err *e)
 {
+	struct client_call call = { .fd = -1 };
 	struct wire_attach ask = *req;
 	unsigned int nr_fds = 0;
-	int fds[WIRE_FDS_MAX];
+	int r, fds[WIRE_FDS_MAX];
 
 	if (pidfd >= 0)
 		fds[nr_fds++] = pidfd;
@@ -250,11 +276,12 @@ int client_attach(const struct wire_attach *req, int pidfd, int backing_fd, int 
 		fds[nr_fds++] = backing_fd;
 	ask.head = client_head(WIRE_ATTACH, sizeof(ask), nr_fds);
 	ask.timeout_ms = (uint32_t)timeout_ms;
-	return client_ask_reply(&ask.head, fds, timeout_ms, ret, e);
+	r = client_call_begin(&call, &ask.head, fds, timeout_ms, ask.flags & WIRE_TIMED, e);
+	return r < 0 ? r : client_call_end(&call, ret, ret_timing, e);
 }
 
-int client_detach(uint64_t generation, uint32_t flags, int timeout_ms, struct wire_reply *ret,
-		  struct err *e)
+int client_detach_begin(struct client_call *ret, uint64_t generation, uint32_t flags,
+			int timeout_ms, struct err *e)
 {
 	struct wire_detach ask = {
 		.head = client_head(WIRE_DETACH, sizeof(ask), 0),
@@ -263,7 +290,23 @@ int client_detach(uint64_t generation, uint32_t flags, int timeout_ms, struct wi
 		.timeout_ms = (uint32_t)timeout_ms,
 	};
 
-	return client_ask_reply(&ask.head, NULL, timeout_ms, ret, e);
+	return client_call_begin(ret, &ask.head, NULL, timeout_ms, flags & WIRE_DETACH_TIMED, e);
+}
+
+int client_detach_end(struct client_call *call, struct wire_reply *ret,
+		      struct wire_timing *ret_timing, struct err *e)
+{
+	return client_call_end(call, ret, ret_timing, e);
+}
+
+int client_detach(uint64_t generation, uint32_t flags, int timeout_ms, struct wire_reply *ret,
+		  struct err *e)
+{
+	struct client_call call = { .fd = -1 };
+	int r;
+
+	r = client_detach_begin(&call, generation, flags, timeout_ms, e);
+	return r < 0 ? r : client_call_end(&call, ret, NULL, e);
 }
 
 void client_devices_fini(struct client_devices *d)

@@ -21,14 +21,32 @@
 /*
  * req: everything but its head and timeout. pidfd: of the container's init
  * process, -1 with WIRE_HOST. backing_fd: -1 if the target has none. Both are
- * borrowed. On success ret->reason may hold a warning.
+ * borrowed. On success ret->reason may hold a warning. ret_timing comes with
+ * WIRE_TIMED only, and may be NULL without.
  */
 int client_attach(const struct wire_attach *req, int pidfd, int backing_fd, int timeout_ms,
-		  struct wire_reply *ret, struct err *e);
+		  struct wire_reply *ret, struct wire_timing *ret_timing, struct err *e);
 
 /* flags: enum wire_detach_flag. */
 int client_detach(uint64_t generation, uint32_t flags, int timeout_ms, struct wire_reply *ret,
 		  struct err *e);
+
+/*
+ * The same in two halves, so that several are under way at once: an asked
+ * question is one connection to the helper, which grants each user few.
+ */
+struct client_call {
+	int fd;
+	int64_t deadline_ms;
+	bool timed;
+};
+
+int client_detach_begin(struct client_call *ret, uint64_t generation, uint32_t flags,
+			int timeout_ms, struct err *e);
+
+/* Waits for the answer and closes. ret_timing: with WIRE_DETACH_TIMED only. */
+int client_detach_end(struct client_call *call, struct wire_reply *ret,
+		      struct wire_timing *ret_timing, struct err *e);
 
 struct client_devices {
 	struct wire_device *rows;

@@ -293,7 +293,7 @@ static int device_attach(const struct hook *h, const struct attach_options *o, i
 	left = clock_left_ms(h->deadline_ms) - HOOK_UNDO_MS;
 	if (left <= 0)
 		return err_set(e, ETIMEDOUT, "no time is left for it");
-	r = client_attach(&req, pidfd, backing_fd, left, &reply, e);
+	r = client_attach(&req, pidfd, backing_fd, left, &reply, NULL, e);
 	if (r < 0)
 		return r;
 	*ret_generation = reply.generation;

@@ -94,7 +94,7 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 {
 	struct record *rec = &a->rec;
 
-	rec->flags = ask->flags;
+	rec->flags = ask->flags & WIRE_FLAGS_DEVICE;
 	rec->target = ask->target;
 	rec->size_bytes = rec->asked_bytes = ask->size_bytes;
 	rec->asked_queues = ask->nr_queues;
@@ -181,6 +181,14 @@ static int attach_look(struct attach *a, struct packet *p, struct err *e)
 	return target->nr_fds ? attach_look_backing(a, p->fds[next], e) : 0;
 }
 
+static int attach_control(struct attach *a, struct err *e)
+{
+	int r;
+
+	r = ublk_ctl_open(&a->ctl, e);
+	return r < 0 ? r : ublk_features(a->ctl, &a->rec.kernel_features, e);
+}
+
 /* ADD_DEV with the lowest number nobody has; journalled before it is made. */
 static int attach_add(struct attach *a, struct err *e)
 {
@@ -198,14 +206,8 @@ static int attach_add(struct attach *a, struct err *e)
 		.volatile_cache = target->volatile_cache,
 		.discards = target->discards && rec->grants & RECORD_DISCARD,
 	};
-	int r;
+	int r = 0;
 
-	r = ublk_ctl_open(&a->ctl, e);
-	if (r < 0)
-		return r;
-	r = ublk_features(a->ctl, &rec->kernel_features, e);
-	if (r < 0)
-		return r;
 	/* When its worker dies the device is held, not ended: else its number would be free, for
 	 * whatever comes next, before the container has lost its right to open it. */
 	spec.flags = rec->kernel_features & UBLK_F_USER_RECOVERY;
@@ -234,15 +236,32 @@ static int attach_backing_memory(struct attach *a, struct err *e)
 		       : 0;
 }
 
-/* A worker that has prepared all that can fail, in a cgroup of its own. */
+/* Each worker has one of its own, with a limit. */
+static int attach_cgroup(struct attach *a, struct err *e)
+{
+	struct record *rec = &a->rec;
+	uint64_t place = rec->flags & WIRE_HOST ? 0 : rec->mount_ns_inode;
+	int r;
+
+	r = cgroup_worker_path(rec->cgroup, a->op->helper->cgroup_base, place, rec->dev_id,
+			       rec->generation, e);
+	if (r < 0)
+		return r;
+	r = op_update(a->op, rec, e);
+	if (r < 0)
+		return r;
+	r = cgroup_make(rec->cgroup, &a->cgroup_fd, e);
+	return r < 0 ? r : memlimit_set(rec, e);
+}
+
 static int attach_spawn(struct attach *a, struct err *e)
 {
 	const struct helper *h = a->op->helper;
 	struct record *rec = &a->rec;
-	uint64_t place = rec->flags & WIRE_HOST ? 0 : rec->mount_ns_inode;
 	struct spawn_spec spec = {
 		.room = &h->room,
 		.program_fd = h->program_fd,
+		.cgroup_fd = a->cgroup_fd,
 		.uid = rec->worker_uid,
 		.gid = rec->worker_uid,
 		.file_size_limit = rec->flags & WIRE_READ_ONLY ? 0 : rec->size_bytes,
@@ -250,19 +269,6 @@ static int attach_spawn(struct attach *a, struct err *e)
 	auto_close int proc_fd = -1;
 	int r;
 
-	r = cgroup_worker_path(rec->cgroup, h->cgroup_base, place, rec->dev_id, rec->generation, e);
-	if (r < 0)
-		return r;
-	r = op_update(a->op, rec, e);
-	if (r < 0)
-		return r;
-	r = cgroup_make(rec->cgroup, &a->cgroup_fd, e);
-	if (r < 0)
-		return r;
-	r = memlimit_set(rec, e);
-	if (r < 0)
-		return r;
-	spec.cgroup_fd = a->cgroup_fd;
 	r = spawn_worker(&a->worker, &spec, e);
 	if (r < 0)
 		return r;
@@ -337,11 +343,13 @@ static int attach_start(struct attach *a, struct err *e)
 	r = ublk_start(a->ctl, rec->dev_id, getpid(), op_left_ms(a->op, ATTACH_START_MS), e);
 	if (r < 0)
 		return r;
-	r = ublk_block_number(a->ctl, rec->dev_id, &rec->major, &rec->minor, e);
-	if (r < 0)
-		return r;
-	attach_set_io_timeout(rec->dev_id);
-	return op_update(a->op, rec, e);
+	return ublk_block_number(a->ctl, rec->dev_id, &rec->major, &rec->minor, e);
+}
+
+static int attach_settle(struct attach *a, struct err *e)
+{
+	attach_set_io_timeout(a->rec.dev_id);
+	return op_update(a->op, &a->rec, e);
 }
 
 static int attach_allow(struct attach *a, struct err *e)
@@ -412,9 +420,21 @@ static int attach_live(struct attach *a, struct err *e)
 	return op_update(a->op, &a->rec, e);
 }
 
-static int (*const attach_steps[])(struct attach *a, struct err *e) = {
-	attach_backing_memory, attach_add,   attach_spawn, attach_prepare,
-	attach_hand_over,      attach_start, attach_place, attach_live,
+static const struct {
+	enum wire_step step;
+	int (*run)(struct attach *a, struct err *e);
+} attach_steps[] = {
+	{ WIRE_STEP_MEMORY, attach_backing_memory },
+	{ WIRE_STEP_CONTROL, attach_control },
+	{ WIRE_STEP_ADD, attach_add },
+	{ WIRE_STEP_CGROUP, attach_cgroup },
+	{ WIRE_STEP_SPAWN, attach_spawn },
+	{ WIRE_STEP_PREPARE, attach_prepare },
+	{ WIRE_STEP_SEAL, attach_hand_over },
+	{ WIRE_STEP_START, attach_start },
+	{ WIRE_STEP_SETTLE, attach_settle },
+	{ WIRE_STEP_NODE, attach_place },
+	{ WIRE_STEP_LIVE, attach_live },
 };
 
 static int attach_make(struct attach *a, struct err *e)
@@ -422,8 +442,10 @@ static int attach_make(struct attach *a, struct err *e)
 	struct err why;
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(attach_steps) && r == 0; i++)
-		r = attach_steps[i](a, e);
+	for (size_t i = 0; i < ARRAY_SIZE(attach_steps) && r == 0; i++) {
+		r = attach_steps[i].run(a, e);
+		timing_mark(a->op->timing, attach_steps[i].step);
+	}
 	if (r == 0)
 		return 0;
 	op_begin_undo(a->op, &a->rec);
@@ -473,18 +495,21 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 	r = op_shorten(op, ask.timeout_ms, e);
 	if (r < 0)
 		return r;
+	op->timed = ask.flags & WIRE_TIMED;
 	attach_note_claim(&a, &ask);
 	r = attach_look(&a, p, e);
+	timing_mark(op->timing, WIRE_STEP_LOOK);
 	if (r < 0) {
 		request_refused(op, "attach", &a.rec, e->text);
 		return r;
 	}
 	r = op_reserve(op, &a.rec, e);
+	timing_mark(op->timing, WIRE_STEP_DECIDE);
 	if (r == 0)
 		r = attach_make(&a, e);
 	else if (r == -EALREADY)
 		r = attach_again(&a, e);
 	if (r == 0)
-		request_reply(op->peer_fd, 0, &a.rec, "");
+		request_done(op, &a.rec);
 	return r;
 }

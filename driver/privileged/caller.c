@@ -23,6 +23,7 @@ struct caller *caller_new(struct callers *all)
 	if (!c)
 		return NULL;
 	c->serial = ++all->last_serial;
+	timing_begin(&c->timing);
 	c->peer_fd = -1;
 	c->ledger_fd = -1;
 	c->next = all->first;

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "driver/privileged/registry.h"
+#include "driver/wire/timing.h"
 
 #define CALLER_MAX 256	      /* connections and requests at once, */
 #define CALLER_OTHERS_MAX 128 /* of all users but root and the hook's, */
@@ -35,6 +36,7 @@ struct caller {
 	pid_t pid;	 /* 0: it has not asked yet */
 	int ledger_fd;	 /* -1 until then, and when its child has done its work */
 	bool killed;
+	struct timing timing;
 };
 
 struct callers {

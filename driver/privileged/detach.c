@@ -107,16 +107,19 @@ int detach_serve(struct op *op, struct packet *p, struct err *e)
 	r = op_shorten(op, ask.timeout_ms, e);
 	if (r < 0)
 		return r;
+	op->timed = ask.flags & WIRE_DETACH_TIMED;
 	r = op_take(op, ask.generation, &rec, e);
 	if (r == -ENOENT) {
-		request_reply(op->peer_fd, 0, NULL, ""); /* somebody was faster */
+		request_done(op, NULL); /* somebody was faster */
 		return 0;
 	}
 	if (r < 0)
 		return r;
 	detach_audit(op, &rec, ask.flags & WIRE_DETACH_FORCE);
-	if (rec.major && !(ask.flags & WIRE_DETACH_FLAGS_ALL)) {
+	timing_mark(op->timing, WIRE_STEP_TAKE);
+	if (rec.major && !(ask.flags & (WIRE_DETACH_FORCE | WIRE_DETACH_ENDED))) {
 		r = detach_check_unused(op, &rec, e);
+		timing_mark(op->timing, WIRE_STEP_UNUSED);
 		if (r < 0)
 			return r;
 	}
@@ -125,7 +128,7 @@ int detach_serve(struct op *op, struct packet *p, struct err *e)
 	if (r < 0)
 		return err_prefix(e, r, "not all of ublkb%u is gone, the helper keeps trying",
 				  rec.dev_id);
-	request_reply(op->peer_fd, 0, &rec, "");
+	request_done(op, &rec);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 
 #include "driver/privileged/helper.h"
 #include "driver/privileged/registry.h"
+#include "driver/wire/timing.h"
 
 struct op {
 	const struct helper *helper;
@@ -25,6 +26,8 @@ struct op {
 	gid_t gid;
 	struct registry_peer peer; /* the same, and what else is known, for the audit */
 	int64_t deadline_ms;
+	struct timing *timing; /* NULL: nobody wants to know */
+	bool timed;	       /* the caller does */
 };
 
 #define OP_TIMEOUT_MS 30000 /* a request is answered within this, or when its caller says */

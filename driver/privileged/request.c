@@ -77,6 +77,17 @@ int request_refuse_now(int peer_fd, int status, const char *reason)
 	return request_send(peer_fd, status, NULL, reason, 0);
 }
 
+void request_done(const struct op *op, const struct record *rec)
+{
+	struct wire_timing timing;
+
+	if (op->timed && op->timing) {
+		timing = timing_report(op->timing);
+		packet_send(op->peer_fd, &timing, sizeof(timing), NULL, 0, REQUEST_SEND_MS);
+	}
+	request_reply(op->peer_fd, 0, rec, "");
+}
+
 void request_refused(const struct op *op, const char *what, const struct record *rec,
 		     const char *reason)
 {

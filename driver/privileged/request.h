@@ -41,3 +41,6 @@ int request_reply(int peer_fd, int status, const struct record *rec, const char 
  * sent does not read why it was refused either.
  */
 int request_refuse_now(int peer_fd, int status, const char *reason);
+
+/* It is done: what it took, for who wants to know, and a WIRE_REPLY. */
+void request_done(const struct op *op, const struct record *rec);

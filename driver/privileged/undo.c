@@ -117,7 +117,8 @@ static int undo_kill(const struct record *rec, int worker)
 }
 
 /* Flush, then stop. A worker that does not keep up with either is suspect: it is killed. */
-static int undo_stop(struct ublk_ctl *ctl, const struct record *rec, bool orderly, struct err *e)
+static int undo_stop(const struct op *op, struct ublk_ctl *ctl, const struct record *rec,
+		     bool orderly, struct err *e)
 {
 	auto_close int worker = undo_worker_pin(rec);
 	struct err why;
@@ -131,6 +132,7 @@ static int undo_stop(struct ublk_ctl *ctl, const struct record *rec, bool orderl
 				    why.text);
 		suspect = r == -ETIMEDOUT;
 	}
+	timing_mark(op->timing, WIRE_STEP_FLUSH);
 	if (worker >= 0 && (suspect || !orderly))
 		undo_kill(rec, worker);
 	r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);
@@ -139,13 +141,15 @@ static int undo_stop(struct ublk_ctl *ctl, const struct record *rec, bool orderl
 		undo_kill(rec, worker);
 		r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);
 	}
+	timing_mark(op->timing, WIRE_STEP_STOP);
 	if (worker >= 0)
 		process_wait_end(worker, UNDO_LEAVE_MS);
+	timing_mark(op->timing, WIRE_STEP_LEAVE);
 	return r == -ENODEV ? 0 : r;
 }
 
 /* The driver's part, if this number is still the device of this record. */
-static int undo_device(const struct record *rec, bool orderly, struct err *e)
+static int undo_device(const struct op *op, const struct record *rec, bool orderly, struct err *e)
 {
 	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
 	struct ublk_info info;
@@ -157,16 +161,18 @@ static int undo_device(const struct record *rec, bool orderly, struct err *e)
 	if (r < 0)
 		return r;
 	r = ublk_info(ctl, rec->dev_id, &info, e);
+	timing_mark(op->timing, WIRE_STEP_CONTROL);
 	if (r == -ENODEV || (r == 0 && info.cookie != rec->generation))
 		return 0;
 	if (r < 0)
 		return r;
 	if (info.state != UBLK_S_DEV_DEAD) {
-		r = undo_stop(ctl, rec, orderly, e);
+		r = undo_stop(op, ctl, rec, orderly, e);
 		if (r < 0)
 			return r;
 	}
 	r = ublk_delete(ctl, rec->dev_id, UNDO_STOP_MS, e);
+	timing_mark(op->timing, WIRE_STEP_DELETE);
 	return r == -ENODEV ? 0 : r;
 }
 
@@ -186,13 +192,16 @@ int undo_run(const struct op *op, const struct record *rec, bool orderly, struct
 
 	/* While somebody might still open it, its number must not go to another device. */
 	r = undo_revoke(op, rec, e);
+	timing_mark(op->timing, WIRE_STEP_REVOKE);
 	if (r < 0)
 		return r;
-	r = undo_device(rec, orderly, e);
+	r = undo_device(op, rec, orderly, e);
 	if (r < 0)
 		return r;
 	r = undo_worker(rec, e);
 	if (r < 0)
 		return r;
-	return op_drop(op, rec->generation, e);
+	r = op_drop(op, rec->generation, e);
+	timing_mark(op->timing, WIRE_STEP_CLEAN);
+	return r;
 }

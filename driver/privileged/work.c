@@ -96,11 +96,13 @@ static _Noreturn void work_child_main(struct server *s, struct caller *c, int le
 		.gid = c->gid,
 		.peer = caller_peer(c),
 		.deadline_ms = c->deadline_ms,
+		.timing = &c->timing,
 	};
 	struct err e = { "" };
 	int r;
 
 	work_become_child(s, c);
+	timing_mark(op.timing, WIRE_STEP_FORK);
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE); /* it died before we asked to die with it */
 	r = work_do[work->kind](&op, work, &e);
@@ -120,6 +122,7 @@ static int work_fork(struct server *s, struct caller *c, const struct work *work
 	int pair[2];
 	pid_t pid;
 
+	timing_mark(&c->timing, WIRE_STEP_ACCEPT);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	c->deadline_ms = clock_deadline_ms(OP_TIMEOUT_MS);

@@ -27,6 +27,7 @@
 #define WIRE_BACKING_SIZE 256	/* path of a backing file, for people */
 #define WIRE_REASON_SIZE 320
 #define WIRE_FDS_MAX 2
+#define WIRE_SPANS_MAX 20
 
 enum wire_type {
 	WIRE_NONE,
@@ -39,6 +40,7 @@ enum wire_type {
 	WIRE_REPLY = 64,
 	WIRE_DEVICE,
 	WIRE_DETAILS,
+	WIRE_TIMING,
 };
 
 struct wire_head {
@@ -52,9 +54,11 @@ static_assert(sizeof(struct wire_head) == 16, "wire format changed");
 
 enum wire_flag {
 	WIRE_READ_ONLY = 1 << 0,
-	WIRE_HOST = 1 << 1, /* a device for the host: no container, no path */
+	WIRE_HOST = 1 << 1,  /* a device for the host: no container, no path */
+	WIRE_TIMED = 1 << 2, /* asked only: a WIRE_TIMING comes before the answer */
 };
-#define WIRE_FLAGS_ALL (WIRE_READ_ONLY | WIRE_HOST)
+#define WIRE_FLAGS_ALL (WIRE_READ_ONLY | WIRE_HOST | WIRE_TIMED)
+#define WIRE_FLAGS_DEVICE (WIRE_READ_ONLY | WIRE_HOST) /* what stays true of a device */
 
 /*
  * Give a container (or the host) a device. Answer: WIRE_REPLY with the device.
@@ -83,8 +87,9 @@ enum wire_detach_flag {
 	WIRE_DETACH_FORCE = 1 << 0, /* even if it is open or mounted: what is not written is lost */
 	WIRE_DETACH_ENDED =
 		1 << 1, /* the container is over: a device in use is not a reason to wait */
+	WIRE_DETACH_TIMED = 1 << 2, /* a WIRE_TIMING comes before the answer */
 };
-#define WIRE_DETACH_FLAGS_ALL (WIRE_DETACH_FORCE | WIRE_DETACH_ENDED)
+#define WIRE_DETACH_FLAGS_ALL (WIRE_DETACH_FORCE | WIRE_DETACH_ENDED | WIRE_DETACH_TIMED)
 
 /* Take a device away. Answer: WIRE_REPLY. */
 struct wire_detach {
@@ -130,6 +135,48 @@ struct wire_reply {
 	char reason[WIRE_REASON_SIZE]; /* for people; may be set on success too: a warning */
 };
 static_assert(sizeof(struct wire_reply) == 360, "wire format changed");
+
+/* Where the helper's time goes; timing.h has their names. Never renumbered, only added to. */
+enum wire_step {
+	WIRE_STEP_NONE,
+	WIRE_STEP_ACCEPT,  /* from the connection to its request */
+	WIRE_STEP_FORK,	   /* a process for it */
+	WIRE_STEP_LOOK,	   /* at what came with it: the container, the backing file */
+	WIRE_STEP_DECIDE,  /* policy, audit, number and uid, journal */
+	WIRE_STEP_MEMORY,  /* target memory: the memory */
+	WIRE_STEP_CONTROL, /* a ring for the driver's commands */
+	WIRE_STEP_ADD,	   /* ADD_DEV, SET_PARAMS */
+	WIRE_STEP_CGROUP,  /* the worker's */
+	WIRE_STEP_SPAWN,   /* the worker, up to its exec */
+	WIRE_STEP_PREPARE, /* its buffers and its ring */
+	WIRE_STEP_SEAL,	   /* the char device is handed over, every tag fetched */
+	WIRE_STEP_START,   /* START_DEV */
+	WIRE_STEP_SETTLE,  /* what is set once there is a disk */
+	WIRE_STEP_NODE,	   /* into the container */
+	WIRE_STEP_LIVE,	   /* on record */
+	WIRE_STEP_TAKE,	   /* detach: the device is this request's, audit */
+	WIRE_STEP_UNUSED,  /* nobody has it open */
+	WIRE_STEP_REVOKE,  /* out of the container */
+	WIRE_STEP_FLUSH,   /* what was written */
+	WIRE_STEP_STOP,	   /* STOP_DEV */
+	WIRE_STEP_LEAVE,   /* the worker's end */
+	WIRE_STEP_DELETE,  /* DEL_DEV_ASYNC */
+	WIRE_STEP_CLEAN,   /* the worker's cgroup, the record */
+	WIRE_STEP_END,
+};
+
+struct wire_span {
+	uint32_t step; /* enum wire_step; 0: no more spans */
+	uint32_t us;
+};
+
+struct wire_timing {
+	struct wire_head head;
+	uint32_t total_us; /* from the connection to this answer; no less than the sum */
+	uint32_t pad;
+	struct wire_span spans[WIRE_SPANS_MAX]; /* in order */
+};
+static_assert(sizeof(struct wire_timing) == 184, "wire format changed");
 
 enum wire_state {
 	WIRE_STATE_NONE,

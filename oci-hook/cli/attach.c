@@ -7,9 +7,11 @@
 #include <stdlib.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
 #include "driver/base/text.h"
 #include "oci-hook/cli/cli.h"
 #include "oci-hook/cli/show.h"
+#include "oci-hook/cli/show_timing.h"
 #include "oci-hook/client.h"
 #include "oci-hook/containers.h"
 #include "oci-hook/keys.h"
@@ -22,6 +24,7 @@ static const struct cli_option attach_options[] = {
 	{ "engine", "NAME", 'e', "ask this runtime only: crun or runc" },
 	{ "root", "DIR", 'R', "the runtime's state directory" },
 	{ "json", NULL, 'j', "the result as JSON" },
+	{ "timing", NULL, 't', "what it took, step by step" },
 };
 
 static const struct cli_page attach_page = {
@@ -38,6 +41,7 @@ struct attach_ask {
 	const char *container;
 	bool host;
 	bool json;
+	bool timed;
 	struct containers_query query;
 	struct attach_options keys;
 };
@@ -66,6 +70,8 @@ static int attach_parse(struct attach_ask *a, int argc, char **argv, bool *ret_l
 			a->query.root = optarg;
 		else if (c == 'j')
 			a->json = true;
+		else if (c == 't')
+			a->timed = true;
 		else
 			r = keys_set(&a->keys, (enum catalog_key)(c - CLI_KEY_CODE), optarg, &e);
 		if (r < 0)
@@ -82,7 +88,7 @@ static int attach_parse(struct attach_ask *a, int argc, char **argv, bool *ret_l
 }
 
 static int attach_ask(const struct attach_ask *a, struct container *c, struct wire_reply *ret,
-		      struct err *e)
+		      struct wire_timing *ret_timing, struct err *e)
 {
 	struct wire_attach req = { 0 };
 	auto_close int backing_fd = -1;
@@ -99,11 +105,14 @@ static int attach_ask(const struct attach_ask *a, struct container *c, struct wi
 		text_copy(req.engine, sizeof(req.engine), c->engine);
 	}
 	keys_fill(&a->keys, a->host, &req);
-	return client_attach(&req, c->pidfd, backing_fd, CLIENT_TIMEOUT_MS, ret, e);
+	if (a->timed)
+		req.flags |= WIRE_TIMED;
+	return client_attach(&req, c->pidfd, backing_fd, CLIENT_TIMEOUT_MS, ret, ret_timing, e);
 }
 
 static void attach_print_json(const struct attach_ask *a, const struct container *c,
-			      const struct wire_reply *reply)
+			      const struct wire_reply *reply, const struct wire_timing *timing,
+			      int64_t client_us)
 {
 	auto_json struct json_object *o = json_object_new_object();
 	char name[24];
@@ -118,7 +127,22 @@ static void attach_print_json(const struct attach_ask *a, const struct container
 	show_add_text(o, "container", c->id);
 	show_add_text(o, "path", a->keys.path);
 	show_add_text(o, "warning", reply->reason);
+	if (a->timed)
+		show_timing_add(o, timing, client_us);
 	show_json_print(o);
+}
+
+static void attach_print(const struct attach_ask *a, const struct container *c,
+			 const struct wire_reply *reply, const struct wire_timing *timing,
+			 int64_t client_us)
+{
+	if (a->host)
+		printf("/dev/ublkb%" PRIu32 "\n", reply->dev_id);
+	else
+		printf("ublkb%" PRIu32 " is %s in container %s\n", reply->dev_id, a->keys.path,
+		       c->id);
+	if (a->timed)
+		show_timing_print(timing, client_us);
 }
 
 int attach_main(int argc, char **argv)
@@ -126,7 +150,9 @@ int attach_main(int argc, char **argv)
 	auto_free struct attach_ask *a = calloc(1, sizeof(*a));
 	auto_container struct container c = CONTAINER_INIT;
 	struct wire_reply reply = { 0 };
+	struct wire_timing timing = { 0 };
 	char words[WIRE_REASON_SIZE];
+	int64_t began_us = clock_now_us(), client_us;
 	struct err e;
 	bool leave;
 	int r;
@@ -138,18 +164,16 @@ int attach_main(int argc, char **argv)
 	r = attach_parse(a, argc, argv, &leave);
 	if (leave)
 		return r;
-	r = attach_ask(a, &c, &reply, &e);
+	r = attach_ask(a, &c, &reply, &timing, &e);
+	client_us = clock_now_us() - began_us;
 	if (r < 0)
 		return cli_fail(&attach_page, &e);
 	if (*reply.reason)
 		fprintf(stderr, CLI_NAME ": attach: warning: %s\n",
 			quote_text(words, sizeof(words), reply.reason));
 	if (a->json)
-		attach_print_json(a, &c, &reply);
-	else if (a->host)
-		printf("/dev/ublkb%" PRIu32 "\n", reply.dev_id);
+		attach_print_json(a, &c, &reply, &timing, client_us);
 	else
-		printf("ublkb%" PRIu32 " is %s in container %s\n", reply.dev_id, a->keys.path,
-		       c.id);
+		attach_print(a, &c, &reply, &timing, client_us);
 	return cli_end(&attach_page);
 }

@@ -8,8 +8,11 @@
 #include <stdlib.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
 #include "oci-hook/cli/cli.h"
 #include "oci-hook/cli/find.h"
+#include "oci-hook/cli/show.h"
+#include "oci-hook/cli/show_timing.h"
 #include "oci-hook/quote.h"
 
 static const struct cli_option detach_options[] = {
@@ -19,12 +22,14 @@ static const struct cli_option detach_options[] = {
 	{ "all", NULL, 'a', "all devices of the container" },
 	{ "host", NULL, 'H', "DEVICE is one of the host, from attach --host" },
 	{ "force", NULL, 'f', "even if it is open or mounted: what is not written is lost" },
+	{ "json", NULL, 'j', "what became of each, as JSON" },
+	{ "timing", NULL, 't', "what it took, step by step" },
 };
 
 static const struct cli_page detach_page = {
 	.command = "detach",
-	.synopsis = "detach --container ID (--device PATH | --all) [--force]\n"
-		    "detach [--host] DEVICE [--force]",
+	.synopsis = "detach --container ID (--device PATH | --all) [OPTION]...\n"
+		    "detach [--host] DEVICE [OPTION]...",
 	.about = "Takes a device away. DEVICE is N, ublkbN, /dev/ublkbN or a generation.",
 	.options = detach_options,
 	.nr_options = ARRAY_SIZE(detach_options),
@@ -37,6 +42,8 @@ struct detach_ask {
 	bool all;
 	bool host;
 	bool force;
+	bool json;
+	bool timed;
 };
 
 static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_leave)
@@ -55,8 +62,12 @@ static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_l
 			d->all = true;
 		else if (c == 'H')
 			d->host = true;
-		else
+		else if (c == 'f')
 			d->force = true;
+		else if (c == 'j')
+			d->json = true;
+		else
+			d->timed = true;
 	}
 	if (optind < argc)
 		d->name = argv[optind++];
@@ -94,9 +105,67 @@ static int detach_find(struct client_devices *ret, const struct detach_ask *d, s
 	return 0;
 }
 
+/* What became of one device. */
+struct detach_result {
+	struct wire_reply reply;
+	struct wire_timing timing;
+	int64_t client_us;
+	struct err e;
+	int r;
+};
+
+static void detach_print(const struct detach_ask *d, const struct wire_device *row,
+			 struct detach_result *result)
+{
+	char words[WIRE_REASON_SIZE];
+
+	if (result->r < 0) {
+		err_prefix(&result->e, result->r, "ublkb%" PRIu32, row->dev_id);
+		cli_fail(&detach_page, &result->e);
+		return;
+	}
+	if (*result->reply.reason)
+		fprintf(stderr, CLI_NAME ": detach: warning: %s\n",
+			quote_text(words, sizeof(words), result->reply.reason));
+	if (d->timed && !d->json) {
+		printf("ublkb%" PRIu32 "\n", row->dev_id);
+		show_timing_print(&result->timing, result->client_us);
+	}
+}
+
+static struct json_object *detach_json(const struct detach_ask *d, const struct wire_device *row,
+				       const struct detach_result *result)
+{
+	struct json_object *o = json_object_new_object();
+	char name[24];
+
+	snprintf(name, sizeof(name), "ublkb%" PRIu32, row->dev_id);
+	show_add_text(o, "device", name);
+	show_add_number(o, "dev_id", row->dev_id);
+	show_add_hex(o, "generation", row->generation);
+	show_add_text(o, "error", result->r < 0 ? result->e.text : "");
+	show_add_text(o, "warning", result->reply.reason);
+	if (d->timed && result->r == 0)
+		show_timing_add(o, &result->timing, result->client_us);
+	return o;
+}
+
+static void detach_run(const struct detach_ask *d, const struct wire_device *row,
+		       struct detach_result *ret)
+{
+	uint32_t flags = (d->force ? WIRE_DETACH_FORCE : 0u) | (d->timed ? WIRE_DETACH_TIMED : 0u);
+	struct client_call call = { .fd = -1 };
+
+	ret->r = client_detach_begin(&call, row->generation, flags, CLIENT_TIMEOUT_MS, &ret->e);
+	if (ret->r == 0)
+		ret->r = client_detach_end(&call, &ret->reply, &ret->timing, &ret->e);
+}
+
 int detach_main(int argc, char **argv)
 {
 	auto_client_devices struct client_devices found = { 0 };
+	auto_json struct json_object *all = json_object_new_array();
+	int64_t began_us = clock_now_us();
 	struct detach_ask d = { 0 };
 	int r, status = CLI_DONE;
 	struct err e;
@@ -108,18 +177,17 @@ int detach_main(int argc, char **argv)
 	if (detach_find(&found, &d, &e) < 0)
 		return cli_fail(&detach_page, &e);
 	for (size_t i = 0; i < found.nr; i++) {
-		struct wire_reply reply = { 0 };
-		char words[WIRE_REASON_SIZE];
+		struct detach_result result = { 0 };
 
-		r = client_detach(found.rows[i].generation, d.force ? WIRE_DETACH_FORCE : 0,
-				  CLIENT_TIMEOUT_MS, &reply, &e);
-		if (r < 0) {
-			err_prefix(&e, r, "ublkb%" PRIu32, found.rows[i].dev_id);
-			status = cli_fail(&detach_page, &e);
-		} else if (*reply.reason) {
-			fprintf(stderr, CLI_NAME ": detach: warning: %s\n",
-				quote_text(words, sizeof(words), reply.reason));
-		}
+		detach_run(&d, &found.rows[i], &result);
+		result.client_us = clock_now_us() - began_us;
+		detach_print(&d, &found.rows[i], &result);
+		json_object_array_add(all, detach_json(&d, &found.rows[i], &result));
+		if (result.r < 0)
+			status = CLI_FAILED;
 	}
-	return status;
+	if (d.json)
+		show_json_print(all);
+	r = cli_end(&detach_page);
+	return status == CLI_DONE ? r : status;
 }

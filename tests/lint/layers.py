@@ -37,7 +37,7 @@ LAYERS = {
     # start.h has the limits of queues and depth, which rules are checked against.
     "policy": ["driver/base", "driver/wire/start.h", "targets/catalog.h"],
     "oci-hook": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
-                 "targets/catalog.h", "policy/policy.h"],
+                 "driver/wire/timing.h", "targets/catalog.h", "policy/policy.h"],
     # Tests look into everything; nothing looks into tests.
     "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
               "driver/worker/uapi", "targets", "targets/catalog.h", "policy", "oci-hook"],

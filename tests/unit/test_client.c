@@ -149,11 +149,69 @@ static void test_attach_sends_what_the_wire_says(void **state)
 	struct err e;
 
 	fake_start(&f, answer_attach);
-	assert_int_equal(client_attach(&req, first, second, 1234, &reply, &e), 0);
+	assert_int_equal(client_attach(&req, first, second, 1234, &reply, NULL, &e), 0);
 	assert_int_equal(reply.dev_id, 7);
 	assert_true(reply.generation == 42);
 	assert_string_equal(reply.reason, "be warned");
 	fake_end(&f);
+}
+
+/* Says what it took, then its answer; what the request wants is in its flags. */
+static void answer_timed(int fd, const struct packet *p)
+{
+	const struct wire_detach *d = (const void *)p->bytes;
+	struct wire_reply r = reply_make(0, "");
+	struct wire_timing t = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_TIMING, sizeof(t), 0 },
+		.total_us = 5,
+		.spans = { { WIRE_STEP_STOP, d->generation == 1 ? 6 : 4 } },
+	};
+
+	if (d->generation != 2)
+		send_bytes(fd, &t, sizeof(t));
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static const struct {
+	const char *what;
+	uint64_t generation; /* tells answer_timed() what to do */
+	uint32_t flags;
+	int r;
+	const char *word;
+} timed[] = {
+	{ "asked for, and told", 3, WIRE_DETACH_TIMED, 0, "" },
+	{ "more than the whole", 1, WIRE_DETACH_TIMED, -EPROTO, "times that are none" },
+	{ "asked for, not told", 2, WIRE_DETACH_TIMED, -EPROTO, "no times" },
+	{ "told unasked", 3, 0, -EPROTO, "not a reply" },
+};
+
+static void test_what_it_took_comes_before_the_answer(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(timed); i++) {
+		struct client_call call = { .fd = -1 };
+		struct wire_timing timing = { 0 };
+		struct wire_reply reply = { 0 };
+		struct err e = { "" };
+		struct fake f;
+		int r;
+
+		fake_start(&f, answer_timed);
+		assert_int_equal(client_detach_begin(&call, timed[i].generation, timed[i].flags,
+						     SHORT_MS, &e),
+				 0);
+		r = client_detach_end(&call, &reply, &timing, &e);
+		fake_end(&f);
+		if (r != timed[i].r || !strstr(e.text, timed[i].word))
+			print_error("%s: %d %s\n", timed[i].what, r, e.text);
+		assert_int_equal(r, timed[i].r);
+		assert_int_equal(call.fd, -1);
+		if (r < 0) {
+			assert_non_null(strstr(e.text, timed[i].word));
+			continue;
+		}
+		assert_int_equal(reply.dev_id, 7);
+		assert_int_equal(timing.spans[0].us, 4);
+	}
 }
 
 static void answer_detach(int fd, const struct packet *p)
@@ -502,6 +560,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach_sends_what_the_wire_says),
+		cmocka_unit_test(test_what_it_took_comes_before_the_answer),
 		cmocka_unit_test(test_a_refusal_has_the_helpers_words),
 		cmocka_unit_test(test_a_refusal_comes_through_when_the_request_was_not_read),
 		cmocka_unit_test(test_a_list_is_complete_and_in_order),
