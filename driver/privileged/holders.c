@@ -124,11 +124,11 @@ static bool holders_new_namespace(struct holders *h, int pid_fd)
 	return true;
 }
 
-static void holders_find_mounts(struct holders *h, int pid_fd, const char *pid, const char *name)
+static void holders_find_mounts(struct holders *h, int pid_fd, const char *pid)
 {
 	auto_mountinfo struct mountinfo m = MOUNTINFO_INIT;
 	struct mountinfo_entry entry;
-	char point[HOLDERS_PATH_SHOWN];
+	char point[HOLDERS_PATH_SHOWN], name[32];
 
 	if (!holders_new_namespace(h, pid_fd) || mountinfo_open(&m, pid_fd, "mountinfo") < 0)
 		return;
@@ -136,16 +136,18 @@ static void holders_find_mounts(struct holders *h, int pid_fd, const char *pid, 
 		if (!holders_mounted(h, &entry))
 			continue;
 		holders_tidy(point, sizeof(point), entry.point);
+		holders_name(pid_fd, name);
 		holders_add(h, "mounted at %s by pid %s (%s)", point, pid, name);
 	}
 }
 
-static void holders_find_fds(struct holders *h, int pid_fd, const char *pid, const char *name)
+static void holders_find_fds(struct holders *h, int pid_fd, const char *pid)
 {
 	auto_closedir DIR *dir = NULL;
 	auto_close int fd = openat(pid_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
 	struct statx stx;
+	char name[32];
 
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
@@ -156,6 +158,7 @@ static void holders_find_fds(struct holders *h, int pid_fd, const char *pid, con
 		    statx(dirfd(dir), entry->d_name, AT_STATX_DONT_SYNC, STATX_TYPE, &stx) < 0)
 			continue;
 		if (holders_is(h, &stx)) {
+			holders_name(pid_fd, name);
 			holders_add(h, "open in pid %s (%s)", pid, name);
 			return;
 		}
@@ -199,7 +202,6 @@ int holders_find(uint32_t major, uint32_t minor, char *text, size_t size, struct
 	};
 	auto_closedir DIR *proc = opendir("/proc");
 	struct dirent *entry;
-	char name[32];
 
 	if (!proc)
 		return err_sys(e, errno, "cannot read /proc");
@@ -214,10 +216,9 @@ int holders_find(uint32_t major, uint32_t minor, char *text, size_t size, struct
 		pid_fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (pid_fd < 0)
 			continue;
-		holders_name(pid_fd, name);
-		holders_find_mounts(&h, pid_fd, entry->d_name, name);
+		holders_find_mounts(&h, pid_fd, entry->d_name);
 		if (strtol(entry->d_name, NULL, 10) != getpid())
-			holders_find_fds(&h, pid_fd, entry->d_name, name);
+			holders_find_fds(&h, pid_fd, entry->d_name);
 	}
 	if (h.nr > HOLDERS_NAMED)
 		holders_write(&h, ", and %d more", h.nr - HOLDERS_NAMED);
