@@ -29,7 +29,8 @@
 #define ATTACH_START_MS 5000
 #define ATTACH_NODE_MS 5000
 #define ATTACH_LIMIT_MS 2000
-#define ATTACH_NUMBERS_MAX 4096 /* of devices of other ublk servers that are stepped over */
+#define ATTACH_IO_TIMEOUT "1000" /* milliseconds */
+#define ATTACH_NUMBERS_MAX 4096	 /* of devices of other ublk servers that are stepped over */
 
 struct attach {
 	const struct op *op;
@@ -39,6 +40,7 @@ struct attach {
 	struct ublk_ctl *ctl;
 	struct spawn_child worker;
 	int cgroup_fd;
+	int io_timeout_fd;
 };
 
 static void attach_fini(struct attach *a)
@@ -49,6 +51,7 @@ static void attach_fini(struct attach *a)
 	close_fdp(&a->worker.pidfd);
 	close_fdp(&a->worker.channel_fd);
 	close_fdp(&a->cgroup_fd);
+	close_fdp(&a->io_timeout_fd);
 }
 
 int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e)
@@ -186,7 +189,10 @@ static int attach_control(struct attach *a, struct err *e)
 	int r;
 
 	r = ublk_ctl_open(&a->ctl, e);
-	return r < 0 ? r : ublk_features(a->ctl, &a->rec.kernel_features, e);
+	if (r < 0)
+		return r;
+	a->rec.kernel_features = ublk_features(a->ctl);
+	return 0;
 }
 
 /* ADD_DEV with the lowest number nobody has; journalled before it is made. */
@@ -217,7 +223,9 @@ static int attach_add(struct attach *a, struct err *e)
 		if (r != -EEXIST)
 			break;
 		rec->dev_id++;
-		r = op_update(a->op, rec, e);
+		r = registry_name_cgroup(rec, a->op->helper->cgroup_base, e);
+		if (r == 0)
+			r = op_update(a->op, rec, e);
 		if (r < 0)
 			return r;
 	}
@@ -239,17 +247,9 @@ static int attach_backing_memory(struct attach *a, struct err *e)
 /* Each worker has one of its own, with a limit. */
 static int attach_cgroup(struct attach *a, struct err *e)
 {
-	struct record *rec = &a->rec;
-	uint64_t place = rec->flags & WIRE_HOST ? 0 : rec->mount_ns_inode;
+	const struct record *rec = &a->rec;
 	int r;
 
-	r = cgroup_worker_path(rec->cgroup, a->op->helper->cgroup_base, place, rec->dev_id,
-			       rec->generation, e);
-	if (r < 0)
-		return r;
-	r = op_update(a->op, rec, e);
-	if (r < 0)
-		return r;
 	r = cgroup_make(rec->cgroup, &a->cgroup_fd, e);
 	return r < 0 ? r : memlimit_set(rec, e);
 }
@@ -319,22 +319,6 @@ static int attach_hand_over(struct attach *a, struct err *e)
 	return r < 0 ? r : spawn_wait_ready(&a->worker, op_left_ms(a->op, ATTACH_WORKER_MS), e);
 }
 
-/*
- * On kernels without per-request daemons the death of a worker that holds every
- * tag is noticed by this timeout only; a worker that is alive just gets more time.
- */
-static void attach_set_io_timeout(uint32_t dev_id)
-{
-	char path[64];
-	auto_close int fd = -1;
-
-	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/io_timeout", dev_id);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "1000", 4) < 0)
-		log_warning("ublkb%u: cannot write %s (%s): a worker that dies is noticed late",
-			    dev_id, path, strerror(errno));
-}
-
 static int attach_start(struct attach *a, struct err *e)
 {
 	struct record *rec = &a->rec;
@@ -346,10 +330,39 @@ static int attach_start(struct attach *a, struct err *e)
 	return ublk_block_number(a->ctl, rec->dev_id, &rec->major, &rec->minor, e);
 }
 
+/*
+ * On kernels without per-request daemons the death of a worker that holds every
+ * tag is noticed by this timeout only; a worker that is alive just gets more time.
+ * It is opened while the number is surely ours.
+ */
+static void attach_open_io_timeout(struct attach *a)
+{
+	char path[64];
+
+	if (a->rec.kernel_features & UBLK_F_PER_IO_DAEMON)
+		return;
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/io_timeout", a->rec.dev_id);
+	a->io_timeout_fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (a->io_timeout_fd < 0)
+		log_warning("%s: %s: a worker that dies is noticed late", path, strerror(errno));
+}
+
+/* The kernel stops the disk for it and waits for all processors: nobody waits for that. */
+static void attach_set_io_timeout(const struct attach *a)
+{
+	if (a->io_timeout_fd >= 0 &&
+	    write(a->io_timeout_fd, ATTACH_IO_TIMEOUT, strlen(ATTACH_IO_TIMEOUT)) < 0 &&
+	    errno != ENODEV)
+		log_warning("ublkb%u: no shorter I/O timeout (%s): a worker that dies is noticed "
+			    "late",
+			    a->rec.dev_id, strerror(errno));
+}
+
+/* On record with its number before it is anywhere, so that undoing finds it there. */
 static int attach_settle(struct attach *a, struct err *e)
 {
-	attach_set_io_timeout(a->rec.dev_id);
-	return op_update(a->op, &a->rec, e);
+	attach_open_io_timeout(a);
+	return a->rec.flags & WIRE_HOST ? 0 : op_update(a->op, &a->rec, e);
 }
 
 static int attach_allow(struct attach *a, struct err *e)
@@ -482,6 +495,7 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 		.backing = BACKING_INIT,
 		.worker = { .pidfd = -1, .channel_fd = -1 },
 		.cgroup_fd = -1,
+		.io_timeout_fd = -1,
 	};
 	struct wire_attach ask;
 	int r;
@@ -509,7 +523,9 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 		r = attach_make(&a, e);
 	else if (r == -EALREADY)
 		r = attach_again(&a, e);
-	if (r == 0)
-		request_done(op, &a.rec);
-	return r;
+	if (r < 0)
+		return r;
+	request_done(op, &a.rec);
+	attach_set_io_timeout(&a);
+	return 0;
 }

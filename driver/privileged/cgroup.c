@@ -152,9 +152,13 @@ int cgroup_limit_memory(const char *path, const char *bytes)
 
 	if (text_copy(parent, sizeof(parent), path) < 0)
 		return -ENAMETOOLONG;
-	r = cgroup_share(dirname(parent));
-	if (r == 0)
-		r = cgroup_write(path, "memory.max", bytes);
+	r = cgroup_write(path, "memory.max", bytes);
+	/* Not shared with the cgroups in there yet, or no more. */
+	if (r == -ENOENT) {
+		r = cgroup_share(dirname(parent));
+		if (r == 0)
+			r = cgroup_write(path, "memory.max", bytes);
+	}
 	/* The first says that there is no controller, the others that its file is not there. */
 	return r == -EINVAL || r == -ENOENT ? 0 : r;
 }

@@ -217,6 +217,7 @@ static int main_serve(const struct main_options *o, struct err *e)
 	if (r < 0)
 		return r;
 	registry.journal_fd = helper.journal_fd;
+	registry.cgroup_base = helper.cgroup_base;
 	r = journal_load(helper.journal_fd, main_adopt, &registry, e);
 	if (r == 0)
 		r = server_run(&helper, &registry, fd_take(&listen_fd), e);
@@ -243,6 +244,8 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	umask(0077);
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);	  /* whatever who started us ignores; workers inherit it */
 	signal(SIGPIPE, SIG_IGN);	  /* a log that nobody reads any more */
 	setrlimit(RLIMIT_NOFILE, &files); /* as many as we may have; fewer is fine */
 	if (main_serve(&o, &e) < 0) {

@@ -10,6 +10,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "driver/privileged/audit.h"
+#include "driver/privileged/cgroup.h"
 
 static void device_free(struct device *d)
 {
@@ -208,11 +209,46 @@ static int registry_decide(const struct registry *reg, const struct registry_pee
 	return registry_grant(rec, &verdict, e);
 }
 
+/*
+ * The lowest of 0 .. nr_devices that no device has: of one more number than
+ * there are devices one is free. -ENOMEM.
+ */
+static int64_t registry_lowest(const struct registry *reg,
+			       uint32_t (*number)(const struct record *rec, uint32_t first),
+			       uint32_t first)
+{
+	auto_free bool *used = calloc(reg->nr_devices + 1, sizeof(*used));
+	int64_t lowest = 0;
+
+	if (!used)
+		return -ENOMEM;
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		uint32_t n = number(&reg->devices[i]->rec, first);
+
+		if (n < reg->nr_devices)
+			used[n] = true;
+	}
+	while (used[lowest])
+		lowest++;
+	return lowest;
+}
+
+static uint32_t registry_dev_id(const struct record *rec, uint32_t first)
+{
+	return rec->dev_id - first;
+}
+
+static uint32_t registry_uid(const struct record *rec, uint32_t first)
+{
+	return rec->worker_uid - first;
+}
+
 /* The workers of one container share a uid that no other container's has. */
 static int registry_choose_uid(const struct registry *reg, struct record *rec, struct err *e)
 {
 	uint32_t first = policy_worker_ids_first(reg->policy);
 	uint32_t count = policy_worker_ids_count(reg->policy);
+	int64_t lowest;
 
 	for (size_t i = 0; i < reg->nr_devices; i++) {
 		if (registry_same_container(&reg->devices[i]->rec, rec)) {
@@ -220,32 +256,40 @@ static int registry_choose_uid(const struct registry *reg, struct record *rec, s
 			return 0;
 		}
 	}
-	for (uint32_t uid = first; uid - first < count; uid++) {
-		bool used = false;
+	lowest = registry_lowest(reg, registry_uid, first);
+	if (lowest < 0)
+		return err_sys(e, ENOMEM, "cannot choose a uid");
+	if (lowest >= count)
+		return err_set(e, EUSERS, "all %u uids of the policy's \"worker_ids\" are in use",
+			       count);
+	rec->worker_uid = first + (uint32_t)lowest;
+	return 0;
+}
 
-		for (size_t i = 0; i < reg->nr_devices; i++)
-			used |= reg->devices[i]->rec.worker_uid == uid;
-		if (!used) {
-			rec->worker_uid = uid;
-			return 0;
-		}
-	}
-	return err_set(e, EUSERS, "all %u uids of the policy's \"worker_ids\" are in use", count);
+int registry_name_cgroup(struct record *rec, const char *base, struct err *e)
+{
+	uint64_t place = rec->flags & WIRE_HOST ? 0 : rec->mount_ns_inode;
+
+	return cgroup_worker_path(rec->cgroup, base, place, rec->dev_id, rec->generation, e);
 }
 
 static int registry_choose_names(const struct registry *reg, struct record *rec, struct err *e)
 {
 	uint32_t random;
+	int64_t lowest;
+	int r;
 
 	do {
 		if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
 			return err_sys(e, errno, "cannot get a random number");
 		rec->generation = RECORD_GENERATION_MARK << 32 | random;
 	} while (registry_find(reg, rec->generation));
-	rec->dev_id = 0;
-	while (registry_find_number(reg, rec->dev_id))
-		rec->dev_id++;
-	return registry_choose_uid(reg, rec, e);
+	lowest = registry_lowest(reg, registry_dev_id, 0);
+	if (lowest < 0)
+		return err_sys(e, ENOMEM, "cannot choose a number");
+	rec->dev_id = (uint32_t)lowest;
+	r = reg->cgroup_base ? registry_name_cgroup(rec, reg->cgroup_base, e) : 0;
+	return r < 0 ? r : registry_choose_uid(reg, rec, e);
 }
 
 int registry_reserve(struct registry *reg, const struct registry_peer *peer, struct record *rec,

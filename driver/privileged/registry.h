@@ -22,8 +22,9 @@ struct device {
 };
 
 struct registry {
-	struct policy *policy;	/* borrowed; a reload replaces it */
-	uint64_t policy_serial; /* counts reloads */
+	struct policy *policy;	 /* borrowed; a reload replaces it */
+	uint64_t policy_serial;	 /* counts reloads */
+	const char *cgroup_base; /* below it workers have their cgroups; NULL: nowhere */
 	int journal_fd;
 	struct device **devices;
 	size_t nr_devices;
@@ -53,8 +54,8 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 
 /*
  * Decides a claim and reserves what it needs: *rec comes with the facts and
- * leaves with generation, number, worker's uid, rule and what that gives; it is
- * in the journal then.
+ * leaves with generation, number, worker's uid and cgroup, rule and what that
+ * gives; it is in the journal then.
  *
  *   0          go on
  *   -EALREADY  the same attach is live; *rec is its record
@@ -65,6 +66,9 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
  */
 int registry_reserve(struct registry *reg, const struct registry_peer *peer, struct record *rec,
 		     struct err *e);
+
+/* The worker's cgroup has the device's number in its name: to be said again when that changes. */
+int registry_name_cgroup(struct record *rec, const char *base, struct err *e);
 
 /* Replaces the record of the same generation, in the journal too. -ENOENT: there is none. */
 int registry_update(struct registry *reg, const struct record *rec, struct err *e);

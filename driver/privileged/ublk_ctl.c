@@ -199,7 +199,7 @@ static int ctl_run(struct ublk_ctl *c, const struct ctl_command *command, struct
 
 /* --- opening ------------------------------------------------------------------ */
 
-int ublk_features(struct ublk_ctl *c, uint64_t *ret_features, struct err *e)
+static int ctl_get_features(struct ublk_ctl *c, struct err *e)
 {
 	const struct ctl_command command = {
 		.name = "GET_FEATURES",
@@ -217,7 +217,7 @@ int ublk_features(struct ublk_ctl *c, uint64_t *ret_features, struct err *e)
 	r = ctl_run(c, &command, NULL);
 	if (r < 0)
 		return err_sys(e, -r, "this kernel's ublk driver is too old");
-	*ret_features = c->ring->data.features;
+	c->features = c->ring->data.features;
 	return 0;
 }
 
@@ -232,11 +232,16 @@ int ublk_ctl_open(struct ublk_ctl **ret, struct err *e)
 	if (c->fd < 0)
 		return err_sys(e, errno, "cannot open %s%s", CTL_DEVICE,
 			       errno == ENOENT ? " (load the driver: modprobe ublk_drv)" : "");
-	r = ublk_features(c, &c->features, e);
+	r = ctl_get_features(c, e);
 	if (r < 0)
 		return r;
 	*ret = ptr_take(c);
 	return 0;
+}
+
+uint64_t ublk_features(const struct ublk_ctl *c)
+{
+	return c->features;
 }
 
 void ublk_ctl_close(struct ublk_ctl *c)

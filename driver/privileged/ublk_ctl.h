@@ -46,7 +46,8 @@ void ublk_ctl_close(struct ublk_ctl *c);
 void ublk_ctl_closep(struct ublk_ctl **c);
 #define auto_ublk_ctl __attribute__((cleanup(ublk_ctl_closep)))
 
-int ublk_features(struct ublk_ctl *c, uint64_t *ret_features, struct err *e);
+/* UBLK_F_* the driver knows, as it said when it was opened. */
+uint64_t ublk_features(const struct ublk_ctl *c);
 
 /* ADD_DEV and SET_PARAMS; when the second fails the device is deleted again. */
 int ublk_add(struct ublk_ctl *c, struct ublk_spec *spec, struct err *e);

@@ -77,9 +77,14 @@ static void work_become_child(struct server *s, const struct caller *own)
 		if (c->ledger_fd >= 0)
 			close(c->ledger_fd);
 	}
+	/* Nothing is written there: each page would be copied, of as many as there are devices. */
 	for (size_t i = 0; i < s->registry->nr_devices; i++) {
-		close_fdp(&s->registry->devices[i]->worker_pidfd);
-		close_fdp(&s->registry->devices[i]->container_pidfd);
+		const struct device *d = s->registry->devices[i];
+
+		if (d->worker_pidfd >= 0)
+			close(d->worker_pidfd);
+		if (d->container_pidfd >= 0)
+			close(d->container_pidfd);
 	}
 	last_close_end(holder);
 }

@@ -90,13 +90,9 @@ void ublk_ctl_closep(struct ublk_ctl **c)
 	*c = NULL;
 }
 
-int ublk_features(struct ublk_ctl *c, uint64_t *ret_features, struct err *e)
+uint64_t ublk_features(const struct ublk_ctl *c)
 {
-	int r = fake_call(UBLK_FAKE_FEATURES, e);
-
-	if (r >= 0)
-		*ret_features = UBLK_F_CMD_IOCTL_ENCODE;
-	return r;
+	return UBLK_F_CMD_IOCTL_ENCODE;
 }
 
 int ublk_add(struct ublk_ctl *c, struct ublk_spec *spec, struct err *e)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/privileged/memlimit.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,6 +83,7 @@ static void test_writes_it(void **state)
 	char dir[] = "/tmp/ublk-oci-memlimit-XXXXXX", share[64], limit[64];
 	struct record rec = example;
 	struct err e = { "" };
+	struct stat st;
 
 	assert_non_null(mkdtemp(dir));
 	snprintf(rec.cgroup, sizeof(rec.cgroup), "%s/device", dir);
@@ -93,12 +95,23 @@ static void test_writes_it(void **state)
 	assert_int_equal(access(limit, F_OK), -1);
 
 	make_file(share);
+	assert_int_equal(memlimit_set(&rec, &e), 0);
+	assert_file(share, "+memory"); /* which gives the others their file */
+
+	make_file(share);
 	make_file(limit);
 	assert_int_equal(memlimit_set(&rec, &e), 0);
-	assert_file(share, "+memory");
 	assert_file(limit, "83886080");
+	assert_int_equal(stat(share, &st), 0);
+	assert_int_equal(st.st_size, 0); /* shared already */
 
 	unlink(limit);
+	unlink(share);
+	assert_int_equal(mkdir(share, 0700), 0);
+	assert_int_equal(memlimit_set(&rec, &e), -EISDIR); /* it cannot be shared */
+	rmdir(share);
+	make_file(share);
+
 	assert_int_equal(mkdir(limit, 0700), 0);
 	assert_true(memlimit_set(&rec, &e) < 0);
 	assert_non_null(strstr(e.text, "limit the memory"));
