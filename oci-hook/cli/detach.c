@@ -15,11 +15,14 @@
 #include "oci-hook/cli/show_timing.h"
 #include "oci-hook/quote.h"
 
+/* Stopping a device is waiting for other processors, mostly. The helper grants a user 16. */
+#define DETACH_AT_ONCE 8
+
 static const struct cli_option detach_options[] = {
 	{ "container", "ID", 'c',
 	  "the container, running or not; the beginning of its ID is enough" },
 	{ "device", "PATH", 'd', "the device at this path in the container" },
-	{ "all", NULL, 'a', "all devices of the container" },
+	{ "all", NULL, 'a', "all devices of the container; without one, all of yours" },
 	{ "host", NULL, 'H', "DEVICE is one of the host, from attach --host" },
 	{ "force", NULL, 'f', "even if it is open or mounted: what is not written is lost" },
 	{ "json", NULL, 'j', "what became of each, as JSON" },
@@ -29,8 +32,9 @@ static const struct cli_option detach_options[] = {
 static const struct cli_page detach_page = {
 	.command = "detach",
 	.synopsis = "detach --container ID (--device PATH | --all) [OPTION]...\n"
-		    "detach [--host] DEVICE [OPTION]...",
-	.about = "Takes a device away. DEVICE is N, ublkbN, /dev/ublkbN or a generation.",
+		    "detach [--host] DEVICE... [OPTION]...\n"
+		    "detach [--host] --all [OPTION]...",
+	.about = "Takes devices away. DEVICE is N, ublkbN, /dev/ublkbN or a generation.",
 	.options = detach_options,
 	.nr_options = ARRAY_SIZE(detach_options),
 };
@@ -38,7 +42,8 @@ static const struct cli_page detach_page = {
 struct detach_ask {
 	const char *container;
 	const char *path;
-	const char *name;
+	char *const *names; /* as they were given */
+	int nr_names;
 	bool all;
 	bool host;
 	bool force;
@@ -69,50 +74,100 @@ static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_l
 		else
 			d->timed = true;
 	}
-	if (optind < argc)
-		d->name = argv[optind++];
-	if (optind < argc)
-		return cli_misuse(&detach_page, "there is one word too many");
-	if (!d->container == !d->name)
-		return cli_misuse(&detach_page, "one of --container ID and DEVICE is needed");
+	d->names = argv + optind;
+	d->nr_names = argc - optind;
+	if (!!d->container + (d->nr_names > 0) + (!d->container && d->all) != 1)
+		return cli_misuse(&detach_page,
+				  "one of --container ID, DEVICE and --all is needed");
 	if (d->container && (d->host || !d->path == !d->all))
 		return cli_misuse(&detach_page, "with --container, one of --device PATH and --all "
 						"is needed, and not --host");
-	if (d->name && (d->path || d->all))
-		return cli_misuse(&detach_page, "--device and --all go with --container");
+	if (d->path && !d->container)
+		return cli_misuse(&detach_page, "--device goes with --container");
 	*ret_leave = false;
 	return CLI_DONE;
 }
 
-static int detach_find(struct client_devices *ret, const struct detach_ask *d, struct err *e)
+/* All there are, or the host's: what is a container's goes to the end of the rows. */
+static int detach_find_all(struct client_devices *ret, const struct detach_ask *d, struct err *e)
 {
-	struct wire_device *row;
+	size_t nr = 0;
 	int r;
 
-	if (d->container)
-		return find_in_container(ret, d->container, d->path, CLIENT_TIMEOUT_MS, e);
-	row = calloc(1, sizeof(*row));
-	if (!row)
-		return err_sys(e, ENOMEM, "cannot look for the device");
-	ret->rows = row;
-	r = find_by_name(row, d->name, CLIENT_TIMEOUT_MS, e);
+	r = client_list(ret, CLIENT_TIMEOUT_MS, e);
 	if (r < 0)
 		return r;
-	if (d->host && !(row->flags & WIRE_HOST))
-		return err_set(e, EINVAL, "ublkb%" PRIu32 " is a container's, not the host's",
-			       row->dev_id);
-	ret->nr = 1;
+	for (size_t i = 0; i < ret->nr; i++) {
+		if (!d->host || ret->rows[i].flags & WIRE_HOST)
+			ret->rows[nr++] = ret->rows[i];
+	}
+	ret->nr = nr;
 	return 0;
 }
 
-/* What became of one device. */
+/* Is each what it was said to be, and said once? */
+static int detach_find_names(struct client_devices *ret, const struct detach_ask *d, struct err *e)
+{
+	auto_client_devices struct client_devices all = { 0 };
+	struct wire_device *row;
+	int r;
+
+	r = client_list(&all, CLIENT_TIMEOUT_MS, e);
+	if (r < 0)
+		return r;
+	ret->rows = calloc((size_t)d->nr_names, sizeof(*ret->rows));
+	if (!ret->rows)
+		return err_sys(e, ENOMEM, "cannot look for the devices");
+	for (int i = 0; i < d->nr_names; i++) {
+		row = &ret->rows[ret->nr];
+		r = find_among(row, &all, d->names[i], e);
+		if (r < 0)
+			return r;
+		if (d->host && !(row->flags & WIRE_HOST))
+			return err_set(e, EINVAL,
+				       "ublkb%" PRIu32 " is a container's, not the host's",
+				       row->dev_id);
+		for (size_t j = 0; j < ret->nr; j++) {
+			if (ret->rows[j].generation == row->generation)
+				return err_set(e, EINVAL, "ublkb%" PRIu32 " was named twice",
+					       row->dev_id);
+		}
+		ret->nr++;
+	}
+	return 0;
+}
+
+static int detach_find(struct client_devices *ret, const struct detach_ask *d, struct err *e)
+{
+	if (d->container)
+		return find_in_container(ret, d->container, d->path, CLIENT_TIMEOUT_MS, e);
+	return d->all ? detach_find_all(ret, d, e) : detach_find_names(ret, d, e);
+}
+
+/* What becomes of one device. */
 struct detach_result {
+	struct client_call call;
 	struct wire_reply reply;
 	struct wire_timing timing;
 	int64_t client_us;
 	struct err e;
 	int r;
 };
+
+static void detach_begin(struct detach_result *result, uint64_t generation, uint32_t flags)
+{
+	*result = (struct detach_result){ .call.fd = -1 };
+	result->r = client_detach_begin(&result->call, generation, flags, CLIENT_TIMEOUT_MS,
+					&result->e);
+}
+
+static void detach_end(struct detach_result *result, int64_t began_us)
+{
+	if (result->r == 0)
+		result->r = client_detach_end(&result->call, &result->reply, &result->timing,
+					      &result->e);
+	result->client_us = clock_now_us() - began_us;
+}
 
 static void detach_print(const struct detach_ask *d, const struct wire_device *row,
 			 struct detach_result *result)
@@ -150,15 +205,28 @@ static struct json_object *detach_json(const struct detach_ask *d, const struct 
 	return o;
 }
 
-static void detach_run(const struct detach_ask *d, const struct wire_device *row,
-		       struct detach_result *ret)
+/* Takes away rows[0 .. nr): so many are under way at once, and told of in their order. */
+static int detach_run(const struct detach_ask *d, const struct client_devices *found,
+		      int64_t began_us, struct json_object *all)
 {
 	uint32_t flags = (d->force ? WIRE_DETACH_FORCE : 0u) | (d->timed ? WIRE_DETACH_TIMED : 0u);
-	struct client_call call = { .fd = -1 };
+	struct detach_result flight[DETACH_AT_ONCE];
+	size_t asked = 0;
+	int status = CLI_DONE;
 
-	ret->r = client_detach_begin(&call, row->generation, flags, CLIENT_TIMEOUT_MS, &ret->e);
-	if (ret->r == 0)
-		ret->r = client_detach_end(&call, &ret->reply, &ret->timing, &ret->e);
+	for (size_t i = 0; i < found->nr; i++) {
+		struct detach_result *result = &flight[i % DETACH_AT_ONCE];
+
+		for (; asked < found->nr && asked < i + DETACH_AT_ONCE; asked++)
+			detach_begin(&flight[asked % DETACH_AT_ONCE], found->rows[asked].generation,
+				     flags);
+		detach_end(result, began_us);
+		detach_print(d, &found->rows[i], result);
+		json_object_array_add(all, detach_json(d, &found->rows[i], result));
+		if (result->r < 0)
+			status = CLI_FAILED;
+	}
+	return status;
 }
 
 int detach_main(int argc, char **argv)
@@ -167,7 +235,7 @@ int detach_main(int argc, char **argv)
 	auto_json struct json_object *all = json_object_new_array();
 	int64_t began_us = clock_now_us();
 	struct detach_ask d = { 0 };
-	int r, status = CLI_DONE;
+	int r, status;
 	struct err e;
 	bool leave;
 
@@ -176,16 +244,7 @@ int detach_main(int argc, char **argv)
 		return r;
 	if (detach_find(&found, &d, &e) < 0)
 		return cli_fail(&detach_page, &e);
-	for (size_t i = 0; i < found.nr; i++) {
-		struct detach_result result = { 0 };
-
-		detach_run(&d, &found.rows[i], &result);
-		result.client_us = clock_now_us() - began_us;
-		detach_print(&d, &found.rows[i], &result);
-		json_object_array_add(all, detach_json(&d, &found.rows[i], &result));
-		if (result.r < 0)
-			status = CLI_FAILED;
-	}
+	status = detach_run(&d, &found, began_us, all);
 	if (d.json)
 		show_json_print(all);
 	r = cli_end(&detach_page);

@@ -36,13 +36,12 @@ static int name_parse(const char *name, uint64_t *ret_generation, uint32_t *ret_
 	return -EINVAL;
 }
 
-int find_by_name(struct wire_device *ret, const char *name, int timeout_ms, struct err *e)
+int find_among(struct wire_device *ret, const struct client_devices *all, const char *name,
+	       struct err *e)
 {
-	auto_client_devices struct client_devices d = { 0 };
 	uint64_t generation = 0;
 	uint32_t dev_id = 0;
 	char word[QUOTE_SIZE];
-	int r;
 
 	quote_text(word, sizeof(word), name);
 	if (name_parse(name, &generation, &dev_id) < 0)
@@ -50,17 +49,27 @@ int find_by_name(struct wire_device *ret, const char *name, int timeout_ms, stru
 			       "\"%s\" is no device; write N, ublkbN, /dev/ublkbN or a generation "
 			       "of %d hex digits",
 			       word, GENERATION_DIGITS);
-	r = client_list(&d, timeout_ms, e);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < d.nr; i++) {
-		if (generation ? d.rows[i].generation == generation : d.rows[i].dev_id == dev_id) {
-			*ret = d.rows[i];
+	for (size_t i = 0; i < all->nr; i++) {
+		if (generation ? all->rows[i].generation == generation
+			       : all->rows[i].dev_id == dev_id) {
+			*ret = all->rows[i];
 			return 0;
 		}
 	}
 	return err_set(e, ENODEV, "there is no device %s, or it is not yours (see ublk-oci list)",
 		       word);
+}
+
+int find_by_name(struct wire_device *ret, const char *name, int timeout_ms, struct err *e)
+{
+	auto_client_devices struct client_devices all = { 0 };
+	int r;
+
+	r = find_among(ret, &all, name, e);
+	if (r == -EINVAL)
+		return r; /* whatever devices there are */
+	r = client_list(&all, timeout_ms, e);
+	return r < 0 ? r : find_among(ret, &all, name, e);
 }
 
 static void devices_append(struct client_devices *d, const struct wire_device *row)

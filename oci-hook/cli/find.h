@@ -10,6 +10,10 @@
 /* "7", "ublkb7", "/dev/ublkb7", or a generation of 16 hex digits. */
 int find_by_name(struct wire_device *ret, const char *name, int timeout_ms, struct err *e);
 
+/* The same in a list one has. -EINVAL: no device can have this name. */
+int find_among(struct wire_device *ret, const struct client_devices *all, const char *name,
+	       struct err *e);
+
 /*
  * The devices of one container, by whole ID or a unique beginning of it; with
  * a path only the one there. Never empty: nothing found is an error. More than
