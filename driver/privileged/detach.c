@@ -28,14 +28,22 @@ bool detach_peer_admit(const struct op *op, const char *what, const struct recor
 	return false;
 }
 
+struct detach_look {
+	const struct op *op;
+	const struct record *rec;
+};
+
+/* Workers are not looked at: they are sealed, and have no descriptors. */
 static int detach_look(void *arg, struct err *e)
 {
-	const struct record *rec = arg;
+	const struct detach_look *look = arg;
+	const struct record *rec = look->rec;
 	char node[32], who[ERR_TEXT_SIZE / 2];
 	int r;
 
 	snprintf(node, sizeof(node), "/dev/ublkb%u", rec->dev_id);
-	r = holders_find(rec->major, rec->minor, who, sizeof(who), e);
+	r = holders_find(rec->major, rec->minor, look->op->helper->room.mount_fd, who, sizeof(who),
+			 e);
 	if (r < 0)
 		return r;
 	if (r > 0)
@@ -62,6 +70,7 @@ static void detach_allow_again(const struct op *op, const struct record *rec, st
 static int detach_check_unused(const struct op *op, const struct record *rec, struct err *e)
 {
 	auto_container struct container c = CONTAINER_INIT;
+	struct detach_look look = { op, rec };
 	int r;
 
 	if (!(rec->flags & WIRE_HOST) &&
@@ -73,7 +82,7 @@ static int detach_check_unused(const struct op *op, const struct record *rec, st
 		if (r < 0)
 			return r;
 	}
-	r = child_run(detach_look, (void *)rec, op_left_ms(op, DETACH_LOOK_MS), e);
+	r = child_run(detach_look, &look, op_left_ms(op, DETACH_LOOK_MS), e);
 	if (r < 0)
 		detach_allow_again(op, rec, &c);
 	return r;

@@ -101,16 +101,23 @@ static bool holders_mounted(const struct holders *h, const struct mountinfo_entr
 	       holders_is(h, &stx);
 }
 
-/* Is it the first time? */
-static bool holders_new_namespace(struct holders *h, int pid_fd)
+/* Of a process's mount namespace; 0: it is gone, or does not show it. */
+static uint64_t holders_namespace(int pid_fd)
 {
-	uint64_t *more;
 	struct stat st;
 
-	if (fstatat(pid_fd, "ns/mnt", &st, 0) < 0)
+	return fstatat(pid_fd, "ns/mnt", &st, 0) < 0 ? 0 : st.st_ino;
+}
+
+/* Is it the first time? */
+static bool holders_new_namespace(struct holders *h, uint64_t inode)
+{
+	uint64_t *more;
+
+	if (!inode)
 		return false;
 	for (size_t i = 0; i < h->nr_namespaces; i++) {
-		if (h->namespaces[i] == st.st_ino)
+		if (h->namespaces[i] == inode)
 			return false;
 	}
 	if (h->nr_namespaces == h->room) {
@@ -120,17 +127,17 @@ static bool holders_new_namespace(struct holders *h, int pid_fd)
 		h->namespaces = more;
 		h->room = h->room * 2 + 16;
 	}
-	h->namespaces[h->nr_namespaces++] = st.st_ino;
+	h->namespaces[h->nr_namespaces++] = inode;
 	return true;
 }
 
-static void holders_find_mounts(struct holders *h, int pid_fd, const char *pid)
+static void holders_find_mounts(struct holders *h, int pid_fd, uint64_t inode, const char *pid)
 {
 	auto_mountinfo struct mountinfo m = MOUNTINFO_INIT;
 	struct mountinfo_entry entry;
 	char point[HOLDERS_PATH_SHOWN], name[32];
 
-	if (!holders_new_namespace(h, pid_fd) || mountinfo_open(&m, pid_fd, "mountinfo") < 0)
+	if (!holders_new_namespace(h, inode) || mountinfo_open(&m, pid_fd, "mountinfo") < 0)
 		return;
 	while (mountinfo_next(&m, &entry) > 0) {
 		if (!holders_mounted(h, &entry))
@@ -195,16 +202,21 @@ static void holders_find_swap(struct holders *h)
 	}
 }
 
-int holders_find(uint32_t major, uint32_t minor, char *text, size_t size, struct err *e)
+int holders_find(uint32_t major, uint32_t minor, int but_ns_fd, char *text, size_t size,
+		 struct err *e)
 {
 	cleanup_with(holders_fini) struct holders h = {
 		.major = major, .minor = minor, .text = text, .size = size
 	};
 	auto_closedir DIR *proc = opendir("/proc");
+	uint64_t inode, but = 0;
 	struct dirent *entry;
+	struct stat st;
 
 	if (!proc)
 		return err_sys(e, errno, "cannot read /proc");
+	if (but_ns_fd >= 0 && fstat(but_ns_fd, &st) == 0)
+		but = st.st_ino;
 	text[0] = '\0';
 	holders_find_kernel(&h);
 	holders_find_swap(&h);
@@ -216,7 +228,10 @@ int holders_find(uint32_t major, uint32_t minor, char *text, size_t size, struct
 		pid_fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (pid_fd < 0)
 			continue;
-		holders_find_mounts(&h, pid_fd, entry->d_name);
+		inode = holders_namespace(pid_fd);
+		if (inode && inode == but)
+			continue;
+		holders_find_mounts(&h, pid_fd, inode, entry->d_name);
 		if (strtol(entry->d_name, NULL, 10) != getpid())
 			holders_find_fds(&h, pid_fd, entry->d_name);
 	}

@@ -14,9 +14,11 @@
  * Writes a list such as "mounted at /mnt by pid 123 (sleep), open in pid 77 (dd),
  * and 2 more" and returns how many there are: one per mount namespace and mount
  * point, per process that has it open, per kernel user (dm, md, swap). The
- * calling process does not count. -errno when /proc cannot be read.
+ * calling process does not count, nor do those of the mount namespace but_ns_fd
+ * (-1: none), of which there may be many. -errno when /proc cannot be read.
  */
-int holders_find(uint32_t major, uint32_t minor, char *text, size_t size, struct err *e);
+int holders_find(uint32_t major, uint32_t minor, int but_ns_fd, char *text, size_t size,
+		 struct err *e);
 
 /*
  * 0: nobody holds it exclusively; -EBUSY: it is mounted, swapped to, or part of

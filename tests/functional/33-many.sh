@@ -3,7 +3,8 @@
 # is to do, and all go together. The large one, with numbers that are worth reading:
 #
 #   tests/vm/run --kernel 7.3 --icount --smp 2 --memory 4 --timeout 1800 -- \
-#       env DEVICES=500 FLAT=20 tests/functional/suite 33
+#       env DEVICES=500 FLAT=20 TEST_DIR=/run sh -c \
+#       'tests/guest/setup && tests/functional/33-many.sh'
 #
 # DEVICES: how many; FLAT: percent the last may take longer than the first (by the clock of a busy
 # machine that is a rough measure, with --icount a fine one); OPTIONS: of each attach.
@@ -20,7 +21,7 @@ idle_s=10
 
 cat >"$TEST_DIR/policy.json" <<END
 {"version": 1, "worker_ids": {"first": 2100000000, "count": 1000}, "rules": [{"id": "many",
-    "principal": {"uid": 0}, "host": true, "targets": ["null"], "max_size": "1G"}]}
+    "principal": {"uid": 0}, "host": true, "targets": ["null"], "max_size": "1G", "max_devices": 1000}]}
 END
 helper_start --policy "$TEST_DIR/policy.json"
 

@@ -166,7 +166,7 @@ static int tool_holders(char **a, struct err *e)
 	int r;
 
 	tool_spec(&spec, NULL, a[0]);
-	r = holders_find(spec.major, spec.minor, text, sizeof(text), e);
+	r = holders_find(spec.major, spec.minor, -1, text, sizeof(text), e);
 	if (r >= 0)
 		printf("%d: %s\n", r, text);
 	return r;
