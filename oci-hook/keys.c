@@ -121,6 +121,52 @@ static int set_depth(struct attach_options *o, const char *value, struct err *e)
 	return r;
 }
 
+/* The words of a key that has a few, and the flags each stands for. */
+struct keys_word {
+	const char *name;
+	uint32_t flags; /* enum wire_flag */
+};
+
+static int set_word(struct attach_options *o, const struct keys_word *words, size_t nr,
+		    const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE], known[QUOTE_SIZE] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (!strcmp(words[i].name, value)) {
+			o->path_flags |= words[i].flags;
+			return 0;
+		}
+		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "",
+				      words[i].name);
+	}
+	return err_set(e, EINVAL, "\"%s\" is none of: %s", quote_text(word, sizeof(word), value),
+		       known);
+}
+
+static int set_profile(struct attach_options *o, const char *value, struct err *e)
+{
+	static const struct keys_word words[] = {
+		{ "latency", 0 },
+		{ "throughput", WIRE_THROUGHPUT },
+	};
+
+	return set_word(o, words, ARRAY_SIZE(words), value, e);
+}
+
+static int set_data_path(struct attach_options *o, const char *value, struct err *e)
+{
+	static const struct keys_word words[] = {
+		{ "auto", 0 },
+		{ "copy", WIRE_COPY },
+		{ "zero-copy", WIRE_ZERO_COPY },
+		{ "by-hand", WIRE_ZERO_COPY | WIRE_BY_HAND },
+	};
+
+	return set_word(o, words, ARRAY_SIZE(words), value, e);
+}
+
 static int set_uid(struct attach_options *o, const char *value, struct err *e)
 {
 	uint64_t n = 0;
@@ -154,8 +200,8 @@ static int set_mode(struct attach_options *o, const char *value, struct err *e)
 static int (*const setters[KEY_END])(struct attach_options *o, const char *value, struct err *e) = {
 	[KEY_TARGET] = set_target, [KEY_BACKING] = set_backing, [KEY_SIZE] = set_size,
 	[KEY_PATH] = set_path,	   [KEY_ACCESS] = set_access,	[KEY_QUEUES] = set_queues,
-	[KEY_DEPTH] = set_depth,   [KEY_UID] = set_uid,		[KEY_GID] = set_gid,
-	[KEY_MODE] = set_mode,
+	[KEY_DEPTH] = set_depth,   [KEY_PROFILE] = set_profile, [KEY_DATA_PATH] = set_data_path,
+	[KEY_UID] = set_uid,	   [KEY_GID] = set_gid,		[KEY_MODE] = set_mode,
 };
 
 void keys_init(struct attach_options *o)
@@ -297,7 +343,7 @@ int keys_check(const struct attach_options *o, bool host, struct err *e)
 void keys_fill(const struct attach_options *o, bool host, struct wire_attach *ret)
 {
 	ret->target = o->target;
-	ret->flags = (o->read_only ? WIRE_READ_ONLY : 0u) | (host ? WIRE_HOST : 0u);
+	ret->flags = (o->read_only ? WIRE_READ_ONLY : 0u) | (host ? WIRE_HOST : 0u) | o->path_flags;
 	ret->size_bytes = o->size_bytes;
 	ret->nr_queues = o->nr_queues;
 	ret->depth = o->depth;

@@ -27,7 +27,8 @@ struct attach_options {
 	enum target_id target;
 	uint64_t size_bytes; /* 0: as large as the backing file */
 	bool read_only;
-	uint16_t nr_queues; /* 0: the helper's default */
+	uint32_t path_flags; /* enum wire_flag: how data and commands travel */
+	uint16_t nr_queues;  /* 0: the helper's default */
 	uint16_t depth;
 	uint32_t uid;
 	uint32_t gid;

@@ -14,6 +14,7 @@ static void verdict_allow(struct policy_verdict *ret, const struct rule *rule)
 	snprintf(ret->rule, sizeof(ret->rule), "%s", rule->id);
 	ret->discard = rule->discard;
 	ret->trust_raw_writers = rule->mount.trust_raw_writers;
+	ret->zero_copy = rule->zero_copy;
 	ret->io = rule->io;
 }
 

@@ -80,6 +80,7 @@ struct policy_verdict {
 	char reason[ERR_TEXT_SIZE];   /* when refused: the nearest rule and what it lacks; ASCII */
 	/* what comes with it, when allowed */
 	bool discard;		/* the container may give space back */
+	bool zero_copy;		/* the worker may be handed the kernel's pages */
 	bool trust_raw_writers; /* the host may mount what others could write raw */
 	struct policy_io io;
 };

@@ -11,6 +11,7 @@ static const struct catalog_target targets[TARGET_END] = {
 		.help = "reads zeroes, forgets what is written; for measuring",
 		.needs_size = true,
 		.discards = true,
+		.zero_copy = true,
 	},
 	[TARGET_MEMORY] = {
 		.name = "memory",
@@ -18,6 +19,7 @@ static const struct catalog_target targets[TARGET_END] = {
 		.needs_size = true,
 		.made_by_helper = true,
 		.discards = true,
+		.zero_copy = true,
 	},
 	[TARGET_FILE] = {
 		.name = "file",
@@ -25,6 +27,7 @@ static const struct catalog_target targets[TARGET_END] = {
 		.nr_fds = 1,
 		.volatile_cache = true,
 		.discards = true,
+		.zero_copy = true,
 	},
 	[TARGET_NBD] = {
 		.name = "nbd",
@@ -43,6 +46,10 @@ static const struct catalog_key_row keys[KEY_END] = {
 	[KEY_ACCESS] = { "access", "rw|ro", "whether the container may write" },
 	[KEY_QUEUES] = { "queues", "N", "hardware queues, 1 to 16; default 2" },
 	[KEY_DEPTH] = { "depth", "N", "requests in flight per queue, 1 to 256; default 32" },
+	[KEY_PROFILE] = { "profile", "latency|throughput",
+			  "what matters more, one request or many; default latency" },
+	[KEY_DATA_PATH] = { "data-path", "auto|copy|zero-copy|by-hand",
+			    "how data travels; default auto: zero copy where it is granted" },
 	[KEY_UID] = { "uid", "N", "owner of the node, as the container counts; default 0" },
 	[KEY_GID] = { "gid", "N", "group of the node, as the container counts; default 0" },
 	[KEY_MODE] = { "mode", "OCTAL", "permission bits of the node; default 0660" },

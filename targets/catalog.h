@@ -25,6 +25,7 @@ struct catalog_target {
 	bool made_by_helper; /* the backing file is a memfd the helper makes */
 	bool volatile_cache; /* what is written is safe only after a flush */
 	bool discards;	     /* discard and write-zeroes free space */
+	bool zero_copy;	     /* it passes data on without looking at it */
 	bool by_address;     /* reached at an address, which a policy must list */
 };
 
@@ -48,6 +49,8 @@ enum catalog_key {
 	KEY_ACCESS,
 	KEY_QUEUES,
 	KEY_DEPTH,
+	KEY_PROFILE,
+	KEY_DATA_PATH,
 	KEY_UID,
 	KEY_GID,
 	KEY_MODE,

@@ -8,9 +8,10 @@
 
 #include <errno.h>
 #include <linux/falloc.h>
-#include <linux/fs.h>
 #include <linux/io_uring.h>
 #include <unistd.h>
+
+#include "targets/transfer.h"
 
 /* Only those that serve an operation the device has reach its ring. */
 static const struct target_ring_op file_ring_ops[] = {
@@ -31,18 +32,9 @@ static int file_open(struct target *t)
 	return (uint64_t)end < t->dev_bytes ? -ENOSPC : 0;
 }
 
-/* io->step counts the bytes that are done: the ring may move less than it was asked to. */
 static void file_transfer(struct target *t, struct queue *q, struct io *io)
 {
-	struct io_uring_sqe *sqe = io_sqe(t, q, io, 0);
-
-	sqe->opcode = io->op == IO_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
-	sqe->off = io->off + io->step;
-	sqe->addr = (uintptr_t)io->buf + io->step;
-	sqe->len = (uint32_t)(io->len - io->step);
-	sqe->buf_index = (uint16_t)io->buf_index;
-	if (io->fua)
-		sqe->rw_flags = RWF_DSYNC;
+	transfer_submit(t, q, io, 0);
 }
 
 static void file_flush(struct target *t, struct queue *q, struct io *io)
@@ -81,20 +73,10 @@ static void file_submit(struct target *t, struct queue *q, struct io *io)
 
 static void file_complete(struct target *t, struct queue *q, struct io *io, int result)
 {
-	if (result < 0) {
-		io_done(q, io, result);
-		return;
-	}
-	if (io->op == IO_READ || io->op == IO_WRITE) {
-		io->step += (unsigned int)result;
-		if (io->step < io->len && result) {
-			file_transfer(t, q, io);
-			return;
-		}
-		io_done(q, io, io->step == io->len ? 0 : -EIO);
-		return;
-	}
-	io_done(q, io, 0);
+	if (io->op == IO_READ || io->op == IO_WRITE)
+		transfer_complete(t, q, io, 0, result);
+	else
+		io_done(q, io, result < 0 ? result : 0);
 }
 
 const struct target_ops target_file = {
@@ -103,6 +85,7 @@ const struct target_ops target_file = {
 	.io_ops = 1 << IO_READ | 1 << IO_WRITE | 1 << IO_FLUSH | 1 << IO_DISCARD |
 		  1 << IO_WRITE_ZEROES,
 	.ring_ops = file_ring_ops,
+	.links = true,
 	.open = file_open,
 	.submit = file_submit,
 	.complete = file_complete,
@@ -113,6 +96,7 @@ const struct target_ops target_memory = {
 	.nr_files = 1,
 	.io_ops = 1 << IO_READ | 1 << IO_WRITE | 1 << IO_DISCARD | 1 << IO_WRITE_ZEROES,
 	.ring_ops = file_ring_ops,
+	.links = true,
 	.open = file_open,
 	.submit = file_submit,
 	.complete = file_complete,

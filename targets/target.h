@@ -8,7 +8,9 @@
  * blocks, an operation the device has: never a write on a read-only one, never
  * a discard without the grant);
  * io->buf holds what is to be written, or has room for what is read; open()
- * runs before the seal, submit() and complete() after it.
+ * runs before the seal, submit() and complete() after it. With zero copy the
+ * data is in the kernel's pages, which only ring operations reach: for them the
+ * registered buffer begins at address 0, which is what io->buf is then.
  *
  * A target promises: every submit() is answered by exactly one io_done(), now
  * or later; it never blocks; it uses only the registered files it was opened
@@ -40,15 +42,17 @@ struct io {
 	bool keep_space;	/* IO_WRITE_ZEROES: the range must stay allocated */
 	uint64_t off;		/* bytes */
 	uint64_t len;		/* bytes; a discard may exceed 4 GiB */
-	void *buf;		/* len bytes for IO_READ and IO_WRITE */
+	void *buf;		/* len bytes for IO_READ and IO_WRITE; NULL with zero copy */
 	unsigned int buf_index; /* of buf in the ring's registered buffers */
 	unsigned int step;	/* the target's own; 0 at submit() */
+	bool held;		/* the core's own */
 };
 
 /* A ring operation a target submits, and what it serves with it. */
 struct target_ring_op {
 	uint8_t opcode;	     /* IORING_OP_* */
 	unsigned int io_ops; /* bit mask of 1 << enum io_op; 0 ends a list */
+	bool zero_copy_only; /* with buffers the target does it itself */
 };
 
 struct target_ops {
@@ -56,6 +60,11 @@ struct target_ops {
 	unsigned int nr_files;		       /* backing files it is opened with */
 	unsigned int io_ops;		       /* bit mask of 1 << enum io_op it serves */
 	const struct target_ring_op *ring_ops; /* NULL: none */
+	/*
+	 * A read or write is one READ_FIXED or WRITE_FIXED of all its bytes: the core may
+	 * finish the I/O itself when the ring moved them all. complete() sees the rest.
+	 */
+	bool links;
 
 	int (*open)(struct target *t); /* optional: prepare t->priv; 0 or -errno */
 	void (*submit)(struct target *t, struct queue *q, struct io *io);
@@ -68,6 +77,7 @@ struct target {
 	uint64_t dev_bytes;
 	bool read_only;
 	bool discard; /* granted: space may be freed */
+	bool zero_copy;
 	unsigned int nr_files;
 	unsigned int first_file; /* registered-file index of its first backing file */
 	const int *fds;		 /* plain descriptors, valid in open() only */

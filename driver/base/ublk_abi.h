@@ -67,6 +67,27 @@ struct ublksrv_io_desc {
 static_assert(sizeof(struct ublksrv_io_desc) == 24, "ublk ABI");
 static_assert(offsetof(struct ublksrv_io_desc, start_sector) == 8, "ublk ABI");
 
+/* UBLK_F_BATCH_IO: one tag in the array a PREP or COMMIT points to; with
+ * UBLK_BATCH_F_HAS_BUF_ADDR the address of its buffer follows, 8 bytes. */
+struct ublk_elem_header {
+	uint16_t tag;
+	uint16_t buf_index; /* UBLK_F_AUTO_BUF_REG */
+	int32_t result;	    /* COMMIT */
+};
+static_assert(sizeof(struct ublk_elem_header) == 8, "ublk ABI");
+
+/* The payload of a batch command. */
+struct ublk_batch_io {
+	uint16_t q_id;
+	uint16_t flags; /* UBLK_BATCH_F_* */
+	uint16_t nr_elem;
+	uint8_t elem_bytes;
+	uint8_t reserved;
+	uint64_t reserved2;
+};
+static_assert(sizeof(struct ublk_batch_io) == 16, "ublk ABI");
+static_assert(offsetof(struct ublk_batch_io, elem_bytes) == 6, "ublk ABI");
+
 struct ublk_param_basic {
 	uint32_t attrs;
 	uint8_t logical_bs_shift;
@@ -161,6 +182,17 @@ static_assert(offsetof(struct ublk_params, integrity) == 136, "ublk ABI");
 
 #define UBLK_U_IO_FETCH_REQ _IOWR('u', 0x20, struct ublksrv_io_cmd)
 #define UBLK_U_IO_COMMIT_AND_FETCH_REQ _IOWR('u', 0x21, struct ublksrv_io_cmd)
+#define UBLK_U_IO_REGISTER_IO_BUF _IOWR('u', 0x23, struct ublksrv_io_cmd)
+#define UBLK_U_IO_UNREGISTER_IO_BUF _IOWR('u', 0x24, struct ublksrv_io_cmd)
+#define UBLK_U_IO_PREP_IO_CMDS _IOWR('u', 0x25, struct ublk_batch_io)
+#define UBLK_U_IO_COMMIT_IO_CMDS _IOWR('u', 0x26, struct ublk_batch_io)
+#define UBLK_U_IO_FETCH_IO_CMDS _IOWR('u', 0x27, struct ublk_batch_io)
+
+#define UBLK_BATCH_F_HAS_BUF_ADDR (1 << 1)
+#define UBLK_BATCH_F_AUTO_BUF_REG_FALLBACK (1 << 2)
+
+/* UBLK_F_AUTO_BUF_REG: in the addr of a command's SQE, beside the index in bits 0-15. */
+#define UBLK_AUTO_BUF_REG_FALLBACK (1 << 0) /* from bit 16 */
 
 /* What a FETCH or COMMIT_AND_FETCH completes with. */
 #define UBLK_IO_RES_OK 0
@@ -199,6 +231,8 @@ static_assert(offsetof(struct ublk_params, integrity) == 136, "ublk ABI");
 #define UBLK_PARAM_TYPE_BASIC (1 << 0)
 #define UBLK_PARAM_TYPE_DISCARD (1 << 1)
 #define UBLK_PARAM_TYPE_DEVT (1 << 2)
+#define UBLK_PARAM_TYPE_DMA_ALIGN (1 << 4)
+#define UBLK_PARAM_TYPE_SEGMENT (1 << 5)
 
 #define UBLK_ATTR_READ_ONLY (1 << 0)
 #define UBLK_ATTR_ROTATIONAL (1 << 1)
@@ -214,3 +248,4 @@ static_assert(offsetof(struct ublk_params, integrity) == 136, "ublk ABI");
 
 #define UBLK_IO_F_FUA (1U << 13)
 #define UBLK_IO_F_NOUNMAP (1U << 15)
+#define UBLK_IO_F_NEED_REG_BUF (1U << 17)

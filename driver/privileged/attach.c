@@ -15,6 +15,7 @@
 #include "driver/privileged/backing.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/container.h"
+#include "driver/privileged/datapath.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/memlimit.h"
@@ -66,6 +67,9 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 		return err_set(e, ENOTSUP, "this helper serves no target %s", target->name);
 	if (ask->flags & ~(uint32_t)WIRE_FLAGS_ALL || ask->pad)
 		return err_set(e, EINVAL, "the request has flags this helper does not know");
+	if ((ask->flags & WIRE_COPY && ask->flags & WIRE_ZERO_COPY) ||
+	    (ask->flags & WIRE_BY_HAND && !(ask->flags & WIRE_ZERO_COPY)))
+		return err_set(e, EINVAL, "data can travel one way only");
 	if (nr_fds != (host ? 0 : 1) + target->nr_fds)
 		return err_set(e, EINVAL,
 			       "the request came with %u descriptors, target %s takes %u", nr_fds,
@@ -104,7 +108,6 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 	rec->asked_depth = ask->depth;
 	rec->nr_queues = ask->nr_queues ? ask->nr_queues : HELPER_QUEUES;
 	rec->depth = ask->depth ? ask->depth : HELPER_DEPTH;
-	rec->max_io_bytes = HELPER_IO_BYTES;
 	rec->logical_block_bytes = 512;
 	rec->physical_block_bytes = 4096;
 	rec->peer_uid = a->op->uid;
@@ -204,19 +207,24 @@ static int attach_add(struct attach *a, struct err *e)
 		.cookie = rec->generation,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,
-		.max_io_bytes = rec->max_io_bytes,
 		.dev_bytes = rec->size_bytes,
 		.logical_block_bytes = rec->logical_block_bytes,
 		.physical_block_bytes = rec->physical_block_bytes,
+		.memory_align_bytes = a->backing.memory_align_bytes,
 		.read_only = rec->flags & WIRE_READ_ONLY,
 		.volatile_cache = target->volatile_cache,
 		.discards = target->discards && rec->grants & RECORD_DISCARD,
 	};
-	int r = 0;
+	uint64_t wanted;
+	int r;
 
+	r = datapath_choose(rec, &spec.flags, &spec.max_io_bytes, e);
+	if (r < 0)
+		return r;
 	/* When its worker dies the device is held, not ended: else its number would be free, for
 	 * whatever comes next, before the container has lost its right to open it. */
-	spec.flags = rec->kernel_features & UBLK_F_USER_RECOVERY;
+	spec.flags |= rec->kernel_features & UBLK_F_USER_RECOVERY;
+	wanted = spec.flags;
 	for (unsigned int i = 0; i < ATTACH_NUMBERS_MAX; i++) {
 		spec.dev_id = rec->dev_id;
 		r = ublk_add(a->ctl, &spec, e);
@@ -231,17 +239,18 @@ static int attach_add(struct attach *a, struct err *e)
 	}
 	if (r < 0)
 		return r;
+	if ((spec.flags & wanted) != wanted)
+		return err_set(e, ENOTSUP, "the driver did not grant what it said it knows");
 	rec->nr_queues = spec.nr_queues;
 	rec->depth = spec.depth;
+	rec->max_io_bytes = spec.max_io_bytes;
 	rec->kernel_flags = spec.flags;
 	return 0;
 }
 
-static int attach_backing_memory(struct attach *a, struct err *e)
+static int attach_backing(struct attach *a, struct err *e)
 {
-	return catalog_target(a->rec.target)->made_by_helper
-		       ? backing_make_memory(&a->backing, a->rec.size_bytes, e)
-		       : 0;
+	return backing_make(&a->backing, a->rec.target, a->rec.size_bytes, e);
 }
 
 /* Each worker has one of its own, with a limit. */
@@ -287,7 +296,8 @@ static int attach_prepare(struct attach *a, struct err *e)
 		.target = rec->target,
 		.flags = (rec->flags & WIRE_READ_ONLY ? START_READ_ONLY : 0u) |
 			 (rec->direct_io ? START_DIRECT : 0u) |
-			 (rec->grants & RECORD_DISCARD ? START_DISCARD : 0u),
+			 (rec->grants & RECORD_DISCARD ? START_DISCARD : 0u) |
+			 datapath_start_flags(rec),
 		.dev_bytes = rec->size_bytes,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,
@@ -437,16 +447,11 @@ static const struct {
 	enum wire_step step;
 	int (*run)(struct attach *a, struct err *e);
 } attach_steps[] = {
-	{ WIRE_STEP_MEMORY, attach_backing_memory },
-	{ WIRE_STEP_CONTROL, attach_control },
-	{ WIRE_STEP_ADD, attach_add },
-	{ WIRE_STEP_CGROUP, attach_cgroup },
-	{ WIRE_STEP_SPAWN, attach_spawn },
-	{ WIRE_STEP_PREPARE, attach_prepare },
-	{ WIRE_STEP_SEAL, attach_hand_over },
-	{ WIRE_STEP_START, attach_start },
-	{ WIRE_STEP_SETTLE, attach_settle },
-	{ WIRE_STEP_NODE, attach_place },
+	{ WIRE_STEP_MEMORY, attach_backing }, { WIRE_STEP_CONTROL, attach_control },
+	{ WIRE_STEP_ADD, attach_add },	      { WIRE_STEP_CGROUP, attach_cgroup },
+	{ WIRE_STEP_SPAWN, attach_spawn },    { WIRE_STEP_PREPARE, attach_prepare },
+	{ WIRE_STEP_SEAL, attach_hand_over }, { WIRE_STEP_START, attach_start },
+	{ WIRE_STEP_SETTLE, attach_settle },  { WIRE_STEP_NODE, attach_place },
 	{ WIRE_STEP_LIVE, attach_live },
 };
 

@@ -19,6 +19,7 @@
 #include "driver/privileged/mountinfo.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/walk.h"
+#include "targets/catalog.h"
 
 #define BACKING_BLOCK_MIN 512u
 #define BACKING_BLOCK_MAX 4096u
@@ -160,6 +161,7 @@ static void backing_try_direct(struct backing *b, const char *proc_path, int fla
 	close_fdp(&b->fd);
 	b->fd = fd;
 	b->direct = true;
+	b->memory_align_bytes = memory_align;
 	if (b->logical_block_bytes < offset_align)
 		b->logical_block_bytes = offset_align;
 	if (b->physical_block_bytes < b->logical_block_bytes)
@@ -245,7 +247,7 @@ int backing_examine(struct backing *b, int fd, bool read_only, const struct poli
 	return backing_resolve(b, &st, root, e);
 }
 
-int backing_make_memory(struct backing *b, uint64_t bytes, struct err *e)
+static int backing_make_memory(struct backing *b, uint64_t bytes, struct err *e)
 {
 	b->fd = memfd_create("ublk-oci memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (b->fd < 0)
@@ -258,4 +260,21 @@ int backing_make_memory(struct backing *b, uint64_t bytes, struct err *e)
 	b->logical_block_bytes = BACKING_BLOCK_MIN;
 	b->physical_block_bytes = BACKING_BLOCK_MAX;
 	return 0;
+}
+
+static int backing_make_zero(struct backing *b, uint64_t bytes, struct err *e)
+{
+	b->fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	return b->fd < 0 ? err_sys(e, errno, "cannot open /dev/zero") : 0;
+}
+
+static int (*const backing_makers[TARGET_END])(struct backing *b, uint64_t bytes, struct err *e) = {
+	[TARGET_NULL] = backing_make_zero,
+	[TARGET_MEMORY] = backing_make_memory,
+};
+
+int backing_make(struct backing *b, unsigned int target, uint64_t bytes, struct err *e)
+{
+	return target < TARGET_END && backing_makers[target] ? backing_makers[target](b, bytes, e)
+							     : 0;
 }

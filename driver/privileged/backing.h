@@ -31,6 +31,7 @@ struct backing {
 	uint64_t inode;
 	uint32_t logical_block_bytes; /* what offsets and lengths must be multiples of */
 	uint32_t physical_block_bytes;
+	uint32_t memory_align_bytes;  /* of data that goes past the page cache */
 	char path[BACKING_PATH_SIZE]; /* in the helper's mount namespace */
 };
 
@@ -56,5 +57,8 @@ int backing_examine(struct backing *b, int fd, bool read_only, const struct poli
  */
 int backing_walk(const char *root, const char *path);
 
-/* Memory of the host as a backing file: a memfd of exactly this size. */
-int backing_make_memory(struct backing *b, uint64_t bytes, struct err *e);
+/*
+ * What a target without a backing file of the caller's is served from: memory of the
+ * host (a memfd of exactly this size), or /dev/zero, of any size.
+ */
+int backing_make(struct backing *b, unsigned int target, uint64_t bytes, struct err *e);

@@ -8,8 +8,9 @@
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/spawn.h"
 
-/* Data of one request; also the size of each tag's buffer, so it costs memory per tag. */
+/* Data of one request. A worker that copies has a buffer of this size for each tag, pinned. */
 #define HELPER_IO_BYTES (256u << 10)
+#define HELPER_IO_BYTES_ZERO_COPY (1u << 20)
 #define HELPER_QUEUES 2u
 #define HELPER_DEPTH 32u
 

@@ -155,6 +155,7 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 		.size_bytes = rec->size_bytes,
 		.backing = *rec->backing ? rec->backing : NULL,
 		.backing_uid = *rec->backing ? rec->backing_uid : UINT32_MAX,
+		.zero_copy = rec->flags & WIRE_ZERO_COPY,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,
 		.devices_in_all = (unsigned int)reg->nr_devices,
@@ -181,7 +182,8 @@ static int registry_grant(struct record *rec, const struct policy_verdict *verdi
 	static_assert(sizeof(rec->rule) > POLICY_ID_MAX, "a rule's id fits");
 	text_copy(rec->rule, sizeof(rec->rule), verdict->rule);
 	rec->io = (struct wire_io){ io->read_bytes, io->write_bytes, io->read_ops, io->write_ops };
-	rec->grants = verdict->discard ? RECORD_DISCARD : 0;
+	rec->grants = (verdict->discard ? RECORD_DISCARD : 0u) |
+		      (verdict->zero_copy ? RECORD_ZERO_COPY : 0u);
 	if (!io->read_bytes && !io->write_bytes && !io->read_ops && !io->write_ops)
 		return 0;
 	if (rec->flags & WIRE_HOST)

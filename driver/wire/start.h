@@ -50,8 +50,15 @@ enum start_flag {
 	START_READ_ONLY = 1 << 0,
 	START_DIRECT = 1 << 1,	/* the backing fd is O_DIRECT */
 	START_DISCARD = 1 << 2, /* the device can free space, and no other can */
+	/* How data and commands travel. */
+	START_ZERO_COPY = 1 << 3, /* data in the kernel's pages: UBLK_F_AUTO_BUF_REG */
+	START_BATCH = 1 << 4,	  /* UBLK_F_BATCH_IO */
+	START_LINK = 1 << 5,	  /* the commit of a single request behind its operation */
+	START_BY_HAND = 1 << 6,	  /* for tests: START_ZERO_COPY by its way out of a failure */
 };
-#define START_FLAGS_ALL (START_READ_ONLY | START_DIRECT | START_DISCARD)
+#define START_FLAGS_ALL                                                                            \
+	(START_READ_ONLY | START_DIRECT | START_DISCARD | START_ZERO_COPY | START_BATCH |          \
+	 START_LINK | START_BY_HAND)
 
 /* fds: the target's backing files. */
 struct start_spec {

@@ -56,9 +56,16 @@ enum wire_flag {
 	WIRE_READ_ONLY = 1 << 0,
 	WIRE_HOST = 1 << 1,  /* a device for the host: no container, no path */
 	WIRE_TIMED = 1 << 2, /* asked only: a WIRE_TIMING comes before the answer */
+	/* How data travels, where neither is set: zero copy if rule, target and kernel have it. */
+	WIRE_COPY = 1 << 3,	  /* through buffers of the worker */
+	WIRE_ZERO_COPY = 1 << 4,  /* zero copy, or no device */
+	WIRE_BY_HAND = 1 << 5,	  /* with WIRE_ZERO_COPY, for tests: START_BY_HAND */
+	WIRE_THROUGHPUT = 1 << 6, /* many requests at a time matter more than one */
 };
-#define WIRE_FLAGS_ALL (WIRE_READ_ONLY | WIRE_HOST | WIRE_TIMED)
-#define WIRE_FLAGS_DEVICE (WIRE_READ_ONLY | WIRE_HOST) /* what stays true of a device */
+/* What stays true of a device. */
+#define WIRE_FLAGS_DEVICE                                                                          \
+	(WIRE_READ_ONLY | WIRE_HOST | WIRE_COPY | WIRE_ZERO_COPY | WIRE_BY_HAND | WIRE_THROUGHPUT)
+#define WIRE_FLAGS_ALL (WIRE_FLAGS_DEVICE | WIRE_TIMED)
 
 /*
  * Give a container (or the host) a device. Answer: WIRE_REPLY with the device.
@@ -143,7 +150,7 @@ enum wire_step {
 	WIRE_STEP_FORK,	   /* a process for it */
 	WIRE_STEP_LOOK,	   /* at what came with it: the container, the backing file */
 	WIRE_STEP_DECIDE,  /* policy, audit, number and uid, journal */
-	WIRE_STEP_MEMORY,  /* target memory: the memory */
+	WIRE_STEP_MEMORY,  /* targets memory and null: what is behind them */
 	WIRE_STEP_CONTROL, /* a ring for the driver's commands */
 	WIRE_STEP_ADD,	   /* ADD_DEV, SET_PARAMS */
 	WIRE_STEP_CGROUP,  /* the worker's */

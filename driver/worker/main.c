@@ -75,6 +75,7 @@ static int worker_open_target(struct worker *w, struct err *e)
 	t->dev_bytes = w->spec.dev_bytes;
 	t->read_only = w->spec.flags & START_READ_ONLY;
 	t->discard = w->spec.flags & START_DISCARD;
+	t->zero_copy = w->spec.flags & START_ZERO_COPY;
 	t->nr_files = w->backing.nr_fds;
 	t->first_file = RING_FILE_BACKING;
 	t->fds = w->backing.fds;
@@ -86,28 +87,43 @@ static int worker_open_target(struct worker *w, struct err *e)
 	return 0;
 }
 
-/* Queues with their buffers, and the ring that has a place for each tag and the channel. */
-static int worker_prepare(struct worker *w, struct err *e)
+/* What READ_FIXED and WRITE_FIXED find their data in. */
+static int worker_register_buffers(struct worker *w, struct err *e)
 {
 	struct iovec buffers[START_QUEUES_MAX];
+	int r;
+
+	if (w->spec.flags & START_ZERO_COPY) {
+		r = io_uring_register_buffers_sparse(&w->uring, spec_nr_tags(&w->spec));
+		return r < 0 ? err_sys(e, -r, "cannot register slots for buffers") : 0;
+	}
+	for (uint16_t i = 0; i < w->spec.nr_queues; i++) {
+		buffers[i].iov_base = w->queues[i].buffers;
+		buffers[i].iov_len = queue_buffers_size(&w->queues[i]);
+	}
+	r = io_uring_register_buffers(&w->uring, buffers, w->spec.nr_queues);
+	return r < 0 ? err_sys(e, -r, "cannot register the buffers") : 0;
+}
+
+/* Queues with their buffers, and the ring they share. */
+static int worker_prepare(struct worker *w, struct err *e)
+{
 	int r;
 
 	r = worker_open_target(w, e);
 	if (r < 0)
 		return r;
-	r = ring_open(&w->uring, spec_nr_tags(&w->spec) + 1, e);
+	r = ring_open(&w->uring, queue_ring_entries(&w->spec), e);
 	if (r < 0)
 		return r;
 	for (uint16_t i = 0; i < w->spec.nr_queues; i++) {
 		r = queue_init(&w->queues[i], i, &w->spec, &w->uring, &w->target, e);
 		if (r < 0)
 			return r;
-		buffers[i].iov_base = w->queues[i].buffers;
-		buffers[i].iov_len = queue_buffers_size(&w->queues[i]);
 	}
-	r = io_uring_register_buffers(&w->uring, buffers, w->spec.nr_queues);
+	r = worker_register_buffers(w, e);
 	if (r < 0)
-		return err_sys(e, -r, "cannot register the buffers");
+		return r;
 	/* A page fault in here may need the very disk that is served. As far as the limit allows.
 	 */
 	mlockall(MCL_CURRENT | MCL_FUTURE);
@@ -151,7 +167,12 @@ static int worker_bind(struct worker *w, struct err *e)
 	r = io_uring_register_files(&w->uring, files, RING_FILE_BACKING + w->backing.nr_fds);
 	if (r < 0)
 		return err_sys(e, -r, "cannot register the files");
-	r = ring_restrict(&w->uring, ops, ring_ops(&w->target, ops), e);
+	/* The descriptor of its own ring is looked up without a table that others could share. */
+	r = io_uring_register_ring_fd(&w->uring);
+	if (r < 0)
+		return err_sys(e, -r, "cannot register the ring");
+	r = ring_restrict(&w->uring, ops, ring_ops(&w->target, ops),
+			  ring_entry_flags(w->spec.flags), e);
 	if (r < 0)
 		return r;
 	return ring_enable(&w->uring, e);
@@ -174,7 +195,7 @@ static int worker_serve(struct worker *w, struct err *e)
 
 	for (uint16_t i = 0; i < w->spec.nr_queues; i++)
 		queue_fetch(&w->queues[i]);
-	r = queue_submit(&w->uring, w->queues);
+	r = queue_submit(&w->uring, w->queues, w->spec.nr_queues);
 	if (r < 0)
 		return err_sys(e, -r, "the driver refused a tag");
 	w->ready = worker_step(START_READY);

@@ -4,52 +4,74 @@
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "driver/base/cleanup.h"
 #include "driver/base/num.h"
+#include "driver/worker/batch.h"
+#include "driver/worker/desc.h"
 #include "driver/worker/ring.h"
-
-#define SECTOR_SHIFT 9
+#include "driver/worker/tag.h"
 
 /* --- memory ------------------------------------------------------------- */
+
+static int queue_init_buffers(struct queue *q, struct err *e)
+{
+	size_t size = queue_buffers_size(q);
+	void *buffers;
+
+	if (!size)
+		return 0;
+	buffers = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (buffers == MAP_FAILED)
+		return err_sys(e, errno, "no memory for %zu bytes of buffers", size);
+	q->buffers = buffers;
+	/* One request touches one buffer, not 2 MiB; kernels without huge pages say EINVAL. */
+	madvise(buffers, size, MADV_NOHUGEPAGE);
+	return 0;
+}
 
 int queue_init(struct queue *q, uint16_t id, const struct start_spec *spec, struct io_uring *uring,
 	       struct target *target, struct err *e)
 {
-	void *buffers;
+	int r;
 
 	*q = (struct queue){
 		.uring = uring,
 		.target = target,
+		.flags = spec->flags,
 		.max_io_bytes = spec->max_io_bytes,
 		.block_bytes = spec->logical_block_bytes,
 		.id = id,
 		.depth = spec->depth,
+		.slot = (uint16_t)(id * spec->depth),
 	};
 	q->ios = calloc(q->depth, sizeof(*q->ios));
 	if (!q->ios)
 		return err_sys(e, ENOMEM, "no memory for %u tags", q->depth);
-	buffers = mmap(NULL, queue_buffers_size(q), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (buffers == MAP_FAILED)
-		return err_sys(e, errno, "no memory for %zu bytes of buffers",
-			       queue_buffers_size(q));
-	q->buffers = buffers;
-	/* One request touches one buffer, not 2 MiB; kernels without huge pages say EINVAL. */
-	madvise(buffers, queue_buffers_size(q), MADV_NOHUGEPAGE);
-	return 0;
+	r = queue_init_buffers(q, e);
+	if (r < 0)
+		return r;
+	return q->flags & START_BATCH ? batch_init(q, e) : 0;
 }
 
 void queue_fini(struct queue *q)
 {
 	free(q->ios);
 	q->ios = NULL;
+	batch_fini(q);
 	if (q->buffers)
 		munmap(q->buffers, queue_buffers_size(q));
 	q->buffers = NULL;
+}
+
+unsigned int queue_ring_entries(const struct start_spec *spec)
+{
+	unsigned int nr_tags = (unsigned int)spec->nr_queues * spec->depth;
+	/* An operation or a command; taking pages out of their slot comes with a commit. */
+	unsigned int per_tag = spec->flags & START_ZERO_COPY ? 2 : 1;
+	/* A commit behind the operation it waits for, and a word to the helper. */
+	return nr_tags * per_tag + spec->nr_queues * BATCH_ENTRIES + 2;
 }
 
 int queue_map(struct queue *q, int char_fd, struct err *e)
@@ -69,154 +91,113 @@ int queue_map(struct queue *q, int char_fd, struct err *e)
 	return 0;
 }
 
-/* --- descriptor in, result out ------------------------------------------- */
-
-static const enum io_op queue_ops[] = {
-	[UBLK_IO_OP_READ] = IO_READ,
-	[UBLK_IO_OP_WRITE] = IO_WRITE,
-	[UBLK_IO_OP_FLUSH] = IO_FLUSH,
-	[UBLK_IO_OP_DISCARD] = IO_DISCARD,
-	[UBLK_IO_OP_WRITE_ZEROES] = IO_WRITE_ZEROES,
-};
-
-static int io_check_range(const struct queue *q, const struct io *io)
-{
-	if (!io->len || (io->off | io->len) & (q->block_bytes - 1))
-		return -EIO;
-	if (io->len > q->target->dev_bytes || io->off > q->target->dev_bytes - io->len)
-		return -EIO;
-	if ((io->op == IO_READ || io->op == IO_WRITE) && io->len > q->max_io_bytes)
-		return -EIO;
-	return 0;
-}
-
-int io_from_desc(const struct queue *q, const struct ublksrv_io_desc *d, struct io *ret)
-{
-	uint32_t op = d->op_flags & 0xff;
-	struct io io = { 0 };
-	int r;
-
-	if (op >= ARRAY_SIZE(queue_ops) || queue_ops[op] == IO_NONE)
-		return -EOPNOTSUPP;
-	io.op = queue_ops[op];
-	if (q->target->read_only && IO_OPS_CHANGING & 1u << io.op)
-		return -EIO;
-	if (!(target_io_ops(q->target) & 1u << io.op))
-		return -EOPNOTSUPP;
-	io.fua = io.op == IO_WRITE && d->op_flags & UBLK_IO_F_FUA;
-	io.keep_space = io.op == IO_WRITE_ZEROES && d->op_flags & UBLK_IO_F_NOUNMAP;
-	if (io.op != IO_FLUSH) {
-		if (d->start_sector > UINT64_MAX >> SECTOR_SHIFT)
-			return -EIO;
-		io.off = d->start_sector << SECTOR_SHIFT;
-		io.len = (uint64_t)d->nr_sectors << SECTOR_SHIFT;
-		r = io_check_range(q, &io);
-		if (r < 0)
-			return r;
-	}
-	*ret = io;
-	return 0;
-}
-
-/*
- * The errnos the block layer tells apart. Every other becomes EIO: EAGAIN,
- * EBUSY and ENOMEM would be taken for a queue that is full and come again.
- */
-static const int io_errors[] = {
-	EOPNOTSUPP, ENOSPC, ETIMEDOUT, ENOLINK, EREMOTEIO, EBADE, ENODATA, EILSEQ,
-};
-
-int io_result(const struct io *io, int error)
-{
-	if (!error)
-		return io->op == IO_READ || io->op == IO_WRITE ? (int)io->len : 0;
-	if (error == -EDQUOT)
-		return -ENOSPC;
-	for (size_t i = 0; i < ARRAY_SIZE(io_errors); i++) {
-		if (error == -io_errors[i])
-			return error;
-	}
-	return -EIO;
-}
-
-/* --- ring entries --------------------------------------------------------- */
-
-static uint16_t queue_tag(const struct queue *q, const struct io *io)
-{
-	return (uint16_t)(io - q->ios);
-}
-
-static unsigned char *queue_buffer(const struct queue *q, uint16_t tag)
-{
-	return q->buffers + (size_t)tag * q->max_io_bytes;
-}
-
-static void queue_command(struct queue *q, uint16_t tag, uint32_t cmd_op, int result)
-{
-	struct ublksrv_io_cmd cmd = {
-		.q_id = q->id,
-		.tag = tag,
-		.result = result,
-		.addr = (uintptr_t)queue_buffer(q, tag),
-	};
-	struct io_uring_sqe *sqe =
-		ring_sqe(q->uring, RING_FILE_CHAR, ring_user_data(RING_BLOCK, q->id, tag));
-
-	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->cmd_op = cmd_op;
-	memcpy(sqe->cmd, &cmd, sizeof(cmd));
-}
+/* --- a tag's way ----------------------------------------------------------- */
 
 void queue_fetch(struct queue *q)
 {
+	if (q->batch) {
+		batch_fetch(q);
+		return;
+	}
 	for (uint16_t tag = 0; tag < q->depth; tag++)
-		queue_command(q, tag, UBLK_U_IO_FETCH_REQ, -1);
+		tag_fetch(q, tag);
 	q->live = q->depth;
+}
+
+static void queue_commit(struct queue *q, uint16_t tag, int result)
+{
+	if (q->batch)
+		batch_commit(q, tag, result);
+	else
+		tag_commit(q, tag, result);
 }
 
 void io_done(struct queue *q, struct io *io, int error)
 {
-	queue_command(q, queue_tag(q, io), UBLK_U_IO_COMMIT_AND_FETCH_REQ, io_result(io, error));
+	if (io->held)
+		tag_unregister(q, queue_tag(q, io));
+	queue_commit(q, queue_tag(q, io), io_result(io, error));
 }
 
 struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file)
 {
-	return ring_sqe(q->uring, (enum ring_file)(t->first_file + file),
-			ring_user_data(RING_TARGET, q->id, queue_tag(q, io)));
+	q->operation = ring_sqe(q->uring, (enum ring_file)(t->first_file + file),
+				ring_user_data(RING_TARGET, q->id, queue_tag(q, io)));
+	return q->operation;
 }
 
-/* --- completions ----------------------------------------------------------- */
+/*
+ * Puts the commit right behind the target's operation: the kernel goes on to it
+ * by itself when all bytes were moved. If not, the commit is dropped, and the
+ * operation comes back as if it had been alone.
+ */
+static void queue_link(struct queue *q, const struct io *io)
+{
+	q->operation->flags |= IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+	tag_commit(q, queue_tag(q, io), io_result(io, 0));
+}
 
-/* The driver filled a tag: check and start it. */
-static void queue_take(struct queue *q, uint16_t tag)
+static void queue_start(struct queue *q, struct io *io, bool alone)
+{
+	bool link = alone && q->flags & START_LINK && q->target->ops->links &&
+		    (io->op == IO_READ || io->op == IO_WRITE) && !io->held;
+
+	q->operation = NULL;
+	q->target->ops->submit(q->target, q, io);
+	if (link && q->operation)
+		queue_link(q, io);
+}
+
+void queue_take(struct queue *q, uint16_t tag, bool alone)
 {
 	struct ublksrv_io_desc desc = q->descs[tag];
 	struct io *io = &q->ios[tag];
 	int r;
 
+	io->held = false;
 	r = io_from_desc(q, &desc, io);
 	if (r < 0) {
 		io_done(q, io, r);
 		return;
 	}
 	io->buf = queue_buffer(q, tag);
-	io->buf_index = q->id;
-	q->target->ops->submit(q->target, q, io);
+	io->buf_index = q->buffers ? q->id : queue_slot(q, tag);
+	if (desc.op_flags & UBLK_IO_F_NEED_REG_BUF && q->flags & START_ZERO_COPY) {
+		tag_register(q, tag);
+		return;
+	}
+	queue_start(q, io, alone);
 }
 
+/* --- completions ----------------------------------------------------------- */
+
 /* 0, or -errno when the driver refused a command: that tag would never be served again. */
-static int queue_handle_block(struct queue *q, uint16_t tag, int result)
+static int queue_handle_block(struct queue *q, uint16_t tag, int result, bool alone)
 {
 	if (result == UBLK_IO_RES_OK)
-		queue_take(q, tag);
+		queue_take(q, tag, alone);
 	else if (result == UBLK_IO_RES_ABORT)
 		q->live--;
+	else if (result == -ECANCELED && q->flags & START_LINK)
+		return 0; /* queue_link(): the operation before it did not do all */
 	else
 		return result < 0 ? result : -EPROTO;
 	return 0;
 }
 
-static int queue_handle(struct queue *queues, const struct io_uring_cqe *cqe)
+static void queue_handle_register(struct queue *q, uint16_t tag, int result)
+{
+	struct io *io = &q->ios[tag];
+
+	if (result < 0) {
+		io_done(q, io, result);
+		return;
+	}
+	io->held = true;
+	queue_start(q, io, false);
+}
+
+static int queue_handle(struct queue *queues, const struct io_uring_cqe *cqe, bool alone)
 {
 	enum ring_what what = (enum ring_what)(cqe->user_data >> 32);
 	uint16_t tag = (uint16_t)cqe->user_data;
@@ -224,30 +205,43 @@ static int queue_handle(struct queue *queues, const struct io_uring_cqe *cqe)
 
 	switch (what) {
 	case RING_BLOCK:
-		return queue_handle_block(q, tag, cqe->res);
+		return queue_handle_block(q, tag, cqe->res, alone);
 	case RING_TARGET:
 		q->target->ops->complete(q->target, q, &q->ios[tag], cqe->res);
 		return 0;
-	case RING_CHANNEL:
-		break; /* a helper that is gone does not matter */
+	case RING_FETCH:
+		return batch_fetched(q, cqe);
+	case RING_COMMIT:
+		return batch_committed(q, cqe->res);
+	case RING_PREPARE:
+		return batch_prepared(q, cqe->res);
+	case RING_REGISTER:
+		queue_handle_register(q, tag, cqe->res);
+		return 0;
+	case RING_UNREGISTER: /* the commit behind it says what became of the request */
+	case RING_CHANNEL:    /* a helper that is gone does not matter */
+		break;
 	}
 	return 0;
 }
 
-static int queue_reap(struct io_uring *uring, struct queue *queues)
+static int queue_reap(struct io_uring *uring, struct queue *queues, unsigned int nr_queues)
 {
+	bool alone = io_uring_cq_ready(uring) == 1;
 	struct io_uring_cqe *cqe;
 	unsigned int head, n = 0;
 	int r = 0;
 
 	io_uring_for_each_cqe(uring, head, cqe)
 	{
-		r = queue_handle(queues, cqe);
+		r = queue_handle(queues, cqe, alone);
 		if (r < 0)
 			break;
 		n++;
 	}
 	io_uring_cq_advance(uring, n);
+	for (unsigned int i = 0; i < nr_queues && queues[i].batch; i++)
+		batch_flush(&queues[i]);
 	return r;
 }
 
@@ -260,14 +254,14 @@ static bool queue_any_live(const struct queue *queues, unsigned int nr_queues)
 	return false;
 }
 
-int queue_submit(struct io_uring *uring, struct queue *queues)
+int queue_submit(struct io_uring *uring, struct queue *queues, unsigned int nr_queues)
 {
 	int r;
 
 	r = io_uring_submit(uring);
 	if (r < 0)
 		return r;
-	return queue_reap(uring, queues);
+	return queue_reap(uring, queues, nr_queues);
 }
 
 int queue_run(struct io_uring *uring, struct queue *queues, unsigned int nr_queues)
@@ -279,7 +273,7 @@ int queue_run(struct io_uring *uring, struct queue *queues, unsigned int nr_queu
 		/* Short of memory, or completions wait for room: reaping makes some. */
 		if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY)
 			return r;
-		r = queue_reap(uring, queues);
+		r = queue_reap(uring, queues, nr_queues);
 		if (r < 0)
 			return r;
 	}

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One hardware queue: depth tags, each with a buffer. All queues of a device
- * are served by one thread on one ring.
+ * One hardware queue: depth tags. All queues of a device are served by one
+ * thread on one ring.
  *
- *   fetch   give the kernel a tag to fill
+ *   fetch   give the kernel tags to fill
  *   reap    take completions: new block I/O, or target operations that finished
- *   commit  hand back a result and fetch again, in one command
+ *   commit  hand back a result, and the tag with it
  *
- * A tag is in exactly one place at a time, and has at most one entry in the
- * ring; so a ring with an entry for every tag, and one for the channel, is
- * never full.
+ * How commands travel: one fetch-and-commit for each tag (tag.h), or one for all
+ * that came together (batch.h). How data travels: through a buffer of each
+ * tag, or as the kernel's own pages in a slot of the ring's buffer table.
+ *
+ * A tag is in exactly one place at a time. The ring has room for everything
+ * that can be under way, so it is never full: queue_ring_entries().
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,19 +25,25 @@
 #include "driver/wire/start.h"
 #include "targets/target.h"
 
+struct batch;
 struct io_uring;
+struct io_uring_sqe;
 
 struct queue {
 	struct io_uring *uring;
 	struct target *target;
 	const struct ublksrv_io_desc *descs; /* mapped; the kernel writes, one per tag */
 	struct io *ios;			     /* one per tag */
-	unsigned char *buffers;		     /* max_io_bytes per tag; registered as buffer id */
+	unsigned char *buffers;		     /* max_io_bytes per tag; NULL with START_ZERO_COPY */
+	struct batch *batch;		     /* NULL without START_BATCH */
+	struct io_uring_sqe *operation;	     /* what the target asked for last */
+	uint32_t flags;			     /* enum start_flag */
 	uint32_t max_io_bytes;
 	uint32_t block_bytes;
 	uint16_t id;
 	uint16_t depth;
-	uint16_t live; /* tags the kernel has not taken back for good; none left means stopped */
+	uint16_t slot; /* of tag 0 in the ring's buffer table: START_ZERO_COPY */
+	uint16_t live; /* what the kernel may still answer; none left means stopped */
 };
 
 /* Memory for tags and buffers, page aligned. uring and target are borrowed. */
@@ -41,29 +51,46 @@ int queue_init(struct queue *q, uint16_t id, const struct start_spec *spec, stru
 	       struct target *target, struct err *e);
 void queue_fini(struct queue *q);
 
+/* Entries of a ring that serves all queues of spec. */
+unsigned int queue_ring_entries(const struct start_spec *spec);
+
 static inline size_t queue_buffers_size(const struct queue *q)
 {
-	return (size_t)q->depth * q->max_io_bytes;
+	return q->flags & START_ZERO_COPY ? 0 : (size_t)q->depth * q->max_io_bytes;
+}
+
+static inline uint16_t queue_tag(const struct queue *q, const struct io *io)
+{
+	return (uint16_t)(io - q->ios);
+}
+
+static inline unsigned char *queue_buffer(const struct queue *q, uint16_t tag)
+{
+	return q->buffers ? q->buffers + (size_t)tag * q->max_io_bytes : NULL;
+}
+
+static inline uint16_t queue_slot(const struct queue *q, uint16_t tag)
+{
+	return (uint16_t)(q->slot + tag);
+}
+
+/* Where the kernel is told to put the pages of a tag's request by itself. */
+static inline uint16_t queue_auto_slot(const struct queue *q, uint16_t tag)
+{
+	return q->flags & START_BY_HAND ? UINT16_MAX : queue_slot(q, tag);
 }
 
 /* Maps the descriptors of the char device, which is borrowed. */
 int queue_map(struct queue *q, int char_fd, struct err *e);
 
-/*
- * What the driver asks, checked: the one place between the kernel's descriptor
- * and every target. 0 with *ret filled (but for buf, buf_index and step), or
- * the -errno to commit.
- */
-int io_from_desc(const struct queue *q, const struct ublksrv_io_desc *d, struct io *ret);
-
-/* What to commit for an I/O that ended with error (0 or -errno): whole length or an errno. */
-int io_result(const struct io *io, int error);
+/* The driver filled a tag: check and start it. alone: nothing else came with it. */
+void queue_take(struct queue *q, uint16_t tag, bool alone);
 
 /* Ring entries that fetch every tag. */
 void queue_fetch(struct queue *q);
 
 /* Submits what is there; completions that are there at once must not be refusals. */
-int queue_submit(struct io_uring *uring, struct queue *queues);
+int queue_submit(struct io_uring *uring, struct queue *queues, unsigned int nr_queues);
 
 /* Serves until the kernel has taken back every tag: 0, or -errno when that cannot go on. */
 int queue_run(struct io_uring *uring, struct queue *queues, unsigned int nr_queues);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/wire/start.h"
 
 /* Best first. Newer versions of liburing add NO_SQARRAY themselves where it is known. */
 static const unsigned int ring_flags[] = {
@@ -38,7 +39,7 @@ unsigned int ring_ops(const struct target *t, uint8_t ops[RING_OPS_MAX])
 	ops[n++] = IORING_OP_URING_CMD;
 	ops[n++] = IORING_OP_SEND;
 	for (; row && row->io_ops; row++) {
-		if (!(row->io_ops & io_ops))
+		if (!(row->io_ops & io_ops) || (row->zero_copy_only && !t->zero_copy))
 			continue;
 		if (n == RING_OPS_MAX)
 			__builtin_trap(); /* a target's list is a constant */
@@ -47,10 +48,19 @@ unsigned int ring_ops(const struct target *t, uint8_t ops[RING_OPS_MAX])
 	return n;
 }
 
-int ring_restrict(struct io_uring *u, const uint8_t *ops, unsigned int nr_ops, struct err *e)
+uint8_t ring_entry_flags(uint32_t start_flags)
 {
-	struct io_uring_restriction list[RING_OPS_MAX + 2] = {
+	return (start_flags & START_LINK ? IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS : 0) |
+	       (start_flags & START_BATCH ? IOSQE_BUFFER_SELECT : 0);
+}
+
+int ring_restrict(struct io_uring *u, const uint8_t *ops, unsigned int nr_ops, uint8_t flags,
+		  struct err *e)
+{
+	struct io_uring_restriction list[RING_OPS_MAX + 3] = {
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+		  .sqe_flags = (uint8_t)(IOSQE_FIXED_FILE | flags) },
 		/*
 		 * Some kernels restrict io_uring_register() only when one of its operations
 		 * is in the list. This one has no effect on a ring that is enabled.
@@ -58,7 +68,7 @@ int ring_restrict(struct io_uring *u, const uint8_t *ops, unsigned int nr_ops, s
 		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
 		  .register_op = IORING_REGISTER_ENABLE_RINGS },
 	};
-	unsigned int n = 2;
+	unsigned int n = 3;
 	int r;
 
 	if (nr_ops > RING_OPS_MAX)

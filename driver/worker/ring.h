@@ -5,7 +5,8 @@
  * permitted operations is the ring's own.
  *
  * Registered files: the char device, the channel to the helper, then the
- * target's backing files. Registered buffers: one per queue.
+ * target's backing files. Registered buffers: one per queue; with zero copy a
+ * slot for every tag instead, which the driver fills and empties.
  */
 #pragma once
 
@@ -24,9 +25,14 @@ enum ring_file {
 
 /* user_data: what in the upper half, the rest in the lower. */
 enum ring_what {
-	RING_BLOCK,   /* a fetch or commit came back: queue and tag */
-	RING_TARGET,  /* the target's operation on a queue's tag */
-	RING_CHANNEL, /* a message is written */
+	RING_BLOCK,	 /* a fetch or commit of one tag came back: queue and tag */
+	RING_TARGET,	 /* the target's operation on a queue's tag */
+	RING_CHANNEL,	 /* a message is written */
+	RING_REGISTER,	 /* a request's pages are in the slot of its queue's tag */
+	RING_UNREGISTER, /* ... and out again */
+	RING_PREPARE,	 /* batch.h: every tag of a queue is the driver's */
+	RING_FETCH,	 /* tags of a queue were filled */
+	RING_COMMIT,	 /* results of a queue were taken */
 };
 
 static inline uint64_t ring_user_data(enum ring_what what, uint16_t queue_id, uint16_t tag)
@@ -48,8 +54,12 @@ int ring_open(struct io_uring *u, unsigned int entries, struct err *e);
  */
 unsigned int ring_ops(const struct target *t, uint8_t ops[RING_OPS_MAX]);
 
-/* From now on these operations and no others, on registered files only. */
-int ring_restrict(struct io_uring *u, const uint8_t *ops, unsigned int nr_ops, struct err *e);
+/* Flags an entry may have besides IOSQE_FIXED_FILE, for a device with these start_flags. */
+uint8_t ring_entry_flags(uint32_t start_flags);
+
+/* From now on these operations with these flags and no others, on registered files only. */
+int ring_restrict(struct io_uring *u, const uint8_t *ops, unsigned int nr_ops, uint8_t flags,
+		  struct err *e);
 
 /* Binds the ring to the calling thread. */
 int ring_enable(struct io_uring *u, struct err *e);

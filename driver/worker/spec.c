@@ -35,6 +35,13 @@ static bool spec_shape_ok(const struct start_spec *s)
 	       s->max_io_bytes <= START_IO_BYTES_MAX && s->max_io_bytes % SPEC_BUFFER_BYTES == 0;
 }
 
+static bool spec_flags_ok(uint32_t flags)
+{
+	return !(flags & ~(uint32_t)START_FLAGS_ALL) &&
+	       (flags & (START_BATCH | START_LINK)) != (START_BATCH | START_LINK) &&
+	       (!(flags & START_BY_HAND) || flags & START_ZERO_COPY);
+}
+
 static bool spec_size_ok(const struct start_spec *s)
 {
 	return num_power_of_two(s->logical_block_bytes) &&
@@ -60,8 +67,8 @@ int spec_admit(struct start_spec *ret, const struct target_ops **ret_ops, const 
 	if (p->nr_fds != ops->nr_files)
 		return err_set(e, EPROTO, "target %s needs %u backing files, not %u", ops->name,
 			       ops->nr_files, p->nr_fds);
-	if (s.flags & ~(uint32_t)START_FLAGS_ALL || s.pad)
-		return err_set(e, EPROTO, "unknown flags %#x", s.flags);
+	if (!spec_flags_ok(s.flags) || s.pad)
+		return err_set(e, EPROTO, "strange flags %#x", s.flags);
 	if (!spec_shape_ok(&s))
 		return err_set(e, EPROTO, "%u queues of %u tags of %u bytes", s.nr_queues, s.depth,
 			       s.max_io_bytes);

@@ -227,11 +227,17 @@ static int serve_open_backing(struct serve *s, struct err *e)
 	return 0;
 }
 
+static int serve_open_zero(struct serve *s, struct err *e)
+{
+	s->backing_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	return s->backing_fd < 0 ? err_sys(e, errno, "cannot open /dev/zero") : 0;
+}
+
 static int serve_open(struct serve *s, struct err *e)
 {
 	if (s->target->made_by_helper)
 		return serve_open_memory(s, e);
-	return s->target->nr_fds ? serve_open_backing(s, e) : 0;
+	return s->target->nr_fds ? serve_open_backing(s, e) : serve_open_zero(s, e);
 }
 
 /* --- birth ----------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/worker/desc.h"
 #include "driver/worker/queue.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -124,7 +124,7 @@ def starts():
         return head(kind, 16, nr_fds, version, START_MAGIC)
 
     def spec(target=NULL, flags=0, size=1 << 20, queues=2, depth=32, block=512, nr_filter=10,
-             nr_fds=0, said=560):
+             nr_fds=1, said=560):
         return (head(SPEC, said, nr_fds, magic=START_MAGIC)
                 + struct.pack("<IIQHHIIHH", target, flags, size, queues, depth, 65536, block,
                               nr_filter, 0)).ljust(560, b"\0")
@@ -139,19 +139,22 @@ def starts():
     def helper(nr_fds, packet):
         return bytes([1, nr_fds]) + packet
 
-    yield "spec-null", worker(0, spec())
+    yield "spec-null", worker(1, spec())
     yield "spec-memory", worker(1, spec(MEMORY, nr_fds=1))
     yield "spec-file-read-only-direct", worker(1, spec(FILE, 3, nr_fds=1, block=4096))
+    yield "spec-zero-copy-link", worker(1, spec(FILE, 0x28, block=4096))
+    yield "spec-zero-copy-batch-by-hand", worker(1, spec(FILE, 0x58, block=4096))
+    yield "spec-by-hand-alone", worker(1, spec(FILE, 0x40, block=4096))
     yield "spec-fd-missing", worker(0, spec(FILE, nr_fds=1))
-    yield "spec-unknown-flag", worker(0, spec(flags=1 << 31))
-    yield "spec-filter-empty", worker(0, spec(nr_filter=0))
-    yield "spec-filter-too-long", worker(0, spec(nr_filter=65))
-    yield "spec-blocks-odd", worker(0, spec(block=513))
-    yield "spec-size-wraps", worker(0, spec(size=(1 << 64) - 512))
-    yield "spec-queues-17", worker(0, spec(queues=17))
-    yield "spec-depth-257", worker(0, spec(depth=257))
-    yield "spec-short", worker(0, spec()[:-1])
-    yield "spec-understated", worker(0, spec(said=552))
+    yield "spec-unknown-flag", worker(1, spec(flags=1 << 31))
+    yield "spec-filter-empty", worker(1, spec(nr_filter=0))
+    yield "spec-filter-too-long", worker(1, spec(nr_filter=65))
+    yield "spec-blocks-odd", worker(1, spec(block=513))
+    yield "spec-size-wraps", worker(1, spec(size=(1 << 64) - 512))
+    yield "spec-queues-17", worker(1, spec(queues=17))
+    yield "spec-depth-257", worker(1, spec(depth=257))
+    yield "spec-short", worker(1, spec()[:-1])
+    yield "spec-understated", worker(1, spec(said=552))
     yield "serve", worker(1, step(SERVE, 1))
     yield "serve-without-fd", worker(0, step(SERVE))
     yield "ready", helper(0, step(READY))

@@ -18,6 +18,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "driver/privileged/backing.h"
+#include "targets/catalog.h"
 
 #define FILE_BYTES 8192
 
@@ -262,7 +263,7 @@ static void test_memory_has_its_size_for_ever(void **state)
 	auto_backing struct backing b = BACKING_INIT;
 	struct err e;
 
-	assert_int_equal(backing_make_memory(&b, 65536, &e), 0);
+	assert_int_equal(backing_make(&b, TARGET_MEMORY, 65536, &e), 0);
 	assert_int_equal(b.bytes, 65536);
 	assert_int_equal(ftruncate(b.fd, 4096), -1);
 	assert_int_equal(ftruncate(b.fd, 131072), -1);

@@ -31,7 +31,8 @@ static void test_all_keys_are_understood(void **state)
 
 	assert_int_equal(parse(&o,
 			       "target=file,backing=/srv/a%2Cb%25c,size=1G,path=/dev/disk/data,"
-			       "access=ro,queues=4,depth=64,uid=1000,gid=4294967294,mode=0600",
+			       "access=ro,queues=4,depth=64,profile=throughput,data-path=zero-copy,"
+			       "uid=1000,gid=4294967294,mode=0600",
 			       &e),
 			 0);
 	assert_int_equal(o.target, TARGET_FILE);
@@ -41,6 +42,7 @@ static void test_all_keys_are_understood(void **state)
 	assert_true(o.read_only);
 	assert_int_equal(o.nr_queues, 4);
 	assert_int_equal(o.depth, 64);
+	assert_int_equal(o.path_flags, WIRE_THROUGHPUT | WIRE_ZERO_COPY);
 	assert_int_equal(o.uid, 1000);
 	assert_true(o.gid == 4294967294u);
 	assert_int_equal(o.mode, 0600);

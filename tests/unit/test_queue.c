@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/worker/desc.h"
 #include "driver/worker/queue.h"
 #include "driver/worker/ring.h"
 #include "targets/catalog.h"
@@ -235,6 +236,12 @@ int io_uring_submit(struct io_uring *ring)
 	return (int)n;
 }
 
+int io_uring_register_buf_ring(struct io_uring *ring, struct io_uring_buf_reg *reg,
+			       unsigned int flags)
+{
+	return 0;
+}
+
 /* One answer of the script for tag 0; an abort takes back all tags. */
 int io_uring_submit_and_wait(struct io_uring *ring, unsigned int wait_nr)
 {
@@ -281,7 +288,7 @@ static int life(const int *script, const struct ublksrv_io_desc *desc)
 	assert_int_equal(queue_init(&q, 0, &spec, &uring, &t, NULL), 0);
 	q.descs = driver.descs;
 	queue_fetch(&q);
-	r = queue_submit(&uring, &q);
+	r = queue_submit(&uring, &q, 1);
 	assert_int_equal(r, 0);
 	assert_int_equal(driver.nr_fetches, DEPTH);
 	assert_int_equal(q.live, DEPTH);

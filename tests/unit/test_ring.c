@@ -41,7 +41,7 @@ static int open_ring(struct io_uring *u, int pair[2])
 	files[RING_FILE_CHAR] = pair[0];
 	files[RING_FILE_CHANNEL] = pair[1];
 	assert_int_equal(io_uring_register_files(u, files, 2), 0);
-	assert_int_equal(ring_restrict(u, some_ops, ARRAY_SIZE(some_ops), NULL), 0);
+	assert_int_equal(ring_restrict(u, some_ops, ARRAY_SIZE(some_ops), 0, NULL), 0);
 	assert_int_equal(ring_enable(u, NULL), 0);
 	return 0;
 }

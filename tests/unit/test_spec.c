@@ -25,7 +25,7 @@ struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, un
 static struct start_spec good(void)
 {
 	return (struct start_spec){
-		.head = { START_MAGIC, START_VERSION, START_SPEC, sizeof(struct start_spec), 0 },
+		.head = { START_MAGIC, START_VERSION, START_SPEC, sizeof(struct start_spec), 1 },
 		.target = TARGET_NULL,
 		.dev_bytes = 1 << 20,
 		.nr_queues = 2,
@@ -56,10 +56,11 @@ static void test_a_good_spec_is_admitted(void **state)
 {
 	struct start_spec s = good();
 
-	assert_int_equal(admit(&s, sizeof(s), 0), 0);
+	assert_int_equal(admit(&s, sizeof(s), 1), 0);
 	s.target = TARGET_FILE;
-	s.flags = START_FLAGS_ALL;
-	s.head.nr_fds = 1;
+	s.flags = START_FLAGS_ALL & ~START_LINK;
+	assert_int_equal(admit(&s, sizeof(s), 1), 0);
+	s.flags = START_FLAGS_ALL & ~START_BATCH;
 	assert_int_equal(admit(&s, sizeof(s), 1), 0);
 }
 
@@ -67,11 +68,11 @@ static void test_what_does_not_match_exactly_is_refused(void **state)
 {
 	struct start_spec s = good();
 
-	assert_int_equal(admit(&s, sizeof(s) - 1, 0), -EPROTO);
-	assert_int_equal(admit(&s, sizeof(s) + 8, 0), -EPROTO);
-	assert_int_equal(admit(&s, sizeof(s), 1), -EPROTO);
-	s.head.nr_fds = 1; /* one too many for the target */
-	assert_int_equal(admit(&s, sizeof(s), 1), -EPROTO);
+	assert_int_equal(admit(&s, sizeof(s) - 1, 1), -EPROTO);
+	assert_int_equal(admit(&s, sizeof(s) + 8, 1), -EPROTO);
+	assert_int_equal(admit(&s, sizeof(s), 0), -EPROTO);
+	s.head.nr_fds = 2; /* one too many for the target */
+	assert_int_equal(admit(&s, sizeof(s), 2), -EPROTO);
 }
 
 #define REFUSED(field, value)                                                                      \
@@ -79,7 +80,7 @@ static void test_what_does_not_match_exactly_is_refused(void **state)
 		struct start_spec s = good();                                                      \
                                                                                                    \
 		s.field = value;                                                                   \
-		assert_int_equal(admit(&s, sizeof(s), 0), -EPROTO);                                \
+		assert_int_equal(admit(&s, sizeof(s), 1), -EPROTO);                                \
 	} while (0)
 
 static void test_every_field_has_its_limits(void **state)
@@ -90,7 +91,7 @@ static void test_every_field_has_its_limits(void **state)
 	REFUSED(head.size, 16);
 	REFUSED(target, TARGET_NONE);
 	REFUSED(target, TARGET_END);
-	REFUSED(target, TARGET_FILE); /* without its file */
+	REFUSED(head.nr_fds, 0); /* without its file */
 	REFUSED(nr_queues, 0);
 	REFUSED(nr_queues, START_QUEUES_MAX + 1);
 	REFUSED(depth, 0);
@@ -108,6 +109,8 @@ static void test_every_field_has_its_limits(void **state)
 	REFUSED(nr_filter, 0);
 	REFUSED(nr_filter, START_FILTER_MAX + 1);
 	REFUSED(flags, START_FLAGS_ALL + 1);
+	REFUSED(flags, START_BATCH | START_LINK);
+	REFUSED(flags, START_BY_HAND);
 	REFUSED(pad, 1);
 }
 
