@@ -113,7 +113,7 @@ static void test_a_child_that_dies_is_an_error(void **state)
 static int work_orphan(void *arg, struct err *e)
 {
 	/* The caller of this one is killed while it waits. */
-	return child_run(work_sleep, arg, 300, e);
+	return child_run(work_sleep, arg, 1500, e);
 }
 
 static void test_an_orphan_ends_soon_after_the_deadline(void **state)
@@ -123,7 +123,7 @@ static void test_an_orphan_ends_soon_after_the_deadline(void **state)
 
 	/* The orphan holds the other end until it is gone. */
 	assert_int_equal(pipe(pipe_fds), 0);
-	assert_int_equal(child_run(work_orphan, shared, 150, NULL), -ETIMEDOUT);
+	assert_int_equal(child_run(work_orphan, shared, 1000, NULL), -ETIMEDOUT);
 	close(pipe_fds[1]);
 	assert_int_equal(*shared, 1);
 	assert_int_equal(read(pipe_fds[0], &byte, 1), 0);

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How data and commands travel, against a kernel played by this file: each wait
+ * hands all entries to a log, and takes the next row of completions.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/worker/queue.h"
+#include "driver/worker/ring.h"
+#include "targets/registry.h"
+
+#define DEPTH 4
+#define ENTRIES 32
+#define IO_BYTES 4096u
+
+/* One completion; the test writes rows of them. */
+struct answer {
+	enum ring_what what;
+	uint16_t tag;
+	int result;
+	uint32_t flags;
+};
+
+/* The test is one thread and cmocka's stand-ins have no argument for this. */
+static struct {
+	struct io_uring_sqe log[ENTRIES]; /* of everything submitted since the last look */
+	unsigned int nr_log;
+	struct io_uring_cqe cqes[ENTRIES];
+	unsigned int head, tail;
+	struct ublksrv_io_desc descs[DEPTH];
+	struct io_uring_buf_ring *deliveries;
+	struct io_uring uring;
+	struct target target;
+	struct queue q;
+} kernel;
+
+struct io_uring_sqe *ring_sqe(struct io_uring *u, enum ring_file file, uint64_t user_data)
+{
+	struct io_uring_sqe *sqe = &kernel.log[kernel.nr_log++];
+
+	assert_true(kernel.nr_log <= ENTRIES);
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->fd = (int)file;
+	sqe->user_data = user_data;
+	return sqe;
+}
+
+int io_uring_register_buf_ring(struct io_uring *ring, struct io_uring_buf_reg *reg,
+			       unsigned int flags)
+{
+	kernel.deliveries = (void *)(uintptr_t)reg->ring_addr;
+	return 0;
+}
+
+int io_uring_submit(struct io_uring *ring)
+{
+	return 0;
+}
+
+int io_uring_submit_and_wait(struct io_uring *ring, unsigned int wait_nr)
+{
+	return 0;
+}
+
+/* What the worker submitted, in order, since the last look. */
+static struct io_uring_sqe *submitted(unsigned int nr)
+{
+	unsigned int n = kernel.nr_log;
+
+	assert_int_equal(n, nr);
+	kernel.nr_log = 0;
+	return kernel.log;
+}
+
+static struct ublksrv_io_cmd command_of(const struct io_uring_sqe *sqe)
+{
+	struct ublksrv_io_cmd cmd;
+
+	memcpy(&cmd, sqe->cmd, sizeof(cmd));
+	return cmd;
+}
+
+static struct ublk_batch_io batch_of(const struct io_uring_sqe *sqe)
+{
+	struct ublk_batch_io cmd;
+
+	memcpy(&cmd, sqe->cmd, sizeof(cmd));
+	return cmd;
+}
+
+/* One turn of the worker's loop. */
+static int turn(const struct answer *answers, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		struct io_uring_cqe *cqe = &kernel.cqes[kernel.tail++ % ENTRIES];
+
+		cqe->user_data = ring_user_data(answers[i].what, 0, answers[i].tag);
+		cqe->res = answers[i].result;
+		cqe->flags = answers[i].flags;
+	}
+	return queue_submit(&kernel.uring, &kernel.q, 1);
+}
+
+#define TURN(...)                                                                                  \
+	turn((const struct answer[]){ __VA_ARGS__ },                                               \
+	     sizeof((const struct answer[]){ __VA_ARGS__ }) / sizeof(struct answer))
+
+static void begin(uint32_t flags)
+{
+	static unsigned int mask = ENTRIES - 1;
+	const struct start_spec spec = { .depth = DEPTH,
+					 .nr_queues = 1,
+					 .flags = flags,
+					 .max_io_bytes = IO_BYTES,
+					 .logical_block_bytes = 512 };
+	struct io_uring *u = &kernel.uring;
+
+	memset(&kernel, 0, sizeof(kernel));
+	kernel.target = (struct target){ .ops = &target_file,
+					 .dev_bytes = 1 << 20,
+					 .first_file = RING_FILE_BACKING,
+					 .zero_copy = flags & START_ZERO_COPY };
+	for (unsigned int i = 0; i < DEPTH; i++)
+		kernel.descs[i] =
+			(struct ublksrv_io_desc){ UBLK_IO_OP_READ, IO_BYTES >> 9, i * 8, 0 };
+	u->cq.khead = &kernel.head;
+	u->cq.ktail = &kernel.tail;
+	u->cq.kring_mask = &mask;
+	u->cq.ring_mask = mask;
+	u->cq.cqes = kernel.cqes;
+	assert_int_equal(queue_init(&kernel.q, 0, &spec, u, &kernel.target, NULL), 0);
+	kernel.q.descs = kernel.descs;
+	queue_fetch(&kernel.q);
+}
+
+static void end(void)
+{
+	queue_fini(&kernel.q);
+}
+
+/* --- the commit behind its operation ------------------------------------------------------- */
+
+static void test_a_request_that_comes_alone_is_linked_to_its_commit(void **state)
+{
+	struct io_uring_sqe *sqe;
+
+	begin(START_LINK);
+	submitted(DEPTH);
+	assert_int_equal(TURN({ RING_BLOCK, 1, UBLK_IO_RES_OK }), 0);
+	sqe = submitted(2);
+	assert_int_equal(sqe[0].opcode, IORING_OP_READ_FIXED);
+	assert_int_equal(sqe[0].flags, IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS);
+	assert_int_equal(sqe[1].cmd_op, UBLK_U_IO_COMMIT_AND_FETCH_REQ);
+	assert_int_equal(sqe[1].flags, 0);
+	assert_int_equal(command_of(&sqe[1]).tag, 1);
+	assert_int_equal(command_of(&sqe[1]).result, IO_BYTES);
+	/* The next request on the tag is the next completion. */
+	assert_int_equal(TURN({ RING_BLOCK, 1, UBLK_IO_RES_OK }), 0);
+	submitted(2);
+	end();
+}
+
+static void test_requests_that_come_together_are_not(void **state)
+{
+	struct io_uring_sqe *sqe;
+
+	begin(START_LINK);
+	submitted(DEPTH);
+	assert_int_equal(TURN({ RING_BLOCK, 0, UBLK_IO_RES_OK }, { RING_BLOCK, 1, UBLK_IO_RES_OK }),
+			 0);
+	sqe = submitted(2);
+	assert_int_equal(sqe[0].opcode, IORING_OP_READ_FIXED);
+	assert_int_equal(sqe[0].flags, 0);
+	assert_int_equal(sqe[1].opcode, IORING_OP_READ_FIXED);
+	assert_int_equal(sqe[1].flags, 0);
+	end();
+}
+
+static void test_a_flush_and_a_refused_request_are_not_linked(void **state)
+{
+	struct io_uring_sqe *sqe;
+
+	begin(START_LINK);
+	submitted(DEPTH);
+	kernel.descs[0].op_flags = UBLK_IO_OP_FLUSH;
+	assert_int_equal(TURN({ RING_BLOCK, 0, UBLK_IO_RES_OK }), 0);
+	sqe = submitted(1);
+	assert_int_equal(sqe->opcode, IORING_OP_FSYNC);
+	assert_int_equal(sqe->flags, 0);
+	kernel.descs[1].start_sector = 1 << 30;
+	assert_int_equal(TURN({ RING_BLOCK, 1, UBLK_IO_RES_OK }), 0);
+	sqe = submitted(1);
+	assert_int_equal(command_of(sqe).result, -EIO);
+	end();
+}
+
+/* The kernel drops the commit: it may say so, or not. */
+static void broken_link(bool said)
+{
+	const struct answer part = { RING_TARGET, 2, 512, 0 },
+			    dropped = { RING_BLOCK, 2, -ECANCELED, 0 };
+	struct io_uring_sqe *sqe;
+
+	begin(START_LINK);
+	submitted(DEPTH);
+	assert_int_equal(TURN({ RING_BLOCK, 2, UBLK_IO_RES_OK }), 0);
+	submitted(2);
+	assert_int_equal(said ? TURN(part, dropped) : TURN(part), 0);
+	sqe = submitted(1);
+	assert_int_equal(sqe->opcode, IORING_OP_READ_FIXED);
+	assert_int_equal(sqe->len, IO_BYTES - 512);
+	assert_true(sqe->off == 2 * IO_BYTES + 512);
+	assert_int_equal(sqe->flags, 0);
+	assert_int_equal(TURN({ RING_TARGET, 2, IO_BYTES - 512 }), 0);
+	sqe = submitted(1);
+	assert_int_equal(sqe->cmd_op, UBLK_U_IO_COMMIT_AND_FETCH_REQ);
+	assert_int_equal(command_of(sqe).result, IO_BYTES);
+	end();
+}
+
+static void test_a_part_goes_on_without_the_link(void **state)
+{
+	broken_link(false);
+	broken_link(true);
+}
+
+static void test_an_error_breaks_the_link_and_is_committed(void **state)
+{
+	begin(START_LINK);
+	submitted(DEPTH);
+	assert_int_equal(TURN({ RING_BLOCK, 0, UBLK_IO_RES_OK }), 0);
+	submitted(2);
+	assert_int_equal(TURN({ RING_TARGET, 0, -ENOSPC }), 0);
+	assert_int_equal(command_of(submitted(1)).result, -ENOSPC);
+	end();
+}
+
+static void test_a_dropped_commit_without_links_is_a_refusal(void **state)
+{
+	begin(0);
+	submitted(DEPTH);
+	assert_int_equal(TURN({ RING_BLOCK, 0, -ECANCELED }), -ECANCELED);
+	end();
+}
+
+/* --- zero copy --------------------------------------------------------------------------- */
+
+static void test_zero_copy_names_slots_and_no_addresses(void **state)
+{
+	struct io_uring_sqe *sqe;
+
+	begin(START_ZERO_COPY);
+	assert_null(kernel.q.buffers);
+	sqe = submitted(DEPTH);
+	for (unsigned int tag = 0; tag < DEPTH; tag++) {
+		assert_true(sqe[tag].addr == (tag | 1 << 16));
+		assert_true(command_of(&sqe[tag]).addr == 0);
+	}
+	assert_int_equal(TURN({ RING_BLOCK, 3, UBLK_IO_RES_OK }), 0);
+	sqe = submitted(1);
+	assert_int_equal(sqe->buf_index, 3);
+	assert_true(sqe->addr == 0);
+	assert_int_equal(TURN({ RING_TARGET, 3, IO_BYTES / 2 }), 0);
+	sqe = submitted(1);
+	assert_true(sqe->addr == IO_BYTES / 2);
+	assert_int_equal(TURN({ RING_TARGET, 3, IO_BYTES / 2 }), 0);
+	sqe = submitted(1);
+	assert_true(sqe->addr == (3 | 1 << 16));
+	assert_int_equal(command_of(sqe).result, IO_BYTES);
+	end();
+}
+
+static void test_pages_the_driver_could_not_register_are_registered(void **state)
+{
+	struct io_uring_sqe *sqe;
+
+	begin(START_ZERO_COPY);
+	submitted(DEPTH);
+	kernel.descs[2].op_flags |= UBLK_IO_F_NEED_REG_BUF;
+	assert_int_equal(TURN({ RING_BLOCK, 2, UBLK_IO_RES_OK }), 0);
+	sqe = submitted(1);
+	assert_int_equal(sqe->cmd_op, UBLK_U_IO_REGISTER_IO_BUF);
+	assert_true(command_of(sqe).addr == 2);
+	assert_int_equal(TURN({ RING_REGISTER, 2, 0 }), 0);
+	assert_int_equal(submitted(1)->opcode, IORING_OP_READ_FIXED);
+	assert_int_equal(TURN({ RING_TARGET, 2, IO_BYTES }), 0);
+	sqe = submitted(2);
+	assert_int_equal(sqe[0].cmd_op, UBLK_U_IO_UNREGISTER_IO_BUF);
+	assert_true(command_of(&sqe[0]).addr == 2);
+	assert_int_equal(sqe[1].cmd_op, UBLK_U_IO_COMMIT_AND_FETCH_REQ);
+	assert_int_equal(TURN({ RING_UNREGISTER, 2, 0 }), 0);
+	/* The next request on the tag is none of those. */
+	kernel.descs[2].op_flags = UBLK_IO_OP_READ;
+	assert_int_equal(TURN({ RING_BLOCK, 2, UBLK_IO_RES_OK }), 0);
+	submitted(1);
+	assert_int_equal(TURN({ RING_TARGET, 2, IO_BYTES }), 0);
+	submitted(1);
+	end();
+}
+
+static void test_pages_that_cannot_be_registered_are_an_error(void **state)
+{
+	begin(START_ZERO_COPY);
+	submitted(DEPTH);
+	kernel.descs[0].op_flags |= UBLK_IO_F_NEED_REG_BUF;
+	assert_int_equal(TURN({ RING_BLOCK, 0, UBLK_IO_RES_OK }), 0);
+	submitted(1);
+	assert_int_equal(TURN({ RING_REGISTER, 0, -ENOMEM }), 0);
+	assert_int_equal(command_of(submitted(1)).result, -EIO);
+	end();
+}
+
+static void test_by_hand_the_driver_finds_no_slot(void **state)
+{
+	begin(START_ZERO_COPY | START_BY_HAND);
+	assert_true(submitted(DEPTH)[1].addr == (UINT16_MAX | 1 << 16));
+	end();
+}
+
+/* --- batches ------------------------------------------------------------------------------- */
+
+/* What the kernel writes: tags into one of the buffers it was offered. */
+static struct answer deliver(uint16_t delivery, const uint16_t *tags, unsigned int nr)
+{
+	void *buf = (void *)(uintptr_t)kernel.deliveries->bufs[delivery].addr;
+
+	memcpy(buf, tags, nr * sizeof(*tags));
+	return (struct answer){ RING_FETCH, 0, (int)(nr * sizeof(*tags)),
+				IORING_CQE_F_BUFFER | IORING_CQE_F_MORE |
+					(uint32_t)delivery << IORING_CQE_BUFFER_SHIFT };
+}
+
+static const struct answer gone = { RING_FETCH, 0, UBLK_IO_RES_ABORT, 0 };
+
+static void begin_batch(uint32_t flags)
+{
+	struct io_uring_sqe *sqe;
+
+	begin(START_BATCH | flags);
+	sqe = submitted(2);
+	assert_int_equal(sqe[0].cmd_op, UBLK_U_IO_PREP_IO_CMDS);
+	assert_int_equal(batch_of(&sqe[0]).nr_elem, DEPTH);
+	assert_int_equal(sqe[1].cmd_op, UBLK_U_IO_FETCH_IO_CMDS);
+	assert_int_equal(sqe[1].flags, IOSQE_BUFFER_SELECT);
+	assert_int_equal(TURN({ RING_PREPARE, 0, 0 }), 0);
+	submitted(0);
+}
+
+static void test_a_batch_is_committed_at_once(void **state)
+{
+	const uint16_t tags[] = { 3, 0 };
+	const struct ublk_elem_header *elems;
+	struct io_uring_sqe *sqe;
+
+	begin_batch(START_ZERO_COPY);
+	assert_int_equal(TURN(deliver(0, tags, 2)), 0);
+	sqe = submitted(2);
+	assert_int_equal(sqe[0].buf_index, 3);
+	assert_int_equal(sqe[1].buf_index, 0);
+	assert_int_equal(TURN({ RING_TARGET, 0, IO_BYTES }, { RING_TARGET, 3, -EIO }), 0);
+	sqe = submitted(1);
+	assert_int_equal(sqe->cmd_op, UBLK_U_IO_COMMIT_IO_CMDS);
+	assert_int_equal(batch_of(sqe).nr_elem, 2);
+	assert_int_equal(batch_of(sqe).elem_bytes, sizeof(*elems));
+	elems = (const void *)(uintptr_t)sqe->addr;
+	assert_int_equal(elems[0].tag, 0);
+	assert_int_equal(elems[0].result, IO_BYTES);
+	assert_int_equal(elems[1].tag, 3);
+	assert_int_equal(elems[1].buf_index, 3);
+	assert_int_equal(elems[1].result, -EIO);
+	assert_int_equal(TURN({ RING_COMMIT, 0, 2 * sizeof(*elems) }), 0);
+	submitted(0);
+	end();
+}
+
+static void test_with_buffers_their_addresses_go_along(void **state)
+{
+	const uint16_t tags[] = { 2 };
+	struct io_uring_sqe *sqe;
+	uint64_t elem[2];
+
+	begin_batch(0);
+	assert_int_equal(TURN(deliver(1, tags, 1)), 0);
+	sqe = submitted(1);
+	assert_true(sqe->addr == (uintptr_t)kernel.q.buffers + 2 * IO_BYTES);
+	assert_int_equal(TURN({ RING_TARGET, 2, IO_BYTES }), 0);
+	sqe = submitted(1);
+	assert_int_equal(batch_of(sqe).elem_bytes, sizeof(elem));
+	assert_int_equal(batch_of(sqe).flags, UBLK_BATCH_F_HAS_BUF_ADDR);
+	memcpy(elem, (const void *)(uintptr_t)sqe->addr, sizeof(elem));
+	assert_true(elem[1] == (uintptr_t)kernel.q.buffers + 2 * IO_BYTES);
+	end();
+}
+
+static void test_results_wait_for_the_commit_before_them(void **state)
+{
+	const uint16_t first[] = { 0 }, second[] = { 1 };
+
+	begin_batch(START_ZERO_COPY);
+	assert_int_equal(TURN(deliver(0, first, 1), deliver(1, second, 1)), 0);
+	submitted(2);
+	assert_int_equal(TURN({ RING_TARGET, 0, IO_BYTES }), 0);
+	submitted(1);
+	assert_int_equal(TURN({ RING_TARGET, 1, IO_BYTES }), 0);
+	submitted(0);
+	assert_int_equal(TURN({ RING_COMMIT, 0, 8 }), 0);
+	assert_int_equal(batch_of(submitted(1)).nr_elem, 1);
+	end();
+}
+
+static void test_a_stopped_queue_commits_what_it_has(void **state)
+{
+	const uint16_t tags[] = { 1 };
+
+	begin_batch(START_ZERO_COPY);
+	assert_int_equal(TURN(deliver(0, tags, 1), gone), 0);
+	submitted(1);
+	assert_int_equal(kernel.q.live, 1);
+	assert_int_equal(TURN({ RING_TARGET, 1, IO_BYTES }), 0);
+	submitted(1);
+	assert_int_equal(kernel.q.live, 1);
+	assert_int_equal(TURN({ RING_COMMIT, 0, 8 }), 0);
+	assert_int_equal(kernel.q.live, 0);
+	end();
+}
+
+static void test_a_fetch_that_ended_is_made_again(void **state)
+{
+	begin_batch(START_ZERO_COPY);
+	assert_int_equal(TURN({ RING_FETCH, 0, -ENOBUFS, 0 }), 0);
+	assert_int_equal(submitted(1)->cmd_op, UBLK_U_IO_FETCH_IO_CMDS);
+	assert_int_equal(kernel.q.live, 1);
+	end();
+}
+
+static void test_what_the_driver_refuses_ends_the_worker(void **state)
+{
+	const uint16_t tags[] = { 1 }, strange[] = { DEPTH };
+
+	begin(START_BATCH | START_ZERO_COPY);
+	assert_int_equal(TURN({ RING_PREPARE, 0, -EINVAL }), -EINVAL);
+	end();
+	begin_batch(START_ZERO_COPY);
+	assert_int_equal(TURN({ RING_FETCH, 0, -EINVAL, 0 }), -EINVAL);
+	end();
+	begin_batch(START_ZERO_COPY);
+	assert_int_equal(TURN(deliver(0, strange, 1)), -EPROTO);
+	end();
+	for (int result = -EBUSY; result <= 0; result += EBUSY) {
+		begin_batch(START_ZERO_COPY);
+		assert_int_equal(TURN(deliver(0, tags, 1)), 0);
+		assert_int_equal(TURN({ RING_TARGET, 1, IO_BYTES }), 0);
+		assert_int_equal(TURN({ RING_COMMIT, 0, result }), result ? result : -EPROTO);
+		end();
+	}
+}
+
+/* Each buffer is offered again once its tags were read, so the kernel never runs out. */
+static void test_deliveries_go_round(void **state)
+{
+	const uint16_t tags[] = { 0 };
+
+	begin_batch(START_ZERO_COPY);
+	for (unsigned int i = 0; i < 10 * DEPTH; i++) {
+		uint16_t tail = kernel.deliveries->tail;
+
+		assert_int_equal(TURN(deliver((uint16_t)(i % DEPTH), tags, 1)), 0);
+		assert_int_equal((uint16_t)(kernel.deliveries->tail - tail), 1);
+		assert_int_equal(TURN({ RING_TARGET, 0, IO_BYTES }), 0);
+		assert_int_equal(TURN({ RING_COMMIT, 0, 8 }), 0);
+		kernel.nr_log = 0;
+	}
+	assert_int_equal(kernel.q.live, 1);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_request_that_comes_alone_is_linked_to_its_commit),
+		cmocka_unit_test(test_requests_that_come_together_are_not),
+		cmocka_unit_test(test_a_flush_and_a_refused_request_are_not_linked),
+		cmocka_unit_test(test_a_part_goes_on_without_the_link),
+		cmocka_unit_test(test_an_error_breaks_the_link_and_is_committed),
+		cmocka_unit_test(test_a_dropped_commit_without_links_is_a_refusal),
+		cmocka_unit_test(test_zero_copy_names_slots_and_no_addresses),
+		cmocka_unit_test(test_pages_the_driver_could_not_register_are_registered),
+		cmocka_unit_test(test_pages_that_cannot_be_registered_are_an_error),
+		cmocka_unit_test(test_by_hand_the_driver_finds_no_slot),
+		cmocka_unit_test(test_a_batch_is_committed_at_once),
+		cmocka_unit_test(test_with_buffers_their_addresses_go_along),
+		cmocka_unit_test(test_results_wait_for_the_commit_before_them),
+		cmocka_unit_test(test_a_stopped_queue_commits_what_it_has),
+		cmocka_unit_test(test_a_fetch_that_ended_is_made_again),
+		cmocka_unit_test(test_what_the_driver_refuses_ends_the_worker),
+		cmocka_unit_test(test_deliveries_go_round),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
