@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "driver/base/num.h"
+#include "driver/base/ublk_abi.h"
 #include "oci-hook/cli/features.h"
 #include "oci-hook/quote.h"
 #include "targets/catalog.h"
@@ -150,6 +151,9 @@ struct json_object *show_details(const struct wire_details *d)
 	show_add_number(o, "max_io_bytes", d->max_io_bytes);
 	show_add_number(o, "logical_block_bytes", d->logical_block_bytes);
 	show_add_number(o, "physical_block_bytes", d->physical_block_bytes);
+	show_add_text(o, "data_path", d->kernel_flags & UBLK_F_AUTO_BUF_REG ? "zero-copy" : "copy");
+	show_add_text(o, "profile", d->device.flags & WIRE_THROUGHPUT ? "throughput" : "latency");
+	show_add_bool(o, "batch", d->kernel_flags & UBLK_F_BATCH_IO);
 	show_add_bool(o, "direct_io", d->direct_io);
 	show_add_number(o, "backing_dev", d->backing_dev);
 	show_add_number(o, "backing_inode", d->backing_inode);

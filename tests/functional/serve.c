@@ -27,6 +27,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/num.h"
+#include "driver/base/ublk_abi.h"
 #include "driver/privileged/spawn.h"
 #include "driver/privileged/ublk_ctl.h"
 #include "targets/catalog.h"
@@ -43,6 +44,7 @@ struct serve {
 	struct ublk_spec ublk;
 	struct start_spec start;
 	uid_t uid;
+	uint32_t path; /* enum start_flag */
 	bool direct;
 	bool early;
 	bool only_delete;
@@ -63,27 +65,17 @@ struct serve {
 /* --- the command line -------------------------------------------------------------- */
 
 static const struct option serve_options[] = {
-	{ "worker", required_argument, NULL, 'w' },
-	{ "target", required_argument, NULL, 't' },
-	{ "backing", required_argument, NULL, 'b' },
-	{ "size", required_argument, NULL, 's' },
-	{ "queues", required_argument, NULL, 'q' },
-	{ "depth", required_argument, NULL, 'd' },
-	{ "max-io", required_argument, NULL, 'm' },
-	{ "block", required_argument, NULL, 'l' },
-	{ "uid", required_argument, NULL, 'u' },
-	{ "flags", required_argument, NULL, 'f' },
-	{ "delete", required_argument, NULL, 'x' },
-	{ "list-attacks", no_argument, NULL, 'L' },
-	{ "attack", required_argument, NULL, 'a' },
-	{ "attacks", required_argument, NULL, 'A' },
-	{ "no-limit", no_argument, NULL, 'N' },
-	{ "host-namespaces", no_argument, NULL, 'H' },
-	{ "direct", no_argument, NULL, 'D' },
-	{ "read-only", no_argument, NULL, 'r' },
-	{ "early", no_argument, NULL, 'E' },
-	{ "no-discard", no_argument, NULL, 'S' },
-	{ NULL, 0, NULL, 0 },
+	{ "worker", required_argument, NULL, 'w' },    { "target", required_argument, NULL, 't' },
+	{ "backing", required_argument, NULL, 'b' },   { "size", required_argument, NULL, 's' },
+	{ "queues", required_argument, NULL, 'q' },    { "depth", required_argument, NULL, 'd' },
+	{ "max-io", required_argument, NULL, 'm' },    { "block", required_argument, NULL, 'l' },
+	{ "uid", required_argument, NULL, 'u' },       { "flags", required_argument, NULL, 'f' },
+	{ "delete", required_argument, NULL, 'x' },    { "list-attacks", no_argument, NULL, 'L' },
+	{ "attack", required_argument, NULL, 'a' },    { "attacks", required_argument, NULL, 'A' },
+	{ "path", required_argument, NULL, 'p' },      { "no-limit", no_argument, NULL, 'N' },
+	{ "host-namespaces", no_argument, NULL, 'H' }, { "direct", no_argument, NULL, 'D' },
+	{ "read-only", no_argument, NULL, 'r' },       { "early", no_argument, NULL, 'E' },
+	{ "no-discard", no_argument, NULL, 'S' },      { NULL, 0, NULL, 0 },
 };
 
 static int serve_number(struct serve *s, int option, const char *text)
@@ -124,6 +116,39 @@ static int serve_number(struct serve *s, int option, const char *text)
 	return -EINVAL;
 }
 
+/* How data and commands travel: words of this table with '+' between them. */
+static const struct {
+	const char *name;
+	uint32_t start_flag;
+	uint64_t ublk_flags;
+} serve_paths[] = {
+	{ "copy", 0, 0 },
+	{ "link", START_LINK, 0 },
+	{ "batch", START_BATCH, UBLK_F_BATCH_IO },
+	{ "zero-copy", START_ZERO_COPY, UBLK_F_AUTO_BUF_REG | UBLK_F_SUPPORT_ZERO_COPY },
+	{ "by-hand", START_BY_HAND, 0 },
+};
+
+static int serve_path(struct serve *s, const char *text)
+{
+	for (;; text++) {
+		size_t size = strcspn(text, "+"), i;
+
+		for (i = 0; i < ARRAY_SIZE(serve_paths); i++) {
+			if (strlen(serve_paths[i].name) == size &&
+			    !strncmp(serve_paths[i].name, text, size))
+				break;
+		}
+		if (i == ARRAY_SIZE(serve_paths))
+			return -EINVAL;
+		s->path |= serve_paths[i].start_flag;
+		s->ublk.flags |= serve_paths[i].ublk_flags;
+		text += size;
+		if (!*text)
+			return 0;
+	}
+}
+
 static int serve_option(struct serve *s, int option, const char *text)
 {
 	switch (option) {
@@ -144,6 +169,8 @@ static int serve_option(struct serve *s, int option, const char *text)
 	case 'A':
 		s->attacks = text;
 		return 0;
+	case 'p':
+		return serve_path(s, text);
 	case 'N':
 		s->no_limit = true;
 		return 0;
@@ -161,6 +188,7 @@ static int serve_option(struct serve *s, int option, const char *text)
 		return 0;
 	case 'D':
 		s->direct = true;
+		s->ublk.memory_align_bytes = 512;
 		return 0;
 	case 'r':
 		s->ublk.read_only = 1;
@@ -182,14 +210,14 @@ static int serve_parse(struct serve *s, int argc, char **argv)
 		}
 	}
 	if (optind != argc || (!s->only_delete && !s->only_list && (!s->worker || !s->target))) {
-		fprintf(stderr,
-			"usage: serve --worker PROGRAM --target NAME [--backing PATH] "
-			"[--size N] [--queues N] [--depth N] [--max-io N] [--block N] "
-			"[--uid N] [--flags N] [--direct] [--read-only] [--no-discard] [--early]\n"
-			"             [--attack NAME | --attacks PREFIX] [--no-limit] "
-			"[--host-namespaces]\n"
-			"       serve --delete N\n"
-			"       serve --list-attacks\n");
+		fprintf(stderr, "usage: serve --worker PROGRAM --target NAME [--backing PATH] "
+				"[--size N] [--queues N] [--depth N] [--max-io N] [--block N] "
+				"[--uid N] [--flags N] [--path WORD+WORD] [--direct] [--read-only] "
+				"[--no-discard] [--early]\n"
+				"             [--attack NAME | --attacks PREFIX] [--no-limit] "
+				"[--host-namespaces]\n"
+				"       serve --delete N\n"
+				"       serve --list-attacks\n");
 		return -EINVAL;
 	}
 	return 0;
@@ -318,7 +346,8 @@ static int serve_prepare(struct serve *s, struct err *e)
 	int r;
 
 	s->start.flags = (s->ublk.read_only ? START_READ_ONLY : 0) |
-			 (s->direct ? START_DIRECT : 0) | (s->ublk.discards ? START_DISCARD : 0);
+			 (s->direct ? START_DIRECT : 0) | (s->ublk.discards ? START_DISCARD : 0) |
+			 s->path;
 	s->start.dev_bytes = s->ublk.dev_bytes;
 	s->start.nr_queues = s->ublk.nr_queues;
 	s->start.depth = s->ublk.depth;

@@ -1,0 +1,74 @@
+#!/bin/bash
+# The keys profile and data-path: what is given by itself, on demand, and what is refused.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../containers.sh"
+requires fio jq
+
+policy() { # whether zero copy is granted
+    cat >/etc/ublk-oci/policy.json <<END
+{ "version": 1, "worker_ids": { "first": 2100000000, "count": 1000 }, "rules": [ {
+    "id": "host", "principal": { "uid": 0 }, "host": true, "max_size": "1G", "max_devices": 10,
+    "targets": ["null", "memory", "file"], "backing": ["/run/"], "zero_copy": $1,
+    "max_queues": 16, "max_depth": 256 } ] }
+END
+}
+
+# attached KEY...: sets $dev, and $is from inspect: "zero-copy latency false".
+attached() {
+    dev=$(ublk-oci attach --host --target memory --size 32M "$@" | grep -o '/dev/ublkb[0-9]*' | head -n 1)
+    is=$(ublk-oci inspect --json "$dev" | jq -r '"\(.data_path) \(.profile) \(.batch)"')
+}
+
+# Whatever way it is, what is written comes back; several queues deep, and alone.
+serves() {
+    fio --name=deep --filename="$dev" --direct=1 --ioengine=libaio --iodepth=32 --rw=randwrite \
+        --bsrange=4k-1M --size=16M --verify=crc32c --verify_fatal=1 --minimal >fio.out 2>&1 ||
+        fail "$is: $(tail -n 3 fio.out)"
+    fio --name=alone --filename="$dev" --direct=1 --ioengine=psync --rw=randwrite --bs=4k \
+        --size=2M --verify=crc32c --verify_fatal=1 --minimal >fio.out 2>&1 ||
+        fail "$is: $(tail -n 3 fio.out)"
+    ublk-oci detach "$dev" >/dev/null
+}
+
+expect() { # what inspect says, then keys
+    local wanted=$1
+
+    shift
+    attached "$@"
+    [ "$is" = "$wanted" ] || fail "attach $*: $is, not $wanted"
+    serves
+    ok "${*:-nothing asked}: $is"
+}
+
+features=$(ublk-oci doctor || true)
+new=""
+[[ $features != *AUTO_BUF_REG* ]] || new=yes
+batch=false
+[[ $features != *BATCH_IO* ]] || batch=true
+
+policy false
+helper_start
+expect "copy latency false"
+expect "copy throughput $batch" --profile throughput
+expect_fail 'rule "host": zero copy' ublk-oci attach --host --target memory --size 32M --data-path zero-copy
+ok "zero copy that is not granted is refused"
+policy true
+ublk-oci policy reload >/dev/null
+if [ "$new" ]; then
+    expect "zero-copy latency false"
+    expect "zero-copy throughput $batch" --profile throughput
+    expect "zero-copy latency false" --data-path zero-copy
+    expect "zero-copy throughput $batch" --data-path by-hand --profile throughput
+else
+    expect "copy latency false"
+    expect_fail 'zero copy needs a kernel' \
+        ublk-oci attach --host --target memory --size 32M --data-path zero-copy
+    ok "zero copy the kernel has not got is refused, with the kernel that has"
+fi
+expect "copy latency false" --data-path copy --depth 3 --queues 1
+expect_fail 'is none of: auto, copy, zero-copy' \
+    ublk-oci attach --host --target memory --size 32M --data-path shared
+expect_fail 'is none of: latency, throughput' \
+    ublk-oci attach --host --target memory --size 32M --profile fast
+ok "words that are none are refused with those there are"
+expect_nothing_left
