@@ -12,6 +12,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
+#include "driver/base/text.h"
 
 #define ASK_PATIENCE_MS 40000 /* for an answer, or the end of the connection */
 
@@ -21,12 +22,12 @@ _Noreturn void ask_die(const char *what)
 	exit(1);
 }
 
-int ask_connect(int flags)
+static int ask_connect_to(const char *path, int flags)
 {
-	static const struct sockaddr_un address = { AF_UNIX, WIRE_SOCKET };
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
 
-	if (fd < 0)
+	if (fd < 0 || text_copy(address.sun_path, sizeof(address.sun_path), path) < 0)
 		ask_die("socket");
 	if (!connect(fd, (const struct sockaddr *)&address, sizeof(address)))
 		return fd;
@@ -34,6 +35,11 @@ int ask_connect(int flags)
 	if (errno != EAGAIN)
 		ask_die("connect");
 	return -1;
+}
+
+int ask_connect(int flags)
+{
+	return ask_connect_to(WIRE_SOCKET, flags);
 }
 
 void ask_send(int fd, const void *bytes, size_t size, const int *fds, unsigned int nr_fds)
@@ -77,6 +83,9 @@ int ask_answer(int fd, struct wire_reply *reply)
 		if (poll(&p, 1, clock_left_ms(deadline)) <= 0)
 			return -ETIMEDOUT;
 		n = recv(fd, &m, sizeof(m), MSG_DONTWAIT);
+		/* It hung up and had not read everything: what it said comes behind that. */
+		if (n < 0 && errno == ECONNRESET)
+			n = recv(fd, &m, sizeof(m), MSG_DONTWAIT);
 		if (n <= 0)
 			return -ENOTCONN;
 		if (m.head.type != WIRE_REPLY)
@@ -118,15 +127,14 @@ struct wire_attach ask_attach_host(enum target_id target, unsigned int nr_fds)
 	return m;
 }
 
-int ask_round_trip_ms(void)
+int ask_list(const char *path)
 {
 	struct wire_list list = { ask_head(WIRE_LIST, sizeof(list), 0) };
-	int64_t begin = clock_now_ms();
-	auto_close int fd = ask_connect(0);
+	auto_close int fd = ask_connect_to(path, 0);
 	struct wire_reply reply;
+	int r;
 
 	ask_send(fd, &list, sizeof(list), NULL, 0);
-	if (ask_answer(fd, &reply) < 0 || reply.status)
-		return -1;
-	return (int)(clock_now_ms() - begin);
+	r = ask_answer(fd, &reply);
+	return r < 0 ? r : reply.status;
 }

@@ -29,5 +29,5 @@ struct wire_head ask_head(enum wire_type type, size_t size, unsigned int nr_fds)
 struct wire_attach ask_attach(unsigned int nr_fds);
 struct wire_attach ask_attach_host(enum target_id target, unsigned int nr_fds);
 
-/* In milliseconds, or -1: how long one more client waits for its answer. */
-int ask_round_trip_ms(void);
+/* For the list of devices, of the helper at this socket: what it answers, or -errno for none. */
+int ask_list(const char *path);

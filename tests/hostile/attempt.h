@@ -7,11 +7,12 @@
 
 #include <stddef.h>
 
-#define ATTEMPT_AT_ONCE 32 /* connections of one batch */
+#define ATTEMPT_AT_ONCE 16 /* as many of one user as there is room for */
 #define ATTEMPT_BYTES_MOST 200000
 
 struct caller;
 
+/* Again until there was room for it. */
 void attempt_one(struct caller *c, const void *bytes, size_t size, const int *fds,
 		 unsigned int nr_fds);
 

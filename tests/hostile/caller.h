@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A caller that means harm, and what it has met so far. */
+/* A caller that means harm, and what it has met so far; shared with the processes it makes. */
 #pragma once
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #define CALLER_ROUNDS 4
+#define CALLER_USER 1000 /* who may connect, and is not root */
+#define CALLER_DEVICES_MAX 8
 
 struct caller {
 	pid_t helper;
 	unsigned int seed;
-	int round;
-	int slack_ms; /* and so much more, another client may have to wait */
-	int idle_ms;
-	unsigned int nr_late; /* rounds in which another client waited too long */
+	unsigned int round;
 	unsigned long nr_attempts;
-	unsigned long nr_given; /* what was allowed, and must not have been */
+	unsigned long nr_given;	 /* what was allowed, and must not have been */
+	unsigned int nr_devices; /* each has a worker, which is a child of the helper's */
+	uint64_t devices[CALLER_DEVICES_MAX];
 };
 
-/* Behind that, another client waited so long; -1: it got no answer, which ends the test. */
-void caller_waited(struct caller *c, const char *behind, int waited_ms);
+/* A process of CALLER_USER; 0 in it. */
+pid_t caller_fork_user(void);

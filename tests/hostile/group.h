@@ -17,6 +17,10 @@ void group_counts(struct caller *c);
 
 /* Connections, group_connection.c */
 void group_leavers(struct caller *c);
-void group_slow(struct caller *c);
 void group_crowd(struct caller *c);
 void group_crowd_of_user(struct caller *c);
+
+/* Answers nobody reads, group_slow.c */
+void group_slow_begin(struct caller *c);
+void group_slow(struct caller *c);
+void group_slow_end(struct caller *c);

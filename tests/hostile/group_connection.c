@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/hostile/group.h"
 
-#include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -10,12 +8,14 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
 #include "tests/hostile/ask.h"
 #include "tests/hostile/strange.h"
 
 #define CROWD 1000     /* more than there is room for; in each of the rounds */
 #define CROWD_ROOT 100 /* of root, who has more room than that */
-#define USER_ID 1000
+#define CROWD_STAY_MS 500
+#define CROWD_GONE_MS 5000 /* the crowd before; this one may stay silent for twice as long */
 
 /* Asks, and is gone before the answer, in every way there is. */
 void group_leavers(struct caller *c)
@@ -36,23 +36,6 @@ void group_leavers(struct caller *c)
 		if (n % 5 == 3)
 			ask_send(fd, &list, sizeof(list), NULL, 0);
 	}
-}
-
-/* Asks for much, and reads nothing. */
-void group_slow(struct caller *c)
-{
-	const struct wire_list list = { ask_head(WIRE_LIST, sizeof(list), 0) };
-	int open[40];
-	int waited;
-
-	for (size_t i = 0; i < ARRAY_SIZE(open); i++, c->nr_attempts++) {
-		open[i] = ask_connect(0);
-		ask_send(open[i], &list, sizeof(list), NULL, 0);
-	}
-	waited = ask_round_trip_ms();
-	caller_waited(c, "slow readers", waited);
-	for (size_t i = 0; i < ARRAY_SIZE(open); i++)
-		close(open[i]);
 }
 
 /* Silent connections, as many as fit. */
@@ -78,57 +61,34 @@ static void crowd_leave(const int *open, size_t nr)
 /* Of root: there is room for some, and the rest is turned away; then all leave. */
 void group_crowd(struct caller *c)
 {
+	int64_t deadline = clock_deadline_ms(CROWD_GONE_MS);
 	int open[CROWD];
 
 	crowd_connect(open, CROWD_ROOT);
-	if (ask_round_trip_ms() < 0) {
+	while (ask_list(WIRE_SOCKET) < 0) {
+		if (clock_left_ms(deadline))
+			continue;
 		fprintf(stderr, "%d silent connections shut another client out\n", CROWD_ROOT);
 		exit(1);
 	}
 	crowd_connect(open + CROWD_ROOT, CROWD - CROWD_ROOT);
+	clock_sleep_ms(CROWD_STAY_MS);
 	crowd_leave(open, CROWD);
 	c->nr_attempts += CROWD;
 }
 
-static void crowd_of_user(int said_fd, int end_fd)
-{
-	const struct group *group = getgrnam("ublk-oci");
-	int open[CROWD];
-	char byte;
-
-	if (!group || setgroups(0, NULL) < 0 ||
-	    setresgid(group->gr_gid, group->gr_gid, group->gr_gid) < 0 ||
-	    setresuid(USER_ID, USER_ID, USER_ID) < 0)
-		_exit(1);
-	crowd_connect(open, CROWD);
-	if (write(said_fd, "x", 1) != 1 || read(end_fd, &byte, 1) < 0)
-		_exit(1);
-	_exit(0); /* with all of them open */
-}
-
-/* Of a user who may connect: root is served all the while. */
+/* Of a user who may connect. */
 void group_crowd_of_user(struct caller *c)
 {
-	int said[2], end[2], waited, status;
-	char byte;
-	pid_t pid;
+	int open[CROWD], status;
+	pid_t pid = caller_fork_user();
 
-	if (pipe2(said, O_CLOEXEC) < 0 || pipe2(end, O_CLOEXEC) < 0)
-		ask_die("pipe");
-	pid = fork();
 	if (!pid) {
-		close(end[1]);
-		crowd_of_user(said[1], end[0]);
+		crowd_connect(open, CROWD);
+		clock_sleep_ms(CROWD_STAY_MS);
+		_exit(0); /* with all of them open */
 	}
-	close(said[1]);
-	close(end[0]);
-	if (read(said[0], &byte, 1) != 1)
-		ask_die("the crowd");
-	waited = ask_round_trip_ms();
-	close(said[0]);
-	close(end[1]);
 	if (waitpid(pid, &status, 0) < 0 || status)
 		ask_die("the crowd");
-	caller_waited(c, "a user's crowd", waited);
 	c->nr_attempts += CROWD;
 }

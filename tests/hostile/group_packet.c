@@ -10,18 +10,14 @@
 #include "tests/hostile/attempt.h"
 #include "tests/hostile/strange.h"
 
-#define SIZES_ALL 400
-#define SIZES_STEP 23
+#define SIZES_MOST 4096
 
-/* Every length around those of requests, then some up to 4096; a fourth of them in each round. */
+/* Every length; a fourth of them in each round. */
 static size_t make_size(struct caller *c, unsigned int n, void *bytes)
 {
-	size_t size = n * CALLER_ROUNDS + (unsigned int)c->round;
-	struct wire_head head;
+	size_t size = n * CALLER_ROUNDS + c->round;
+	struct wire_head head = ask_head((enum wire_type)(n % (WIRE_RELOAD + 1)), size, 0);
 
-	if (size > SIZES_ALL)
-		size = SIZES_ALL + (size - SIZES_ALL) * SIZES_STEP;
-	head = ask_head((enum wire_type)(n % (WIRE_INSPECT + 1)), size, 0);
 	memset(bytes, 0, size);
 	memcpy(bytes, &head, size < sizeof(head) ? size : sizeof(head));
 	return size;
@@ -29,7 +25,7 @@ static size_t make_size(struct caller *c, unsigned int n, void *bytes)
 
 void group_sizes(struct caller *c)
 {
-	attempt_many(c, (SIZES_ALL + (4096 - SIZES_ALL) / SIZES_STEP) / CALLER_ROUNDS + 1,
+	attempt_many(c, SIZES_MOST / CALLER_ROUNDS + (c->round <= SIZES_MOST % CALLER_ROUNDS),
 		     make_size);
 }
 

@@ -37,34 +37,59 @@ static void shape_read_text(char *text, size_t size, const char *path)
 	text[n] = '\0';
 }
 
-static struct shape shape_now(pid_t helper)
+static void shape_look_children(struct shape *s, pid_t helper)
+{
+	char path[64], text[8192], *at = text, *end;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)helper, (int)helper);
+	shape_read_text(text, sizeof(text), path);
+	while ((pid = (pid_t)strtol(at, &end, 10)) && s->nr_children < SHAPE_CHILDREN_MAX) {
+		s->children[s->nr_children++] = pid;
+		at = end;
+	}
+}
+
+void shape_look(struct shape *ret, pid_t helper)
 {
 	char path[64], text[4096];
-	struct shape s = { 0 };
 	const char *line;
 
+	*ret = (struct shape){ 0 };
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)helper);
 	shape_read_text(text, sizeof(text), path);
 	line = strstr(text, "VmRSS:");
-	s.rss_kib = line ? strtol(line + 6, NULL, 10) : 0;
+	ret->rss_kib = line ? strtol(line + 6, NULL, 10) : 0;
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)helper);
-	s.nr_fds = shape_count_entries(path);
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)helper, (int)helper);
-	shape_read_text(text, sizeof(text), path);
-	for (const char *p = text; *p; p++)
-		s.nr_children += *p == ' ';
-	return s;
+	ret->nr_fds = shape_count_entries(path);
+	shape_look_children(ret, helper);
 }
 
-struct shape shape_settled(pid_t helper)
+void shape_settle(struct shape *ret, pid_t helper, size_t nr_workers)
 {
 	int64_t deadline = clock_deadline_ms(SHAPE_SETTLE_MS);
-	struct shape s = shape_now(helper), last;
+	long nr_fds;
 
+	shape_look(ret, helper);
 	do {
-		last = s;
+		nr_fds = ret->nr_fds;
 		clock_sleep_ms(100);
-		s = shape_now(helper);
-	} while ((s.nr_children || s.nr_fds != last.nr_fds) && clock_left_ms(deadline));
-	return s;
+		shape_look(ret, helper);
+	} while ((ret->nr_children != nr_workers || ret->nr_fds != nr_fds) &&
+		 clock_left_ms(deadline));
+}
+
+size_t shape_keep_children(const struct shape *s, pid_t *pids, size_t nr)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		for (size_t k = 0; k < s->nr_children; k++) {
+			if (s->children[k] == pids[i]) {
+				pids[kept++] = pids[i];
+				break;
+			}
+		}
+	}
+	return kept;
 }

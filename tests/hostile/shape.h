@@ -2,13 +2,22 @@
 /* What the helper looks like from outside. */
 #pragma once
 
+#include <stddef.h>
 #include <sys/types.h>
+
+#define SHAPE_CHILDREN_MAX 512
 
 struct shape {
 	long rss_kib;
 	long nr_fds;
-	long nr_children;
+	size_t nr_children;
+	pid_t children[SHAPE_CHILDREN_MAX];
 };
 
-/* When nobody is left who asks, there is no child, and no connection. */
-struct shape shape_settled(pid_t helper);
+void shape_look(struct shape *ret, pid_t helper);
+
+/* When nobody is left who asks: no child but so many workers, and no connection. */
+void shape_settle(struct shape *ret, pid_t helper, size_t nr_workers);
+
+/* Leaves of these processes those that are the helper's children now; how many. */
+size_t shape_keep_children(const struct shape *s, pid_t *pids, size_t nr);

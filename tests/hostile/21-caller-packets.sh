@@ -1,0 +1,7 @@
+#!/bin/bash
+# The same of callers that send words and descriptors that mean harm.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/attacked.sh"
+
+attacked_start
+attacked_by long heads random mutated kinds counts
