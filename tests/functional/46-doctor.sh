@@ -22,7 +22,8 @@ says() { # STATUS, CHECK, PATTERN of what it found, PATTERN of the remedy
 }
 
 says ok audit '^/var/log/ublk-oci ' '^$'
-says ok worker-ids "^$(jq .worker_ids.first /etc/ublk-oci/policy.json) to " '^$'
+says ok worker-ids "^$(jq -r '.worker_ids | "\(.first) to \(.first + .count - 1) "' \
+    /etc/ublk-oci/policy.json)" '^$'
 says ok io-limits '"io"' '^$'
 ok "doctor: audit log, workers' ids and limits on I/O are fine as installed"
 
