@@ -5,7 +5,7 @@
 requires fio jq
 
 policy() { # whether zero copy is granted
-    cat >/etc/ublk-oci/policy.json <<END
+    cat >"$TEST_DIR/policy.json" <<END
 { "version": 1, "worker_ids": { "first": 2100000000, "count": 1000 }, "rules": [ {
     "id": "host", "principal": { "uid": 0 }, "host": true, "max_size": "1G", "max_devices": 10,
     "targets": ["null", "memory", "file"], "backing": ["/run/"], "zero_copy": $1,
@@ -47,7 +47,7 @@ batch=false
 [[ $features != *BATCH_IO* ]] || batch=true
 
 policy false
-helper_start
+helper_start --policy "$TEST_DIR/policy.json"
 expect "copy latency false"
 expect "copy throughput $batch" --profile throughput
 expect_fail 'rule "host": zero copy' ublk-oci attach --host --target memory --size 32M --data-path zero-copy
