@@ -31,7 +31,8 @@
 #include "tests/hostile/shape.h"
 
 #define GROWTH_KIB 256 /* of the helper's memory, after the first round */
-#define SERVED_MS 1000 /* for what these two bound: caller_served() */
+#define SERVED_MS 1000 /* what caller_served() bounds, */
+#define IDLE_MS 100    /* on a machine where an idle helper takes no longer than that */
 #define TURNS (2 * ATTEMPT_AT_ONCE + 1)
 #define ROUND_MS 2000 /* a group that is done sooner begins again */
 
@@ -98,7 +99,9 @@ static void caller_attack(struct caller *c, const struct group_row *g, struct by
  * of a helper that nobody attacks, on the same CPUs at the same time: what the
  * machine does to them it does to both.
  *
- * - Of 100 clients, whenever they come, the attack costs 95 less than a second.
+ * - Of 100 clients, whenever they come, 95 are served within a second; on a
+ *   machine where not even the idle helper serves 95 in IDLE_MS, it is as many
+ *   times longer as that takes longer.
  * - They wait less than TURNS times as long as those of the idle helper. Whoever
  *   comes waits for those who came before, of whom one user has room for so many,
  *   none of whom takes longer than a whole answer; and for a whole queue to be
@@ -112,8 +115,9 @@ static bool caller_served(const struct group_row *g, struct bystander *attacked,
 {
 	const int attacked_ms = bystander_percentile_ms(attacked, 95);
 	const int idle_ms = bystander_percentile_ms(idle, 95);
+	const int second_ms = SERVED_MS * (idle_ms > IDLE_MS ? idle_ms : IDLE_MS) / IDLE_MS;
 
-	return attacked_ms < SERVED_MS + idle_ms && attacked_ms <= idle_ms * TURNS &&
+	return attacked_ms <= second_ms && attacked_ms <= idle_ms * TURNS &&
 	       (g->full || !attacked->nr_refused);
 }
 

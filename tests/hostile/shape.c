@@ -79,17 +79,11 @@ void shape_settle(struct shape *ret, pid_t helper, size_t nr_workers)
 		 clock_left_ms(deadline));
 }
 
-size_t shape_keep_children(const struct shape *s, pid_t *pids, size_t nr)
+bool shape_has_child(const struct shape *s, pid_t pid)
 {
-	size_t kept = 0;
-
-	for (size_t i = 0; i < nr; i++) {
-		for (size_t k = 0; k < s->nr_children; k++) {
-			if (s->children[k] == pids[i]) {
-				pids[kept++] = pids[i];
-				break;
-			}
-		}
+	for (size_t i = 0; i < s->nr_children; i++) {
+		if (s->children[i] == pid)
+			return true;
 	}
-	return kept;
+	return false;
 }

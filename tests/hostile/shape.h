@@ -2,6 +2,7 @@
 /* What the helper looks like from outside. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -19,5 +20,4 @@ void shape_look(struct shape *ret, pid_t helper);
 /* When nobody is left who asks: no child but so many workers, and no connection. */
 void shape_settle(struct shape *ret, pid_t helper, size_t nr_workers);
 
-/* Leaves of these processes those that are the helper's children now; how many. */
-size_t shape_keep_children(const struct shape *s, pid_t *pids, size_t nr);
+bool shape_has_child(const struct shape *s, pid_t pid);
