@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "driver/base/ublk_abi.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/wire/start.h"
 #include "targets/catalog.h"
@@ -19,9 +20,17 @@ static uint64_t memlimit_backing_bytes(const struct record *rec)
 	return rec->size_bytes;
 }
 
+/* With zero copy the data is in the kernel's pages. */
+static uint64_t memlimit_buffer_bytes(const struct record *rec)
+{
+	return rec->kernel_flags & UBLK_F_AUTO_BUF_REG
+		       ? 0
+		       : (uint64_t)rec->nr_queues * rec->depth * rec->max_io_bytes;
+}
+
 uint64_t memlimit_bytes(const struct record *rec)
 {
-	uint64_t bytes = (uint64_t)rec->nr_queues * rec->depth * rec->max_io_bytes;
+	uint64_t bytes = memlimit_buffer_bytes(rec);
 
 	/* At most 16 queues of 256, and a size below 2^63: no overflow. */
 	static_assert(START_QUEUES_MAX <= 1 << 10 && START_DEPTH_MAX <= 1 << 10, "it may overflow");

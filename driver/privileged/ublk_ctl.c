@@ -310,7 +310,7 @@ static struct ublk_params ctl_params(const struct ublk_spec *spec)
 			.logical_bs_shift = ctl_shift(spec->logical_block_bytes),
 			.physical_bs_shift = ctl_shift(spec->physical_block_bytes),
 			.io_min_shift = ctl_shift(spec->physical_block_bytes),
-			.io_opt_shift = ctl_shift(spec->io_opt_bytes),
+			.io_opt_shift = ctl_shift(spec->physical_block_bytes),
 			.max_sectors = spec->max_io_bytes >> SECTOR_SHIFT,
 			.dev_sectors = spec->dev_bytes >> SECTOR_SHIFT,
 		},
@@ -320,8 +320,6 @@ static struct ublk_params ctl_params(const struct ublk_spec *spec)
 		p.types |= UBLK_PARAM_TYPE_DMA_ALIGN;
 		p.dma.alignment = spec->memory_align_bytes - 1;
 	}
-	if (spec->rotational)
-		p.basic.attrs |= UBLK_ATTR_ROTATIONAL;
 	if (spec->read_only)
 		p.basic.attrs |= UBLK_ATTR_READ_ONLY;
 	if (spec->volatile_cache && !spec->read_only)

@@ -415,6 +415,7 @@ static int what_find(struct explain *x, struct err *e)
 		return r;
 	claim->target = keys->target;
 	claim->read_only = keys->read_only;
+	claim->zero_copy |= !!(keys->path_flags & WIRE_ZERO_COPY);
 	claim->size_bytes = keys->size_bytes;
 	claim->nr_queues = keys->nr_queues ? keys->nr_queues : EXPLAIN_QUEUES;
 	claim->depth = keys->depth ? keys->depth : EXPLAIN_DEPTH;

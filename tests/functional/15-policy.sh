@@ -66,6 +66,8 @@ agree "a link to it" root-containers "${box[@]}" --target file --backing "$TEST_
 ln -s "$TEST_DIR/outside" /srv/ublk-oci/link
 agree "a link out of the rule's folder" - "${box[@]}" --target file --backing /srv/ublk-oci/link
 agree "a file outside" - "${box[@]}" --target file --backing "$TEST_DIR/outside"
+agree "zero copy that is not granted" - "${box[@]}" --target memory --size 1M --data-path zero-copy
+agree "copies" root-containers "${box[@]}" --target memory --size 1M --data-path copy
 agree "too large" - "${box[@]}" --target null --size 2T
 
 # What there is already, explain has to be told.

@@ -19,6 +19,18 @@ attached() {
     is=$(ublk-oci inspect --json "$dev" | jq -r '"\(.data_path) \(.profile) \(.batch)"')
 }
 
+# What the block layer makes of its requests.
+shaped() {
+    local queue=/sys/block/${dev#/dev/}/queue kb opt physical most=256
+
+    [[ $is != zero-copy* ]] || most=1024
+    read -r kb <"$queue/max_hw_sectors_kb"
+    [ "$kb" = $most ] || fail "$is: requests of up to $kb KiB, not $most"
+    read -r opt <"$queue/optimal_io_size"
+    read -r physical <"$queue/physical_block_size"
+    [ "$opt" = "$physical" ] || fail "$is: best in $opt bytes, not in blocks of $physical"
+}
+
 # Whatever way it is, what is written comes back; several queues deep, and alone.
 serves() {
     fio --name=deep --filename="$dev" --direct=1 --ioengine=libaio --iodepth=32 --rw=randwrite \
@@ -36,6 +48,7 @@ expect() { # what inspect says, then keys
     shift
     attached "$@"
     [ "$is" = "$wanted" ] || fail "attach $*: $is, not $wanted"
+    shaped
     serves
     ok "${*:-nothing asked}: $is"
 }

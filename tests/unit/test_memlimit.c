@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/base/ublk_abi.h"
 #include "driver/privileged/memlimit.h"
 
 #include <errno.h>
@@ -46,6 +47,17 @@ static void test_counts_what_may_be_in_memory(void **state)
 		assert_int_equal(memlimit_bytes(&rec),
 				 16 * MIB + rows[i].backing_bytes + MEMLIMIT_ROOM_BYTES);
 	}
+}
+
+/* The kernel's pages are not the worker's. */
+static void test_zero_copy_has_no_buffers(void **state)
+{
+	struct record rec = example;
+
+	rec.target = TARGET_NULL;
+	rec.max_io_bytes = 1 << 20;
+	rec.kernel_flags = UBLK_F_AUTO_BUF_REG;
+	assert_int_equal(memlimit_bytes(&rec), MEMLIMIT_ROOM_BYTES);
 }
 
 static void test_does_not_wrap(void **state)
@@ -125,6 +137,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_counts_what_may_be_in_memory),
+		cmocka_unit_test(test_zero_copy_has_no_buffers),
 		cmocka_unit_test(test_does_not_wrap),
 		cmocka_unit_test(test_writes_it),
 	};
