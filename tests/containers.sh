@@ -74,7 +74,11 @@ helper_answers() {
     done
 }
 
+# A test that failed leaves nothing for the next to stumble over; one that passed has to see
+# to that itself. (status: run_undo's)
 helper_stop() {
+    [ "${status:-0}" = 0 ] || ! compgen -G '/dev/ublkc*' >/dev/null ||
+        timeout 30 ublk-oci detach --all >/dev/null 2>&1 || true
     kill -TERM "$helper_pid" 2>/dev/null || true
     wait "$helper_pid" 2>/dev/null || true
 }
