@@ -47,6 +47,15 @@ static int cgroup_write(const char *cgroup, const char *file, const char *text)
 	return 0;
 }
 
+/*
+ * The kernel keeps account of who waits in each cgroup up to the root, at every switch
+ * between processes: 2,000 instructions of a small I/O. Kernels without have no such file.
+ */
+static void cgroup_count_no_pressure(const char *path)
+{
+	cgroup_write(path, "cgroup.pressure", "0");
+}
+
 /* The cgroups below this one can have their memory limited. */
 static int cgroup_share(const char *cgroup)
 {
@@ -109,15 +118,20 @@ int cgroup_base(char base[CGROUP_PATH_SIZE], struct err *e)
 		return r;
 	snprintf(workers, sizeof(workers), "%s/workers", base);
 	r = cgroup_mkdir(workers, e);
-	if (r == 0)
-		cgroup_prepare_limits(base, workers, delegated);
-	return r;
+	if (r < 0)
+		return r;
+	/* Of a unit's own cgroup systemd may watch it. */
+	if (!delegated)
+		cgroup_count_no_pressure(base);
+	cgroup_count_no_pressure(workers);
+	cgroup_prepare_limits(base, workers, delegated);
+	return 0;
 }
 
 int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t place,
 		       uint32_t dev_id, uint64_t generation, struct err *e)
 {
-	int n = snprintf(path, CGROUP_PATH_SIZE, "%s/workers/%016" PRIx64 "/ublk%u-%08x", base,
+	int n = snprintf(path, CGROUP_PATH_SIZE, "%s/workers/%016" PRIx64 "-ublk%u-%08x", base,
 			 place, dev_id, (uint32_t)generation);
 
 	if (n >= CGROUP_PATH_SIZE)
@@ -127,17 +141,12 @@ int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t p
 
 int cgroup_make(const char *path, int *ret_fd, struct err *e)
 {
-	char parent[CGROUP_PATH_SIZE];
 	int fd, r;
 
-	if (text_copy(parent, sizeof(parent), path) < 0)
-		return err_set(e, ENAMETOOLONG, "the path of the worker's cgroup is too long");
-	r = cgroup_mkdir(dirname(parent), e);
-	if (r < 0)
-		return r;
 	r = cgroup_mkdir(path, e);
 	if (r < 0)
 		return r;
+	cgroup_count_no_pressure(path);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open the cgroup %s", path);
@@ -171,7 +180,6 @@ int cgroup_kill(const char *path)
 int cgroup_remove(const char *path, int timeout_ms, struct err *e)
 {
 	int64_t deadline = clock_deadline_ms(timeout_ms);
-	char parent[CGROUP_PATH_SIZE];
 
 	while (rmdir(path) < 0) {
 		if (errno == ENOENT)
@@ -183,7 +191,5 @@ int cgroup_remove(const char *path, int timeout_ms, struct err *e)
 			return err_set(e, ETIMEDOUT, "a process in %s does not end", path);
 		clock_sleep_ms(CGROUP_RETRY_MS);
 	}
-	if (text_copy(parent, sizeof(parent), path) == 0)
-		rmdir(dirname(parent)); /* stays while another device of the container needs it */
 	return 0;
 }

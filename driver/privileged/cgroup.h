@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The cgroups workers live in, one each, below one per container:
+ * The cgroups workers live in, one each:
  *
- *   BASE/workers/<container's generation>/<device>
+ *   BASE/workers/<container's mount namespace>-<device>-<generation>
  *
  * BASE is the cgroup systemd delegated to the helper, which goes to BASE/helper
  * itself, else /sys/fs/cgroup/ublk-oci. Never inside the container: its freezer or memory
@@ -36,8 +36,5 @@ int cgroup_make(const char *path, int *ret_fd, struct err *e);
 /* SIGKILL for whatever is in it, of any uid: who may write the cgroup needs no CAP_KILL. */
 int cgroup_kill(const char *path);
 
-/*
- * Kills whatever is in it and removes it, and its parent when that is empty
- * then. Not there is fine. -ETIMEDOUT when a process does not go.
- */
+/* Kills whatever is in it and removes it. Not there is fine. -ETIMEDOUT when a process stays. */
 int cgroup_remove(const char *path, int timeout_ms, struct err *e);

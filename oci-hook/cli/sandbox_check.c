@@ -125,7 +125,7 @@ static bool check_cgroup(struct json_object *value, const struct wire_details *d
 	char end[80];
 	size_t n;
 
-	n = (size_t)snprintf(end, sizeof(end), "/workers/%016" PRIx64 "/ublk%" PRIu32 "-%08" PRIx32,
+	n = (size_t)snprintf(end, sizeof(end), "/workers/%016" PRIx64 "-ublk%" PRIu32 "-%08" PRIx32,
 			     place, d->device.dev_id, (uint32_t)d->device.generation);
 	return strlen(path) >= n && !strcmp(path + strlen(path) - n, end);
 }

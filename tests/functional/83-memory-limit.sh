@@ -23,6 +23,12 @@ b=$(worker_cgroup /dev/b)
 [ "$(<"$b/memory.max")" = $(((16 + 64) * MiB)) ] || fail "null: $(<"$b/memory.max")"
 ok "memory: each worker's cgroup has a limit, with room for its buffers and what it keeps in memory"
 
+for file in "$a" "$b" "${a%/*}"; do
+    [ ! -e "$file/cgroup.pressure" ] || [ "$(<"$file/cgroup.pressure")" = 0 ] ||
+        fail "$file/cgroup.pressure: the kernel counts at every switch"
+done
+ok "memory: their cgroups keep no account of who waits"
+
 crun exec limited dd if=/dev/zero of=/dev/a bs=1M count=8 conv=fsync 2>/dev/null || fail "it does not fit"
 [ "$(<"$a/memory.current")" -gt $((8 * MiB)) ] || fail "it counts $(<"$a/memory.current") bytes only"
 ok "memory: what a device keeps in memory counts there, and fits"

@@ -53,7 +53,7 @@ dd if=/dev/urandom of="$TEST_DIR/wanted" bs=1M count=8 2>/dev/null
 dd if="$TEST_DIR/wanted" of="$node" bs=1M oflag=direct 2>/dev/null
 cmp "$TEST_DIR/wanted" "$node" || fail "other bytes"
 worker=$(ublk-oci list --json | jq '.[0].worker.pid')
-grep -q -E "^0::$unit_cgroup/workers/0{16}/ublk0-[0-9a-f]{8}\$" "/proc/$worker/cgroup" ||
+grep -q -E "^0::$unit_cgroup/workers/0{16}-ublk0-[0-9a-f]{8}\$" "/proc/$worker/cgroup" ||
     fail "the worker is in $(cat "/proc/$worker/cgroup")"
 [ ! -e /sys/fs/cgroup/ublk-oci ] || fail "there is a cgroup outside the unit's"
 ok "install: attach --host works under the unit's limits, the worker is in the unit's cgroup"

@@ -40,7 +40,7 @@ static const char whole[] =
 									  "\"oom_score_adj\":-999,"
 									  "\"cgroup\":\"/ublk-oci/"
 									  "workers/"
-									  "0000000000000abc/"
+									  "0000000000000abc-"
 									  "ublk7-00000042\","
 									  "\"mounts\":1,\"root\":[]"
 									  ",\"fds\":[\"5:anon_"
@@ -93,8 +93,8 @@ static const struct {
 	{ NULL, "dumpable", "true" },
 	{ NULL, "oom_score_adj", "0" },
 	{ NULL, "cgroup", "\"/\"" },
-	{ NULL, "cgroup", "\"/ublk-oci/workers/0000000000000abc/ublk7-00000043\"" },
-	{ NULL, "cgroup", "\"/box/0000000000000abc/ublk7-00000042\"" },
+	{ NULL, "cgroup", "\"/ublk-oci/workers/0000000000000abc-ublk7-00000043\"" },
+	{ NULL, "cgroup", "\"/box/0000000000000abc-ublk7-00000042\"" },
 	{ NULL, "mounts", "2" },
 	{ NULL, "root", "[\"etc\"]" },
 	{ NULL, "fds", "[\"5:anon_inode:[io_uring]\",\"6:/etc/passwd\"]" },
