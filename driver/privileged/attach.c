@@ -17,6 +17,7 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/datapath.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/disk.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/memlimit.h"
 #include "driver/privileged/node.h"
@@ -30,8 +31,7 @@
 #define ATTACH_START_MS 5000
 #define ATTACH_NODE_MS 5000
 #define ATTACH_LIMIT_MS 2000
-#define ATTACH_IO_TIMEOUT "1000" /* milliseconds */
-#define ATTACH_NUMBERS_MAX 4096	 /* of devices of other ublk servers that are stepped over */
+#define ATTACH_NUMBERS_MAX 4096 /* of devices of other ublk servers that are stepped over */
 
 struct attach {
 	const struct op *op;
@@ -41,7 +41,7 @@ struct attach {
 	struct ublk_ctl *ctl;
 	struct spawn_child worker;
 	int cgroup_fd;
-	int io_timeout_fd;
+	struct disk disk;
 };
 
 static void attach_fini(struct attach *a)
@@ -52,7 +52,7 @@ static void attach_fini(struct attach *a)
 	close_fdp(&a->worker.pidfd);
 	close_fdp(&a->worker.channel_fd);
 	close_fdp(&a->cgroup_fd);
-	close_fdp(&a->io_timeout_fd);
+	disk_fini(&a->disk);
 }
 
 int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e)
@@ -340,38 +340,10 @@ static int attach_start(struct attach *a, struct err *e)
 	return ublk_block_number(a->ctl, rec->dev_id, &rec->major, &rec->minor, e);
 }
 
-/*
- * On kernels without per-request daemons the death of a worker that holds every
- * tag is noticed by this timeout only; a worker that is alive just gets more time.
- * It is opened while the number is surely ours.
- */
-static void attach_open_io_timeout(struct attach *a)
-{
-	char path[64];
-
-	if (a->rec.kernel_features & UBLK_F_PER_IO_DAEMON)
-		return;
-	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/io_timeout", a->rec.dev_id);
-	a->io_timeout_fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (a->io_timeout_fd < 0)
-		log_warning("%s: %s: a worker that dies is noticed late", path, strerror(errno));
-}
-
-/* The kernel stops the disk for it and waits for all processors: nobody waits for that. */
-static void attach_set_io_timeout(const struct attach *a)
-{
-	if (a->io_timeout_fd >= 0 &&
-	    write(a->io_timeout_fd, ATTACH_IO_TIMEOUT, strlen(ATTACH_IO_TIMEOUT)) < 0 &&
-	    errno != ENODEV)
-		log_warning("ublkb%u: no shorter I/O timeout (%s): a worker that dies is noticed "
-			    "late",
-			    a->rec.dev_id, strerror(errno));
-}
-
 /* On record with its number before it is anywhere, so that undoing finds it there. */
 static int attach_settle(struct attach *a, struct err *e)
 {
-	attach_open_io_timeout(a);
+	disk_open(&a->disk, &a->rec);
 	return a->rec.flags & WIRE_HOST ? 0 : op_update(a->op, &a->rec, e);
 }
 
@@ -500,7 +472,7 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 		.backing = BACKING_INIT,
 		.worker = { .pidfd = -1, .channel_fd = -1 },
 		.cgroup_fd = -1,
-		.io_timeout_fd = -1,
+		.disk = DISK_INIT,
 	};
 	struct wire_attach ask;
 	int r;
@@ -531,6 +503,6 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 	if (r < 0)
 		return r;
 	request_done(op, &a.rec);
-	attach_set_io_timeout(&a);
+	disk_set(&a.disk, &a.rec);
 	return 0;
 }

@@ -79,6 +79,12 @@ else
     ok "zero copy the kernel has not got is refused, with the kernel that has"
 fi
 expect "copy latency false" --data-path copy --depth 3 --queues 1
+# With one queue the block layer's own choice is another; it is changed behind the answer.
+unscheduled() { grep -q '\[none\]' "/sys/block/${dev#/dev/}/queue/scheduler"; }
+attached --queues 1
+wait_for 10 unscheduled || fail "one queue: scheduler $(<"/sys/block/${dev#/dev/}/queue/scheduler")"
+serves
+ok "no scheduler sorts what the backing's disk sorts once more"
 expect_fail 'is none of: auto, copy, zero-copy' \
     ublk-oci attach --host --target memory --size 32M --data-path shared
 expect_fail 'is none of: latency, throughput' \
