@@ -44,8 +44,13 @@ struct io {
 	uint64_t len;		/* bytes; a discard may exceed 4 GiB */
 	void *buf;		/* len bytes for IO_READ and IO_WRITE; NULL with zero copy */
 	unsigned int buf_index; /* of buf in the ring's registered buffers */
-	unsigned int step;	/* the target's own; 0 at submit() */
 	bool held;		/* the core's own */
+	/* transfer.c's own, 0 at submit(): bytes that are done, asked for, and moved of these. */
+	uint32_t step;
+	uint32_t asked;
+	uint32_t moved;
+	uint8_t pieces; /* under way */
+	bool one_by_one;
 };
 
 /* A ring operation a target submits, and what it serves with it. */
@@ -75,6 +80,7 @@ struct target_ops {
 struct target {
 	const struct target_ops *ops;
 	uint64_t dev_bytes;
+	uint32_t piece_bytes; /* of a read or write, what the backing takes at once */
 	bool read_only;
 	bool discard; /* granted: space may be freed */
 	bool zero_copy;
@@ -83,6 +89,8 @@ struct target {
 	const int *fds;		 /* plain descriptors, valid in open() only */
 	void *priv;
 };
+
+#define TARGET_PIECES_MAX 4u
 
 /* What a read-only device does not do; it has nothing to flush either. */
 #define IO_OPS_CHANGING (1u << IO_WRITE | IO_OPS_SPACE)
@@ -106,8 +114,8 @@ void io_done(struct queue *q, struct io *io, int error);
 /*
  * A ring entry for this I/O on its target's file number `file`, all zeroes but
  * for the file and the way back; the target fills opcode and arguments. Its
- * result arrives in complete(). At most one per I/O at a time, and so never
- * NULL: the ring is as deep as the queues.
+ * result arrives in complete(). At most one per I/O at a time, of a read or write one
+ * per piece_bytes up to TARGET_PIECES_MAX, and so never NULL: the ring has room for them.
  */
 struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file);
 

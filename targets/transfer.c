@@ -5,31 +5,50 @@
 #include <linux/fs.h>
 #include <linux/io_uring.h>
 
-/* io->step counts the bytes that are done: the ring may move less than it was asked to. */
-void transfer_submit(struct target *t, struct queue *q, struct io *io, unsigned int file)
+static void transfer_piece(struct target *t, struct queue *q, struct io *io, unsigned int file,
+			   uint32_t from, uint32_t len)
 {
 	struct io_uring_sqe *sqe = io_sqe(t, q, io, file);
 
 	sqe->opcode = io->op == IO_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
-	sqe->off = io->off + io->step;
-	sqe->addr = (uintptr_t)io->buf + io->step;
-	sqe->len = (uint32_t)(io->len - io->step);
+	sqe->off = io->off + from;
+	sqe->addr = (uintptr_t)io->buf + from;
+	sqe->len = len;
 	sqe->buf_index = (uint16_t)io->buf_index;
 	if (io->fua)
 		sqe->rw_flags = RWF_DSYNC;
 }
 
+void transfer_submit(struct target *t, struct queue *q, struct io *io, unsigned int file)
+{
+	unsigned int most = io->one_by_one ? 1 : TARGET_PIECES_MAX;
+	uint32_t from = io->step, end = (uint32_t)io->len, len;
+
+	for (io->pieces = 0; io->pieces < most && from < end; io->pieces++) {
+		len = end - from < t->piece_bytes ? end - from : t->piece_bytes;
+		transfer_piece(t, q, io, file, from, len);
+		from += len;
+	}
+	io->asked = from - io->step;
+	io->moved = 0;
+}
+
 void transfer_complete(struct target *t, struct queue *q, struct io *io, unsigned int file,
 		       int result)
 {
-	if (result < 0) {
-		io_done(q, io, result);
+	io->moved += result > 0 ? (uint32_t)result : 0;
+	if (--io->pieces)
 		return;
+	if (io->moved < io->asked && io->asked > t->piece_bytes) {
+		io->one_by_one = true;
+	} else if (result <= 0) {
+		io_done(q, io, result ? result : -EIO);
+		return;
+	} else {
+		io->step += io->moved;
 	}
-	io->step += (unsigned int)result;
-	if (io->step < io->len && result) {
+	if (io->step < io->len)
 		transfer_submit(t, q, io, file);
-		return;
-	}
-	io_done(q, io, io->step == io->len ? 0 : -EIO);
+	else
+		io_done(q, io, 0);
 }

@@ -288,6 +288,13 @@ static int attach_spawn(struct attach *a, struct err *e)
 	return op_update(a->op, rec, e);
 }
 
+static uint32_t attach_piece_bytes(const struct attach *a)
+{
+	uint32_t piece = a->backing.piece_bytes;
+
+	return piece && piece < a->rec.max_io_bytes ? piece : a->rec.max_io_bytes;
+}
+
 static int attach_prepare(struct attach *a, struct err *e)
 {
 	const struct helper *h = a->op->helper;
@@ -303,6 +310,7 @@ static int attach_prepare(struct attach *a, struct err *e)
 		.depth = rec->depth,
 		.max_io_bytes = rec->max_io_bytes,
 		.logical_block_bytes = rec->logical_block_bytes,
+		.piece_bytes = attach_piece_bytes(a),
 		.nr_filter = h->nr_filter,
 	};
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/num.h"
 #include "driver/base/text.h"
 #include "driver/privileged/mountinfo.h"
 #include "driver/privileged/process.h"
@@ -139,6 +140,42 @@ static int backing_measure(struct backing *b, const struct stat *st, struct err 
 	return 0;
 }
 
+/* A number of the disk of a device: of a partition's disk when it is one. */
+static uint64_t backing_disk_limit(uint64_t dev, const char *name)
+{
+	static const char *const places[] = { "queue", "../queue" };
+	char path[96], text[32];
+	uint64_t n;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/%s", major(dev), minor(dev),
+			 places[i], name);
+		if (process_read(AT_FDCWD, path, text, sizeof(text)) <= 0)
+			continue;
+		*strchrnul(text, '\n') = '\0';
+		if (num_parse_u64(text, UINT32_MAX, &n) == 0)
+			return n;
+	}
+	return UINT64_MAX;
+}
+
+/*
+ * What a disk would split is refused when it must not wait, and the ring then does it once
+ * more in a thread of its own. Data lies in pages anywhere, the first not from its beginning.
+ */
+static uint32_t backing_piece_bytes(uint64_t dev)
+{
+	uint64_t kib = backing_disk_limit(dev, "max_sectors_kb");
+	uint64_t segments = backing_disk_limit(dev, "max_segments");
+	uint64_t pages = UINT32_MAX / BACKING_BLOCK_MAX;
+
+	if (kib / (BACKING_BLOCK_MAX / 1024) < pages)
+		pages = kib / (BACKING_BLOCK_MAX / 1024);
+	if (segments - 1 < pages)
+		pages = segments - 1;
+	return (uint32_t)(pages ? pages : 1) * BACKING_BLOCK_MAX;
+}
+
 /* Past the page cache when the file allows it at blocks a device can have. */
 static void backing_try_direct(struct backing *b, const char *proc_path, int flags)
 {
@@ -161,6 +198,7 @@ static void backing_try_direct(struct backing *b, const char *proc_path, int fla
 	close_fdp(&b->fd);
 	b->fd = fd;
 	b->direct = true;
+	b->piece_bytes = backing_piece_bytes(b->dev);
 	b->memory_align_bytes = memory_align;
 	if (b->logical_block_bytes < offset_align)
 		b->logical_block_bytes = offset_align;

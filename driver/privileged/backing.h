@@ -32,6 +32,7 @@ struct backing {
 	uint32_t logical_block_bytes; /* what offsets and lengths must be multiples of */
 	uint32_t physical_block_bytes;
 	uint32_t memory_align_bytes;  /* of data that goes past the page cache */
+	uint32_t piece_bytes;	      /* its disk takes at once what is at most as long */
 	char path[BACKING_PATH_SIZE]; /* in the helper's mount namespace */
 };
 

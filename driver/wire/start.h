@@ -70,12 +70,13 @@ struct start_spec {
 	uint16_t depth;	       /* tags per queue */
 	uint32_t max_io_bytes; /* of one request, also the size of one tag's buffer */
 	uint32_t logical_block_bytes;
-	uint16_t nr_filter; /* instructions, at least one */
-	uint16_t pad;
+	uint32_t piece_bytes; /* what the backing takes at once, at most max_io_bytes */
+	uint16_t nr_filter;   /* instructions, at least one */
+	uint16_t pad[3];
 	uint64_t
 		filter[START_FILTER_MAX]; /* struct sock_filter, made by libseccomp in the helper */
 };
-static_assert(sizeof(struct start_spec) == 560, "start format changed");
+static_assert(sizeof(struct start_spec) == 568, "start format changed");
 
 /* START_PREPARED, START_SERVE (fd: /dev/ublkcN), START_READY. */
 struct start_step {

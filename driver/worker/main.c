@@ -73,6 +73,7 @@ static int worker_open_target(struct worker *w, struct err *e)
 	int r;
 
 	t->dev_bytes = w->spec.dev_bytes;
+	t->piece_bytes = w->spec.piece_bytes;
 	t->read_only = w->spec.flags & START_READ_ONLY;
 	t->discard = w->spec.flags & START_DISCARD;
 	t->zero_copy = w->spec.flags & START_ZERO_COPY;

@@ -65,11 +65,19 @@ void queue_fini(struct queue *q)
 	q->buffers = NULL;
 }
 
+/* Operations one request of the largest size can have under way. */
+static unsigned int queue_pieces(const struct start_spec *spec)
+{
+	unsigned int n = (spec->max_io_bytes + spec->piece_bytes - 1) / spec->piece_bytes;
+
+	return n < TARGET_PIECES_MAX ? n : TARGET_PIECES_MAX;
+}
+
 unsigned int queue_ring_entries(const struct start_spec *spec)
 {
 	unsigned int nr_tags = (unsigned int)spec->nr_queues * spec->depth;
-	/* An operation or a command; taking pages out of their slot comes with a commit. */
-	unsigned int per_tag = spec->flags & START_ZERO_COPY ? 2 : 1;
+	/* Operations or a command; taking pages out of their slot comes with a commit. */
+	unsigned int per_tag = queue_pieces(spec) + !!(spec->flags & START_ZERO_COPY);
 	/* A commit behind the operation it waits for, and a word to the helper. */
 	return nr_tags * per_tag + spec->nr_queues * BATCH_ENTRIES + 2;
 }
@@ -123,6 +131,7 @@ struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, un
 {
 	q->operation = ring_sqe(q->uring, (enum ring_file)(t->first_file + file),
 				ring_user_data(RING_TARGET, q->id, queue_tag(q, io)));
+	q->nr_operations++;
 	return q->operation;
 }
 
@@ -142,9 +151,9 @@ static void queue_start(struct queue *q, struct io *io, bool alone)
 	bool link = alone && q->flags & START_LINK && q->target->ops->links &&
 		    (io->op == IO_READ || io->op == IO_WRITE) && !io->held;
 
-	q->operation = NULL;
+	q->nr_operations = 0;
 	q->target->ops->submit(q->target, q, io);
-	if (link && q->operation)
+	if (link && q->nr_operations == 1)
 		queue_link(q, io);
 }
 

@@ -37,6 +37,7 @@ struct queue {
 	unsigned char *buffers;		     /* max_io_bytes per tag; NULL with START_ZERO_COPY */
 	struct batch *batch;		     /* NULL without START_BATCH */
 	struct io_uring_sqe *operation;	     /* what the target asked for last */
+	unsigned int nr_operations;	     /* since queue_start() */
 	uint32_t flags;			     /* enum start_flag */
 	uint32_t max_io_bytes;
 	uint32_t block_bytes;

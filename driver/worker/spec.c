@@ -32,7 +32,9 @@ static bool spec_shape_ok(const struct start_spec *s)
 {
 	return s->nr_queues >= 1 && s->nr_queues <= START_QUEUES_MAX && s->depth >= 1 &&
 	       s->depth <= START_DEPTH_MAX && s->max_io_bytes >= SPEC_BUFFER_BYTES &&
-	       s->max_io_bytes <= START_IO_BYTES_MAX && s->max_io_bytes % SPEC_BUFFER_BYTES == 0;
+	       s->max_io_bytes <= START_IO_BYTES_MAX && s->max_io_bytes % SPEC_BUFFER_BYTES == 0 &&
+	       s->piece_bytes >= SPEC_BUFFER_BYTES && s->piece_bytes <= s->max_io_bytes &&
+	       s->piece_bytes % SPEC_BUFFER_BYTES == 0;
 }
 
 static bool spec_flags_ok(uint32_t flags)
@@ -67,11 +69,11 @@ int spec_admit(struct start_spec *ret, const struct target_ops **ret_ops, const 
 	if (p->nr_fds != ops->nr_files)
 		return err_set(e, EPROTO, "target %s needs %u backing files, not %u", ops->name,
 			       ops->nr_files, p->nr_fds);
-	if (!spec_flags_ok(s.flags) || s.pad)
+	if (!spec_flags_ok(s.flags) || s.pad[0] || s.pad[1] || s.pad[2])
 		return err_set(e, EPROTO, "strange flags %#x", s.flags);
 	if (!spec_shape_ok(&s))
-		return err_set(e, EPROTO, "%u queues of %u tags of %u bytes", s.nr_queues, s.depth,
-			       s.max_io_bytes);
+		return err_set(e, EPROTO, "%u queues of %u tags of %u bytes in pieces of %u",
+			       s.nr_queues, s.depth, s.max_io_bytes, s.piece_bytes);
 	if (!spec_size_ok(&s))
 		return err_set(e, EPROTO, "%llu bytes in blocks of %u",
 			       (unsigned long long)s.dev_bytes, s.logical_block_bytes);

@@ -43,6 +43,11 @@ for path in $paths; do
     brief "$path"
     serve_end
     ok "$path: memory, one queue of three"
+    # So many pieces that not all of a request go at once.
+    serve --target memory --size $size --path "$path" --piece 12k
+    brief "$path, in pieces"
+    serve_end
+    ok "$path: memory, in pieces"
     serve --target null --size $size --path "$path"
     dd if=pattern of="$DEV" bs=1M count=2 oflag=direct status=none
     zeroes 0 2

@@ -2,13 +2,13 @@
 # The keys profile and data-path: what is given by itself, on demand, and what is refused.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
-requires fio jq
+requires fio jq losetup
 
 policy() { # whether zero copy is granted
     cat >"$TEST_DIR/policy.json" <<END
 { "version": 1, "worker_ids": { "first": 2100000000, "count": 1000 }, "rules": [ {
     "id": "host", "principal": { "uid": 0 }, "host": true, "max_size": "1G", "max_devices": 10,
-    "targets": ["null", "memory", "file"], "backing": ["/run/"], "zero_copy": $1,
+    "targets": ["null", "memory", "file"], "backing": ["/run/", "/dev/"], "zero_copy": $1,
     "max_queues": 16, "max_depth": 256 } ] }
 END
 }
@@ -79,6 +79,25 @@ else
     ok "zero copy the kernel has not got is refused, with the kernel that has"
 fi
 expect "copy latency false" --data-path copy --depth 3 --queues 1
+# What the backing's disk would split the ring would have to do in threads, one for each request.
+modprobe loop
+truncate -s 32M "$TEST_DIR/disk"
+loop=$(losetup --find --show --direct-io=off "$TEST_DIR/disk")
+undo losetup --detach "$loop"
+for kb in 64 36; do
+    echo $kb >"/sys/block/${loop#/dev/}/queue/max_sectors_kb"
+    dev=$(ublk-oci attach --host --target file --backing "$loop")
+    pid=$(ublk-oci inspect --json "$dev" | jq .worker.pid)
+    fio --name=large --filename="$dev" --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw \
+        --bs=256k --size=16M --io_size=32M --verify=crc32c --verify_fatal=1 --minimal >fio.out 2>&1 ||
+        fail "pieces of $kb KiB: $(tail -n 3 fio.out)"
+    threads=("/proc/$pid/task/"*)
+    [ -d "${threads[0]}" ] && [ ${#threads[@]} = 1 ] || fail "pieces of $kb KiB: the worker has ${#threads[@]} threads"
+    read -r scheduler <"/sys/block/${dev#/dev/}/queue/scheduler"
+    [[ $scheduler = *"[none]"* ]] || fail "two queues: scheduler $scheduler"
+    ublk-oci detach "$dev" >/dev/null
+done
+ok "large requests go in pieces the backing's disk takes at once"
 # With one queue the block layer's own choice is another; it is changed behind the answer.
 unscheduled() { grep -q '\[none\]' "/sys/block/${dev#/dev/}/queue/scheduler"; }
 attached --queues 1

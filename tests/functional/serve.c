@@ -65,17 +65,29 @@ struct serve {
 /* --- the command line -------------------------------------------------------------- */
 
 static const struct option serve_options[] = {
-	{ "worker", required_argument, NULL, 'w' },    { "target", required_argument, NULL, 't' },
-	{ "backing", required_argument, NULL, 'b' },   { "size", required_argument, NULL, 's' },
-	{ "queues", required_argument, NULL, 'q' },    { "depth", required_argument, NULL, 'd' },
-	{ "max-io", required_argument, NULL, 'm' },    { "block", required_argument, NULL, 'l' },
-	{ "uid", required_argument, NULL, 'u' },       { "flags", required_argument, NULL, 'f' },
-	{ "delete", required_argument, NULL, 'x' },    { "list-attacks", no_argument, NULL, 'L' },
-	{ "attack", required_argument, NULL, 'a' },    { "attacks", required_argument, NULL, 'A' },
-	{ "path", required_argument, NULL, 'p' },      { "no-limit", no_argument, NULL, 'N' },
-	{ "host-namespaces", no_argument, NULL, 'H' }, { "direct", no_argument, NULL, 'D' },
-	{ "read-only", no_argument, NULL, 'r' },       { "early", no_argument, NULL, 'E' },
-	{ "no-discard", no_argument, NULL, 'S' },      { NULL, 0, NULL, 0 },
+	{ "worker", required_argument, NULL, 'w' },
+	{ "target", required_argument, NULL, 't' },
+	{ "backing", required_argument, NULL, 'b' },
+	{ "size", required_argument, NULL, 's' },
+	{ "queues", required_argument, NULL, 'q' },
+	{ "depth", required_argument, NULL, 'd' },
+	{ "max-io", required_argument, NULL, 'm' },
+	{ "block", required_argument, NULL, 'l' },
+	{ "uid", required_argument, NULL, 'u' },
+	{ "flags", required_argument, NULL, 'f' },
+	{ "delete", required_argument, NULL, 'x' },
+	{ "list-attacks", no_argument, NULL, 'L' },
+	{ "attack", required_argument, NULL, 'a' },
+	{ "attacks", required_argument, NULL, 'A' },
+	{ "path", required_argument, NULL, 'p' },
+	{ "no-limit", no_argument, NULL, 'N' },
+	{ "host-namespaces", no_argument, NULL, 'H' },
+	{ "direct", no_argument, NULL, 'D' },
+	{ "read-only", no_argument, NULL, 'r' },
+	{ "early", no_argument, NULL, 'E' },
+	{ "no-discard", no_argument, NULL, 'S' },
+	{ "piece", required_argument, NULL, 'P' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static int serve_number(struct serve *s, int option, const char *text)
@@ -98,6 +110,9 @@ static int serve_number(struct serve *s, int option, const char *text)
 		return 0;
 	case 'm':
 		s->ublk.max_io_bytes = (uint32_t)n;
+		return 0;
+	case 'P':
+		s->start.piece_bytes = (uint32_t)n;
 		return 0;
 	case 'l':
 		s->ublk.logical_block_bytes = (uint32_t)n;
@@ -353,6 +368,8 @@ static int serve_prepare(struct serve *s, struct err *e)
 	s->start.depth = s->ublk.depth;
 	s->start.max_io_bytes = s->ublk.max_io_bytes;
 	s->start.logical_block_bytes = s->ublk.logical_block_bytes;
+	if (!s->start.piece_bytes)
+		s->start.piece_bytes = s->ublk.max_io_bytes;
 	r = spawn_filter_make(s->start.filter, &s->start.nr_filter, e);
 	if (r < 0)
 		return r;

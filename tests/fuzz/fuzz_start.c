@@ -20,7 +20,7 @@
 #include "driver/worker/spec.h"
 #include "tests/fuzz/fuzz.h"
 
-static_assert(START_VERSION == 1 && sizeof(struct start_spec) == 560, "mend seeds.py");
+static_assert(START_VERSION == 1 && sizeof(struct start_spec) == 568, "mend seeds.py");
 
 /* Targets do not run here. */
 void io_done(struct queue *q, struct io *io, int error)
@@ -59,6 +59,7 @@ static void spec_must_hold(const struct start_spec *s, const struct target_ops *
 	must(s->nr_queues && s->nr_queues <= START_QUEUES_MAX);
 	must(s->depth && s->depth <= START_DEPTH_MAX);
 	must(s->max_io_bytes && s->max_io_bytes <= START_IO_BYTES_MAX);
+	must(s->piece_bytes >= 4096 && s->piece_bytes <= s->max_io_bytes);
 	must(num_power_of_two(s->logical_block_bytes) && s->logical_block_bytes >= 512);
 	must(s->dev_bytes && s->dev_bytes <= INT64_MAX &&
 	     s->dev_bytes % s->logical_block_bytes == 0);

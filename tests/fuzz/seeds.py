@@ -124,10 +124,10 @@ def starts():
         return head(kind, 16, nr_fds, version, START_MAGIC)
 
     def spec(target=NULL, flags=0, size=1 << 20, queues=2, depth=32, block=512, nr_filter=10,
-             nr_fds=1, said=560):
+             nr_fds=1, said=568, piece=65536):
         return (head(SPEC, said, nr_fds, magic=START_MAGIC)
-                + struct.pack("<IIQHHIIHH", target, flags, size, queues, depth, 65536, block,
-                              nr_filter, 0)).ljust(560, b"\0")
+                + struct.pack("<IIQHHIIIHHI", target, flags, size, queues, depth, 65536, block,
+                              piece, nr_filter, 0, 0)).ljust(568, b"\0")
 
     def failed(words, rest=b"\0"):
         return (head(FAILED, 184, magic=START_MAGIC) + struct.pack("<iI", -22, 0)

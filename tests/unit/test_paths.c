@@ -121,12 +121,14 @@ static void begin(uint32_t flags)
 					 .nr_queues = 1,
 					 .flags = flags,
 					 .max_io_bytes = IO_BYTES,
-					 .logical_block_bytes = 512 };
+					 .logical_block_bytes = 512,
+					 .piece_bytes = IO_BYTES };
 	struct io_uring *u = &kernel.uring;
 
 	memset(&kernel, 0, sizeof(kernel));
 	kernel.target = (struct target){ .ops = &target_file,
 					 .dev_bytes = 1 << 20,
+					 .piece_bytes = IO_BYTES,
 					 .first_file = RING_FILE_BACKING,
 					 .zero_copy = flags & START_ZERO_COPY };
 	for (unsigned int i = 0; i < DEPTH; i++)
@@ -250,6 +252,92 @@ static void test_a_dropped_commit_without_links_is_a_refusal(void **state)
 	submitted(DEPTH);
 	assert_int_equal(TURN({ RING_BLOCK, 0, -ECANCELED }), -ECANCELED);
 	end();
+}
+
+/* --- pieces -------------------------------------------------------------------------------- */
+
+/* One request on tag 1, to a backing that takes so many bytes at once. */
+static struct io_uring_sqe *begin_pieces(uint32_t piece_bytes, unsigned int nr)
+{
+	begin(START_LINK);
+	kernel.target.piece_bytes = piece_bytes;
+	submitted(DEPTH);
+	assert_int_equal(TURN({ RING_BLOCK, 1, UBLK_IO_RES_OK }), 0);
+	return submitted(nr);
+}
+
+static void assert_piece(const struct io_uring_sqe *sqe, unsigned int from, unsigned int len)
+{
+	assert_int_equal(sqe->opcode, IORING_OP_READ_FIXED);
+	assert_int_equal(sqe->flags, 0);
+	assert_true(sqe->off == IO_BYTES + from);
+	assert_true(sqe->addr == (uintptr_t)kernel.q.buffers + IO_BYTES + from);
+	assert_int_equal(sqe->len, len);
+}
+
+static void assert_committed(int result)
+{
+	struct io_uring_sqe *sqe = submitted(1);
+
+	assert_int_equal(sqe->cmd_op, UBLK_U_IO_COMMIT_AND_FETCH_REQ);
+	assert_int_equal(command_of(sqe).result, result);
+	end();
+}
+
+static void test_what_the_backing_does_not_take_at_once_goes_in_pieces(void **state)
+{
+	const struct io_uring_sqe *sqe = begin_pieces(1536, 3);
+
+	assert_piece(&sqe[0], 0, 1536);
+	assert_piece(&sqe[1], 1536, 1536);
+	assert_piece(&sqe[2], 3072, 1024);
+	assert_int_equal(TURN({ RING_TARGET, 1, 1024 }, { RING_TARGET, 1, 1536 }), 0);
+	submitted(0);
+	assert_int_equal(TURN({ RING_TARGET, 1, 1536 }), 0);
+	assert_committed(IO_BYTES);
+}
+
+static void test_many_pieces_do_not_all_go_at_once(void **state)
+{
+	const struct answer whole = { RING_TARGET, 1, 512 };
+	const struct io_uring_sqe *sqe = begin_pieces(512, TARGET_PIECES_MAX);
+
+	assert_piece(&sqe[3], 1536, 512);
+	assert_int_equal(TURN(whole, whole, whole, whole), 0);
+	sqe = submitted(TARGET_PIECES_MAX);
+	assert_piece(&sqe[0], 2048, 512);
+	assert_piece(&sqe[3], 3584, 512);
+	assert_int_equal(TURN(whole, whole, whole, whole), 0);
+	assert_committed(IO_BYTES);
+}
+
+/* Which piece it was is not known: all are moved again, one by one. */
+static void pieces_again(int first)
+{
+	begin_pieces(2048, 2);
+	assert_int_equal(TURN({ RING_TARGET, 1, first }, { RING_TARGET, 1, 2048 }), 0);
+	assert_piece(submitted(1), 0, 2048);
+	assert_int_equal(TURN({ RING_TARGET, 1, 512 }), 0);
+	assert_piece(submitted(1), 512, 2048);
+	assert_int_equal(TURN({ RING_TARGET, 1, 2048 }), 0);
+	assert_piece(submitted(1), 2560, 1536);
+}
+
+static void test_a_piece_that_was_short_or_failed_is_tried_again(void **state)
+{
+	static const int firsts[] = { 512, 0, -EAGAIN };
+
+	for (size_t i = 0; i < ARRAY_SIZE(firsts); i++) {
+		pieces_again(firsts[i]);
+		assert_int_equal(TURN({ RING_TARGET, 1, 1536 }), 0);
+		assert_committed(IO_BYTES);
+		pieces_again(firsts[i]);
+		assert_int_equal(TURN({ RING_TARGET, 1, -ENOSPC }), 0);
+		assert_committed(-ENOSPC);
+		pieces_again(firsts[i]);
+		assert_int_equal(TURN({ RING_TARGET, 1, 0 }), 0);
+		assert_committed(-EIO);
+	}
 }
 
 /* --- zero copy --------------------------------------------------------------------------- */
@@ -492,6 +580,9 @@ int main(void)
 		cmocka_unit_test(test_a_part_goes_on_without_the_link),
 		cmocka_unit_test(test_an_error_breaks_the_link_and_is_committed),
 		cmocka_unit_test(test_a_dropped_commit_without_links_is_a_refusal),
+		cmocka_unit_test(test_what_the_backing_does_not_take_at_once_goes_in_pieces),
+		cmocka_unit_test(test_many_pieces_do_not_all_go_at_once),
+		cmocka_unit_test(test_a_piece_that_was_short_or_failed_is_tried_again),
 		cmocka_unit_test(test_zero_copy_names_slots_and_no_addresses),
 		cmocka_unit_test(test_pages_the_driver_could_not_register_are_registered),
 		cmocka_unit_test(test_pages_that_cannot_be_registered_are_an_error),

@@ -273,7 +273,8 @@ static int life(const int *script, const struct ublksrv_io_desc *desc)
 	struct target t = { .ops = &ops_life, .dev_bytes = DEV_BYTES };
 	struct start_spec spec = { .depth = DEPTH,
 				   .max_io_bytes = MAX_IO_BYTES,
-				   .logical_block_bytes = 512 };
+				   .logical_block_bytes = 512,
+				   .piece_bytes = MAX_IO_BYTES };
 	struct queue q;
 	int r;
 

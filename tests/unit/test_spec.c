@@ -32,6 +32,7 @@ static struct start_spec good(void)
 		.depth = 32,
 		.max_io_bytes = 65536,
 		.logical_block_bytes = 512,
+		.piece_bytes = 65536,
 		.nr_filter = 10,
 	};
 }
@@ -111,7 +112,11 @@ static void test_every_field_has_its_limits(void **state)
 	REFUSED(flags, START_FLAGS_ALL + 1);
 	REFUSED(flags, START_BATCH | START_LINK);
 	REFUSED(flags, START_BY_HAND);
-	REFUSED(pad, 1);
+	REFUSED(piece_bytes, 0);
+	REFUSED(piece_bytes, 4096 + 512);
+	REFUSED(piece_bytes, 65536 + 4096);
+	REFUSED(pad[0], 1);
+	REFUSED(pad[2], 1);
 }
 
 static void test_a_step_is_bare(void **state)

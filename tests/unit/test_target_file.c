@@ -41,7 +41,7 @@ struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, un
 
 static void submit(const struct target_ops *ops, struct io *io)
 {
-	struct target t = { .ops = ops };
+	struct target t = { .ops = ops, .piece_bytes = 65536 };
 
 	memset(&core, 0, sizeof(core));
 	ops->submit(&t, NULL, io);
@@ -51,7 +51,7 @@ static void submit(const struct target_ops *ops, struct io *io)
 
 static void complete(const struct target_ops *ops, struct io *io, int result)
 {
-	struct target t = { .ops = ops };
+	struct target t = { .ops = ops, .piece_bytes = 65536 };
 
 	ops->complete(&t, NULL, io, result);
 }
