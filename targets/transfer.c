@@ -24,13 +24,19 @@ void transfer_submit(struct target *t, struct queue *q, struct io *io, unsigned 
 	unsigned int most = io->one_by_one ? 1 : TARGET_PIECES_MAX;
 	uint32_t from = io->step, end = (uint32_t)io->len, len;
 
+	io->moved = 0;
+	if (end - from <= t->piece_bytes) { /* as almost always */
+		io->asked = end - from;
+		io->pieces = 1;
+		transfer_piece(t, q, io, file, from, end - from);
+		return;
+	}
 	for (io->pieces = 0; io->pieces < most && from < end; io->pieces++) {
 		len = end - from < t->piece_bytes ? end - from : t->piece_bytes;
 		transfer_piece(t, q, io, file, from, len);
 		from += len;
 	}
 	io->asked = from - io->step;
-	io->moved = 0;
 }
 
 void transfer_complete(struct target *t, struct queue *q, struct io *io, unsigned int file,

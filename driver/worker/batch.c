@@ -152,12 +152,15 @@ void batch_fetch(struct queue *q)
 void batch_commit(struct queue *q, uint16_t tag, int result)
 {
 	struct batch *b = q->batch;
-	struct batch_elem elem = {
-		.head = { .tag = tag, .buf_index = queue_auto_slot(q, tag), .result = result },
-		.addr = (uintptr_t)queue_buffer(q, tag),
-	};
+	struct batch_elem *elem = (void *)(b->elems[b->filling] + (size_t)b->nr++ * b->elem_bytes);
 
-	memcpy(b->elems[b->filling] + (size_t)b->nr++ * b->elem_bytes, &elem, b->elem_bytes);
+	elem->head = (struct ublk_elem_header){
+		.tag = tag,
+		.buf_index = queue_auto_slot(q, tag),
+		.result = result,
+	};
+	if (b->elem_bytes == sizeof(*elem))
+		elem->addr = (uintptr_t)queue_buffer(q, tag);
 }
 
 void batch_flush(struct queue *q)
