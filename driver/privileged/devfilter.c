@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/privileged/devfilter.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,6 +17,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
+#include "driver/privileged/bpf.h"
 #include "driver/privileged/devfilter_bpf.h"
 
 #define DEVFILTER_DEVICES_MAX 1024
@@ -186,14 +186,13 @@ static int devfilter_remove_pins(const struct devfilter *d, struct err *e)
 /* Which programs are attached to this cgroup itself. */
 static int devfilter_query(struct devfilter *d, struct err *e)
 {
-	LIBBPF_OPTS(bpf_prog_query_opts, opts, .prog_ids = d->attached,
-		    .prog_cnt = DEVFILTER_PROGRAMS_MAX);
-	int r = bpf_prog_query_opts(d->cgroup_fd, BPF_CGROUP_DEVICE, &opts);
+	struct bpf_attached attached = { .ids = d->attached, .nr = DEVFILTER_PROGRAMS_MAX };
+	int r = bpf_attached(d->cgroup_fd, BPF_CGROUP_DEVICE, &attached);
 
 	if (r < 0)
 		return err_sys(e, -r, "cannot ask which device programs the cgroup has");
-	d->nr_attached = opts.prog_cnt;
-	d->attach_flags = opts.attach_flags;
+	d->nr_attached = attached.nr;
+	d->attach_flags = attached.flags;
 	return 0;
 }
 
@@ -209,14 +208,11 @@ static bool devfilter_attached(const struct devfilter *d, uint32_t prog_id)
 /* The kernel's number of the wrapper pinned for original id; 0 is never a program. */
 static uint32_t devfilter_wrapper_id(const struct devfilter *d, uint32_t id)
 {
-	struct bpf_prog_info info = { 0 };
-	uint32_t size = sizeof(info);
 	char path[DEVFILTER_PATH_MAX];
-	auto_close int fd = bpf_obj_get(devfilter_pin(d, path, 'w', id));
+	auto_close int fd = bpf_open(devfilter_pin(d, path, 'w', id));
+	uint32_t wrapper_id = 0;
 
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
-		return 0;
-	return info.id;
+	return fd < 0 || bpf_program_id(fd, &wrapper_id) < 0 ? 0 : wrapper_id;
 }
 
 /*
@@ -225,33 +221,35 @@ static uint32_t devfilter_wrapper_id(const struct devfilter *d, uint32_t id)
  */
 static int devfilter_replace(const struct devfilter *d, int old_fd, int new_fd)
 {
-	bool several = d->attach_flags & BPF_F_ALLOW_MULTI;
-	LIBBPF_OPTS(bpf_prog_attach_opts, opts, .flags = d->attach_flags);
+	uint32_t replace = d->attach_flags & BPF_F_ALLOW_MULTI ? BPF_F_REPLACE : 0;
 
-	if (several) {
-		opts.flags |= BPF_F_REPLACE;
-		opts.replace_prog_fd = old_fd;
-	}
-	return bpf_prog_attach_opts(new_fd, d->cgroup_fd, BPF_CGROUP_DEVICE, &opts);
+	return bpf_attach(d->cgroup_fd, BPF_CGROUP_DEVICE, new_fd, d->attach_flags | replace,
+			  old_fd);
 }
 
 static int devfilter_map_open(struct devfilter *d, struct err *e)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
+	static const struct bpf_map_shape shape = {
+		.type = BPF_MAP_TYPE_HASH,
+		.name = "ublk_devices",
+		.key_bytes = sizeof(struct devfilter_key),
+		.value_bytes = sizeof(uint32_t),
+		.entries = DEVFILTER_DEVICES_MAX,
+		.flags = BPF_F_NO_PREALLOC,
+	};
 	char path[DEVFILTER_PATH_MAX];
 	int r;
 
 	devfilter_pin(d, path, 'm', 0);
-	d->map_fd = bpf_obj_get(path);
+	d->map_fd = bpf_open(path);
 	if (d->map_fd >= 0)
 		return 0;
 	if (d->map_fd != -ENOENT)
 		return err_sys(e, -d->map_fd, "cannot open %s", path);
-	d->map_fd = bpf_map_create(BPF_MAP_TYPE_HASH, "ublk_devices", sizeof(struct devfilter_key),
-				   sizeof(uint32_t), DEVFILTER_DEVICES_MAX, &opts);
+	d->map_fd = bpf_map_make(&shape);
 	if (d->map_fd < 0)
 		return err_sys(e, -d->map_fd, "cannot make a bpf map");
-	r = bpf_obj_pin(d->map_fd, path);
+	r = bpf_pin(d->map_fd, path);
 	return r < 0 ? err_sys(e, -r, "cannot pin %s", path) : 0;
 }
 
@@ -264,12 +262,18 @@ static int devfilter_wrap(const struct devfilter *d, int original_fd, int *ret_a
 			  int *ret_wrapper_fd, struct err *e)
 {
 	static const enum bpf_attach_type types[] = { 0, BPF_CGROUP_DEVICE };
+	static const struct bpf_map_shape shape = {
+		.type = BPF_MAP_TYPE_PROG_ARRAY,
+		.name = "ublk_original",
+		.key_bytes = sizeof(uint32_t),
+		.value_bytes = sizeof(uint32_t),
+		.entries = 1,
+	};
 	uint32_t slot = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		auto_close int array_fd = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "ublk_original",
-							 sizeof(slot), sizeof(uint32_t), 1, NULL);
+		auto_close int array_fd = bpf_map_make(&shape);
 		auto_close int wrapper_fd = -1;
 
 		if (array_fd < 0)
@@ -277,7 +281,7 @@ static int devfilter_wrap(const struct devfilter *d, int original_fd, int *ret_a
 		wrapper_fd = devfilter_bpf_load(d->map_fd, array_fd, types[i]);
 		if (wrapper_fd < 0)
 			return err_sys(e, -wrapper_fd, "cannot load a bpf device program");
-		r = bpf_map_update_elem(array_fd, &slot, &original_fd, BPF_ANY);
+		r = bpf_map_put(array_fd, &slot, &original_fd);
 		if (!r) {
 			*ret_array_fd = fd_take(&array_fd);
 			*ret_wrapper_fd = fd_take(&wrapper_fd);
@@ -297,7 +301,7 @@ static int devfilter_pin_all(const struct devfilter *d, uint32_t id, int origina
 
 	for (size_t i = 0; i < ARRAY_SIZE(pins); i++) {
 		char path[DEVFILTER_PATH_MAX];
-		int r = bpf_obj_pin(pins[i].fd, devfilter_pin(d, path, pins[i].kind, id));
+		int r = bpf_pin(pins[i].fd, devfilter_pin(d, path, pins[i].kind, id));
 
 		if (r < 0)
 			return err_sys(e, -r, "cannot pin %s", path);
@@ -308,7 +312,7 @@ static int devfilter_pin_all(const struct devfilter *d, uint32_t id, int origina
 /* Puts a wrapper in the place of program id. */
 static int devfilter_take_over(const struct devfilter *d, uint32_t id, struct err *e)
 {
-	auto_close int original_fd = bpf_prog_get_fd_by_id(id), array_fd = -1, wrapper_fd = -1;
+	auto_close int original_fd = bpf_program_open(id), array_fd = -1, wrapper_fd = -1;
 	int r;
 
 	if (original_fd < 0)
@@ -373,10 +377,10 @@ static int devfilter_restore(struct devfilter *d, uint32_t id, struct err *e)
 
 	if (!devfilter_attached(d, devfilter_wrapper_id(d, id)))
 		return 0;
-	wrapper_fd = bpf_obj_get(devfilter_pin(d, path, 'w', id));
+	wrapper_fd = bpf_open(devfilter_pin(d, path, 'w', id));
 	if (wrapper_fd < 0)
 		return err_sys(e, -wrapper_fd, "cannot open %s", path);
-	original_fd = bpf_obj_get(devfilter_pin(d, path, 'o', id));
+	original_fd = bpf_open(devfilter_pin(d, path, 'o', id));
 	if (original_fd < 0)
 		return err_sys(e, -original_fd, "cannot open %s", path);
 	r = devfilter_replace(d, wrapper_fd, original_fd);
@@ -390,7 +394,7 @@ static bool devfilter_empty(const struct devfilter *d)
 {
 	struct devfilter_key key;
 
-	return bpf_map_get_next_key(d->map_fd, NULL, &key) == -ENOENT;
+	return bpf_map_first(d->map_fd, &key) == -ENOENT;
 }
 
 /* With no device left: the cgroup as the runtime made it, and no pins. */
@@ -445,7 +449,7 @@ static int devfilter_add(struct devfilter *d, const struct devfilter_key *key, u
 	r = devfilter_map_open(d, e);
 	if (r < 0)
 		return r;
-	r = bpf_map_update_elem(d->map_fd, key, &access, BPF_ANY);
+	r = bpf_map_put(d->map_fd, key, &access);
 	if (r < 0)
 		return err_sys(e, -r, "cannot put the device into the bpf map");
 	return devfilter_take_over_all(d, e);
@@ -467,7 +471,7 @@ static int devfilter_allow_in(const char *dir, uint64_t inode, const char *level
 	r = devfilter_add(&d, key, access, e);
 	if (r < 0) {
 		if (d.map_fd >= 0)
-			bpf_map_delete_elem(d.map_fd, key);
+			bpf_map_remove(d.map_fd, key);
 		devfilter_end_if_empty(&d, NULL);
 	}
 	return r;
@@ -511,11 +515,11 @@ static int devfilter_take_out(const char *dir, uint64_t inode, const char *level
 	r = devfilter_begin(&d, dir, inode, level, e);
 	if (r < 0)
 		return r;
-	d.map_fd = bpf_obj_get(devfilter_pin(&d, path, 'm', 0));
+	d.map_fd = bpf_open(devfilter_pin(&d, path, 'm', 0));
 	if (d.map_fd < 0 && d.map_fd != -ENOENT)
 		return err_sys(e, -d.map_fd, "cannot open %s", path);
 	if (d.map_fd >= 0) {
-		r = bpf_map_delete_elem(d.map_fd, key);
+		r = bpf_map_remove(d.map_fd, key);
 		if (r < 0 && r != -ENOENT)
 			return err_sys(e, -r, "cannot take the device out of the bpf map");
 	}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/privileged/devfilter_bpf.h"
 
-#include <bpf/bpf.h>
 #include <string.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/privileged/bpf.h"
 
 #define INSN(c, d, s, o, i)                                                                        \
 	((struct bpf_insn){ .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) })
@@ -68,10 +68,8 @@ size_t devfilter_bpf_write(struct bpf_insn insns[DEVFILTER_INSNS_MAX], int map_f
 
 int devfilter_bpf_load(int map_fd, int array_fd, enum bpf_attach_type type)
 {
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
 	struct bpf_insn insns[DEVFILTER_INSNS_MAX];
 	size_t nr = devfilter_bpf_write(insns, map_fd, array_fd);
 
-	return bpf_prog_load(BPF_PROG_TYPE_CGROUP_DEVICE, "ublk_devfilter", "Apache-2.0", insns, nr,
-			     &opts);
+	return bpf_program_load(BPF_PROG_TYPE_CGROUP_DEVICE, type, "ublk_devfilter", insns, nr);
 }
