@@ -1,14 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/privileged/mountinfo.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/text.h"
+
+/* statmount(2), which is younger than some C libraries. */
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000u
+#endif
+#ifndef SYS_statmount
+#define SYS_statmount 457
+#endif
+#define STATMOUNT_TYPE 0x20u
+
+struct mountinfo_ask {
+	uint32_t size;
+	uint32_t pad;
+	uint64_t id;
+	uint64_t what;
+};
+static_assert(sizeof(struct mountinfo_ask) == 24, "the first version of it");
+
+struct mountinfo_answer {
+	uint32_t size;
+	uint32_t pad;
+	uint64_t what;
+	uint32_t other[5];
+	uint32_t type; /* where in text it begins */
+	uint64_t more[59];
+	char text[128];
+};
+static_assert(offsetof(struct mountinfo_answer, type) == 36 &&
+		      offsetof(struct mountinfo_answer, text) == 512,
+	      "kernel ABI");
 
 int mountinfo_open(struct mountinfo *m, int proc_fd, const char *path)
 {
@@ -96,4 +130,26 @@ int mountinfo_next(struct mountinfo *m, struct mountinfo_entry *ret)
 	if (getline(&m->line, &m->line_size, m->file) < 0)
 		return errno ? -errno : 0;
 	return mountinfo_parse(m->line, ret) ? -EINVAL : 1;
+}
+
+int mountinfo_type(int fd, char *ret, size_t size)
+{
+	struct mountinfo_answer answer;
+	struct mountinfo_ask ask = { .size = sizeof(ask), .what = STATMOUNT_TYPE };
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID_UNIQUE, &stx) < 0)
+		return -errno;
+	if (!(stx.stx_mask & STATX_MNT_ID_UNIQUE))
+		return -EOPNOTSUPP;
+	ask.id = stx.stx_mnt_id;
+	if (syscall(SYS_statmount, &ask, &answer, sizeof(answer), 0) < 0)
+		return -errno;
+	if (!(answer.what & STATMOUNT_TYPE) || answer.type >= sizeof(answer.text))
+		return -EOPNOTSUPP;
+	answer.text[sizeof(answer.text) - 1] = '\0';
+	/* The table adds what is behind it, "fuse.sshfs", and that is not in here. */
+	if (!strncmp(answer.text + answer.type, "fuse", 4))
+		return -EOPNOTSUPP;
+	return text_copy(ret, size, answer.text + answer.type);
 }

@@ -40,3 +40,10 @@ int mountinfo_next(struct mountinfo *m, struct mountinfo_entry *ret);
 
 /* Takes one line apart, in place: 0 or -EINVAL. */
 int mountinfo_parse(char *line, struct mountinfo_entry *ret);
+
+/*
+ * The file system's type of the mount an fd came by, if that is one of this process's mount
+ * namespace, in the words of its table: 0, or -errno when this kernel (before 6.8), or whoever
+ * filters our system calls, does not say. Asks the kernel, never the file system.
+ */
+int mountinfo_type(int fd, char *ret, size_t size);
