@@ -27,6 +27,7 @@ struct holders {
 	size_t size;
 	size_t used;
 	int nr;
+	bool fds_counted;     /* by the kernel, as the size of /proc/PID/fd: 6.2 */
 	uint64_t *namespaces; /* mount namespaces that were looked at */
 	size_t nr_namespaces;
 	size_t room;
@@ -101,12 +102,35 @@ static bool holders_mounted(const struct holders *h, const struct mountinfo_entr
 	       holders_is(h, &stx);
 }
 
+static int holders_stat(int proc_fd, const char *pid, const char *name, struct stat *ret)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "%.16s/%s", pid, name);
+	return fstatat(proc_fd, path, ret, 0);
+}
+
 /* Of a process's mount namespace; 0: it is gone, or does not show it. */
-static uint64_t holders_namespace(int pid_fd)
+static uint64_t holders_namespace(int proc_fd, const char *pid)
 {
 	struct stat st;
 
-	return fstatat(pid_fd, "ns/mnt", &st, 0) < 0 ? 0 : st.st_ino;
+	return holders_stat(proc_fd, pid, "ns/mnt", &st) < 0 ? 0 : st.st_ino;
+}
+
+/* Most processes are the kernel's own, and have none. */
+static bool holders_has_fds(const struct holders *h, int proc_fd, const char *pid)
+{
+	struct stat st;
+
+	return !h->fds_counted || holders_stat(proc_fd, pid, "fd", &st) < 0 || st.st_size;
+}
+
+static bool holders_fds_counted(void)
+{
+	struct stat st;
+
+	return !stat("/proc/self/fd", &st) && st.st_size;
 }
 
 /* Is it the first time? */
@@ -131,13 +155,13 @@ static bool holders_new_namespace(struct holders *h, uint64_t inode)
 	return true;
 }
 
-static void holders_find_mounts(struct holders *h, int pid_fd, uint64_t inode, const char *pid)
+static void holders_find_mounts(struct holders *h, int pid_fd, const char *pid)
 {
 	auto_mountinfo struct mountinfo m = MOUNTINFO_INIT;
 	struct mountinfo_entry entry;
 	char point[HOLDERS_PATH_SHOWN], name[32];
 
-	if (!holders_new_namespace(h, inode) || mountinfo_open(&m, pid_fd, "mountinfo") < 0)
+	if (mountinfo_open(&m, pid_fd, "mountinfo") < 0)
 		return;
 	while (mountinfo_next(&m, &entry) > 0) {
 		if (!holders_mounted(h, &entry))
@@ -202,15 +226,41 @@ static void holders_find_swap(struct holders *h)
 	}
 }
 
+/* but_ns: a mount namespace whose processes are left out. */
+static void holders_find_process(struct holders *h, int proc_fd, const char *pid, uint64_t but_ns)
+{
+	uint64_t inode = holders_namespace(proc_fd, pid);
+	auto_close int pid_fd = -1;
+	bool mounts, fds;
+
+	if (inode && inode == but_ns)
+		return;
+	mounts = holders_new_namespace(h, inode);
+	fds = strtol(pid, NULL, 10) != getpid() && holders_has_fds(h, proc_fd, pid);
+	if (!mounts && !fds)
+		return;
+	pid_fd = openat(proc_fd, pid, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (pid_fd < 0)
+		return;
+	if (mounts)
+		holders_find_mounts(h, pid_fd, pid);
+	if (fds)
+		holders_find_fds(h, pid_fd, pid);
+}
+
 int holders_find(uint32_t major, uint32_t minor, int but_ns_fd, char *text, size_t size,
 		 struct err *e)
 {
 	cleanup_with(holders_fini) struct holders h = {
-		.major = major, .minor = minor, .text = text, .size = size
+		.major = major,
+		.minor = minor,
+		.text = text,
+		.size = size,
+		.fds_counted = holders_fds_counted(),
 	};
 	auto_closedir DIR *proc = opendir("/proc");
-	uint64_t inode, but = 0;
 	struct dirent *entry;
+	uint64_t but = 0;
 	struct stat st;
 
 	if (!proc)
@@ -221,19 +271,8 @@ int holders_find(uint32_t major, uint32_t minor, int but_ns_fd, char *text, size
 	holders_find_kernel(&h);
 	holders_find_swap(&h);
 	while ((entry = readdir(proc))) {
-		auto_close int pid_fd = -1;
-
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		pid_fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (pid_fd < 0)
-			continue;
-		inode = holders_namespace(pid_fd);
-		if (inode && inode == but)
-			continue;
-		holders_find_mounts(&h, pid_fd, inode, entry->d_name);
-		if (strtol(entry->d_name, NULL, 10) != getpid())
-			holders_find_fds(&h, pid_fd, entry->d_name);
+		if (isdigit((unsigned char)entry->d_name[0]))
+			holders_find_process(&h, dirfd(proc), entry->d_name, but);
 	}
 	if (h.nr > HOLDERS_NAMED)
 		holders_write(&h, ", and %d more", h.nr - HOLDERS_NAMED);
