@@ -42,6 +42,7 @@
 #define SPAWN_NPROC 4096
 #define SPAWN_NOFILE 64
 #define SPAWN_OOM_SCORE "-999"
+#define SPAWN_STACK_BYTES (32 * 1024) /* all of it is locked into memory */
 
 #define SPAWN_SECUREBITS                                                                           \
 	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |                           \
@@ -90,6 +91,7 @@ static const char *spawn_limits(const struct spawn_plan *plan)
 		/* Counted per uid; too low, and the ring's own threads are refused. */
 		{ RLIMIT_NPROC, SPAWN_NPROC },
 		{ RLIMIT_MEMLOCK, RLIM_INFINITY },
+		{ RLIMIT_STACK, SPAWN_STACK_BYTES },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
