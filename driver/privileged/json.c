@@ -54,10 +54,15 @@ static uint32_t json_decode(const unsigned char *s, size_t *ret_length)
 /* As it stands in a JSON string; its length. */
 static int json_encode(char out[JSON_CHAR_MAX + 1], uint32_t c)
 {
-	if (c == '"' || c == '\\')
-		return snprintf(out, JSON_CHAR_MAX + 1, "\\%c", (char)c);
-	if (c >= 0x20 && c < 0x7f)
-		return snprintf(out, JSON_CHAR_MAX + 1, "%c", (char)c);
+	int n = 0;
+
+	if (c >= 0x20 && c < 0x7f) {
+		if (c == '"' || c == '\\')
+			out[n++] = '\\';
+		out[n++] = (char)c;
+		out[n] = '\0';
+		return n;
+	}
 	if (c < 0x10000)
 		return snprintf(out, JSON_CHAR_MAX + 1, "\\u%04x", (unsigned int)c);
 	c -= 0x10000;
