@@ -21,6 +21,8 @@ options=${OPTIONS:---depth 1}
 sample=15  # a median of so many
 warm_up=5  # whoever comes first pays for what is made once
 idle_s=10
+buffers_kib=512 # with --depth 1: two tags
+worker_kib=150  # and a share of what all workers have in common
 
 cat >"$TEST_DIR/policy.json" <<END
 {"version": 1, "worker_ids": {"first": 2100000000, "count": 1000}, "rules": [{"id": "many",
@@ -96,6 +98,9 @@ pss=$(sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/${pids[$((devices / 2))]}/smap
 echo "one of the first: $first us, one of the last: $last us; of $devices, each with a worker of" \
     "$pss KiB (Pss) and $(((after - before) / devices)) KiB of the kernel's"
 ok "many: of $devices the last is attached as fast as the first"
+[ "$options" != "--depth 1" ] || [ "$pss" -le $((buffers_kib + worker_kib)) ] ||
+    fail "a worker has $pss KiB"
+ok "many: a worker is its buffers, and at most $worker_kib KiB"
 
 sleep 1 # what was attached last comes to rest
 worker_switches=$(switches "${pids[@]}")

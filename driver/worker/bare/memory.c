@@ -55,6 +55,30 @@ void __stack_chk_fail(void)
 	__builtin_trap();
 }
 
+/* Compilers call these two of themselves. */
+void *memmove(void *to, const void *from, size_t n)
+{
+	unsigned char *t = to;
+	const unsigned char *f = from;
+
+	if ((uintptr_t)t - (uintptr_t)f >= n)
+		return memcpy(to, from, n);
+	while (n--)
+		t[n] = f[n];
+	return to;
+}
+
+int memcmp(const void *a, const void *b, size_t n)
+{
+	const unsigned char *x = a, *y = b;
+
+	for (; n; n--, x++, y++) {
+		if (*x != *y)
+			return *x - *y;
+	}
+	return 0;
+}
+
 size_t strlen(const char *s)
 {
 	size_t n = 0;
