@@ -30,6 +30,17 @@ static int datapath_zero_copy(const struct record *rec, bool *ret, struct err *e
 		       "one has not");
 }
 
+/*
+ * A command that waits behind an operation is read when its turn comes. Linux 6.12
+ * reads it then where the worker wrote it, in the ring, which may have gone round
+ * meanwhile: it is another tag's command by then, or none. There is no bit for
+ * what it lacks; kernels with this one (6.16) keep a copy.
+ */
+static bool datapath_links(const struct record *rec)
+{
+	return !(rec->flags & WIRE_THROUGHPUT) && rec->kernel_features & UBLK_F_PER_IO_DAEMON;
+}
+
 int datapath_choose(const struct record *rec, uint64_t *ret_flags, uint32_t *ret_max_io_bytes,
 		    struct err *e)
 {
@@ -50,6 +61,6 @@ uint32_t datapath_start_flags(const struct record *rec)
 {
 	return (rec->kernel_flags & UBLK_F_AUTO_BUF_REG ? START_ZERO_COPY : 0u) |
 	       (rec->kernel_flags & UBLK_F_BATCH_IO ? START_BATCH : 0u) |
-	       (rec->flags & WIRE_THROUGHPUT ? 0u : START_LINK) |
+	       (datapath_links(rec) ? START_LINK : 0u) |
 	       (rec->flags & WIRE_BY_HAND ? START_BY_HAND : 0u);
 }

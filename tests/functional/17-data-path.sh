@@ -13,9 +13,11 @@ policy() { # whether zero copy is granted
 END
 }
 
+backing=(--target memory --size 32M)
+
 # attached KEY...: sets $dev, and $is from inspect: "zero-copy latency false".
 attached() {
-    dev=$(ublk-oci attach --host --target memory --size 32M "$@" | grep -o '/dev/ublkb[0-9]*' | head -n 1)
+    dev=$(ublk-oci attach --host "${backing[@]}" "$@" | grep -o '/dev/ublkb[0-9]*' | head -n 1)
     is=$(ublk-oci inspect --json "$dev" | jq -r '"\(.data_path) \(.profile) \(.batch)"')
 }
 
@@ -104,6 +106,26 @@ attached --queues 1
 wait_for 10 unscheduled || fail "one queue: scheduler $(<"/sys/block/${dev#/dev/}/queue/scheduler")"
 serves
 ok "no scheduler sorts what the backing's disk sorts once more"
+
+# A backing that answers late, while the ring goes round more than once.
+modprobe null_blk nr_devices=0
+late=/sys/kernel/config/nullb/nulllate
+mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+mkdir "$late"
+undo rmdir "$late"
+for setting in size=64 memory_backed=1 irqmode=2 completion_nsec=30000000 power=1; do
+    echo "${setting#*=}" >"$late/${setting%=*}"
+done
+undo sh -c "echo 0 >$late/power"
+backing=(--target file --backing /dev/nulllate)
+attached --queues 1 --depth 8
+fio --name=alone --filename="$dev" --direct=1 --ioengine=psync --rw=randread --bs=4k \
+    --number_ios=3 --name=deep --stonewall --filename="$dev" --direct=1 --ioengine=libaio \
+    --iodepth=8 --rw=randwrite --bs=4k --number_ios=640 --size=16M --verify=crc32c \
+    --verify_fatal=1 --minimal >fio.out 2>&1 || fail "$is: $(tail -n 3 fio.out)"
+ublk-oci detach "$dev" >/dev/null
+ok "$is: a backing of 30 ms, eight requests at a time"
+
 expect_fail 'is none of: auto, copy, zero-copy' \
     ublk-oci attach --host --target memory --size 32M --data-path shared
 expect_fail 'is none of: latency, throughput' \

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a worker is told to send its commands, by profile and kernel. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "driver/base/ublk_abi.h"
+#include "driver/privileged/datapath.h"
+#include "driver/wire/start.h"
+
+static void test_commits_are_linked_where_the_kernel_copies_them(void **state)
+{
+	struct record rec = { .kernel_features = UBLK_F_PER_IO_DAEMON };
+
+	assert_int_equal(datapath_start_flags(&rec), START_LINK);
+	rec.flags = WIRE_THROUGHPUT;
+	assert_int_equal(datapath_start_flags(&rec), 0);
+	rec.flags = 0;
+	rec.kernel_features = ~UBLK_F_PER_IO_DAEMON;
+	assert_int_equal(datapath_start_flags(&rec), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_commits_are_linked_where_the_kernel_copies_them),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
