@@ -44,13 +44,16 @@ struct io {
 	uint64_t len;		/* bytes; a discard may exceed 4 GiB */
 	void *buf;		/* len bytes for IO_READ and IO_WRITE; NULL with zero copy */
 	unsigned int buf_index; /* of buf in the ring's registered buffers */
-	bool held;		/* the core's own */
+	/* The core's own. */
+	uint64_t begun_ns; /* when it was taken; 0: it is not timed */
+	bool held;
+	bool counted; /* before it was done */
 	/* transfer.c's own, 0 at submit(): bytes that are done, asked for, and moved of these. */
+	bool one_by_one;
+	uint8_t pieces; /* under way */
 	uint32_t step;
 	uint32_t asked;
 	uint32_t moved;
-	uint8_t pieces; /* under way */
-	bool one_by_one;
 };
 
 /* A ring operation a target submits, and what it serves with it. */

@@ -92,6 +92,7 @@ leftovers() {
     compgen -G '/dev/ublk[bc]*' || true
     compgen -G '/run/ublk-oci/devices/*' || true
     compgen -G '/run/ublk-oci/nodes/*' || true
+    compgen -G '/run/ublk-oci/stats/*' || true
     compgen -G '/sys/fs/bpf/ublk-oci/*' || true
     compgen -G '/sys/fs/cgroup/ublk-oci/workers/*/' || true
     compgen -G '/sys/fs/cgroup/system.slice/ublk-ocid.service/workers/*/' || true

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The monotonic clock: deadlines in milliseconds, spans in microseconds. */
+/* The monotonic clock: deadlines in milliseconds, spans in microseconds or nanoseconds. */
 #pragma once
 
 #include <stdint.h>
@@ -19,6 +19,14 @@ static inline int64_t clock_now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static inline int64_t clock_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* A negative timeout is no deadline. */

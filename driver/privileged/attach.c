@@ -23,6 +23,7 @@
 #include "driver/privileged/node.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/request.h"
+#include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
 #include "driver/privileged/undo.h"
 #include "targets/catalog.h"
@@ -41,6 +42,7 @@ struct attach {
 	struct ublk_ctl *ctl;
 	struct spawn_child worker;
 	int cgroup_fd;
+	int stats_fd;
 	struct disk disk;
 };
 
@@ -52,6 +54,7 @@ static void attach_fini(struct attach *a)
 	close_fdp(&a->worker.pidfd);
 	close_fdp(&a->worker.channel_fd);
 	close_fdp(&a->cgroup_fd);
+	close_fdp(&a->stats_fd);
 	disk_fini(&a->disk);
 }
 
@@ -313,8 +316,12 @@ static int attach_prepare(struct attach *a, struct err *e)
 		.piece_bytes = attach_piece_bytes(a),
 		.nr_filter = h->nr_filter,
 	};
+	int r;
 
 	memcpy(spec.filter, h->filter, sizeof(spec.filter));
+	r = stats_file_make(h->stats_fd, rec->generation, rec->nr_queues, &a->stats_fd, e);
+	if (r < 0)
+		return r;
 	return spawn_prepare(&a->worker, &spec, &a->backing.fd, a->backing.fd >= 0,
 			     op_left_ms(a->op, ATTACH_WORKER_MS), e);
 }
@@ -332,7 +339,7 @@ static int attach_hand_over(struct attach *a, struct err *e)
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open %s", path);
-	r = spawn_serve(&a->worker, fd, op_left_ms(a->op, ATTACH_WORKER_MS), e);
+	r = spawn_serve(&a->worker, fd, a->stats_fd, op_left_ms(a->op, ATTACH_WORKER_MS), e);
 	close(fd);
 	return r < 0 ? r : spawn_wait_ready(&a->worker, op_left_ms(a->op, ATTACH_WORKER_MS), e);
 }
@@ -480,6 +487,7 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 		.backing = BACKING_INIT,
 		.worker = { .pidfd = -1, .channel_fd = -1 },
 		.cgroup_fd = -1,
+		.stats_fd = -1,
 		.disk = DISK_INIT,
 	};
 	struct wire_attach ask;

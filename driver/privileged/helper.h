@@ -20,6 +20,7 @@ struct helper {
 	char filter_dir[64]; /* pins of the device filters */
 	char cgroup_base[CGROUP_PATH_SIZE];
 	int journal_fd;
+	int stats_fd;	/* the directory of stats_file.h */
 	int program_fd; /* the worker */
 	struct spawn_room room;
 	uint64_t filter[START_FILTER_MAX]; /* the worker's seccomp program */

@@ -32,6 +32,7 @@
 #include "driver/privileged/registry.h"
 #include "driver/privileged/sd.h"
 #include "driver/privileged/server.h"
+#include "driver/privileged/stats_file.h"
 
 #define MAIN_STATE_DIR "/run/ublk-oci"
 #define MAIN_FILTER_DIR "/sys/fs/bpf/ublk-oci"
@@ -155,6 +156,8 @@ static int main_prepare(struct helper *h, const struct main_options *o, struct e
 	strcpy(h->filter_dir, MAIN_FILTER_DIR);
 	r = journal_open(MAIN_STATE_DIR, &h->journal_fd, e);
 	if (r == 0)
+		r = stats_file_dir(MAIN_STATE_DIR, &h->stats_fd, e);
+	if (r == 0)
 		r = node_store_mount(h->node_store, e);
 	if (r == 0)
 		r = devfilter_open(h->filter_dir, e);
@@ -194,7 +197,12 @@ static int main_serve(const struct main_options *o, struct err *e)
 {
 	__attribute__((cleanup(main_registry_fini))) struct registry registry = { 0 };
 	auto_close int lock_fd = -1, listen_fd = -1;
-	struct helper helper = { .journal_fd = -1, .program_fd = -1, .room = SPAWN_ROOM_INIT };
+	struct helper helper = {
+		.journal_fd = -1,
+		.stats_fd = -1,
+		.program_fd = -1,
+		.room = SPAWN_ROOM_INIT,
+	};
 	int r;
 
 	r = policy_load(&registry.policy, o->policy, 0, &policy_names_system, e);

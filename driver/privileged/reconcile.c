@@ -11,6 +11,7 @@
 #include "driver/base/ublk_abi.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/memlimit.h"
+#include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
 
 /* Is the driver serving what this record says? */
@@ -34,6 +35,8 @@ static void reconcile_orphan(struct ublk_ctl *ctl, const struct op *op, uint32_t
 	log_warning("ublkb%u has our mark and no record: it is removed", dev_id);
 	if (ublk_stop(ctl, dev_id, op_left_ms(op, 5000), &why) < 0 ||
 	    ublk_delete(ctl, dev_id, op_left_ms(op, 5000), &why) < 0)
+		log_error("ublkb%u: %s", dev_id, why.text);
+	else if (stats_file_remove(op->helper->stats_fd, info.cookie, &why) < 0)
 		log_error("ublkb%u: %s", dev_id, why.text);
 }
 

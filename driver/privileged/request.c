@@ -23,6 +23,7 @@ static const struct request requests[] = {
 	{ WIRE_LIST, sizeof(struct wire_list), 0, false, show_list },
 	{ WIRE_INSPECT, sizeof(struct wire_inspect), 0, false, show_inspect },
 	{ WIRE_RELOAD, sizeof(struct wire_reload), 0, true, reload_serve },
+	{ WIRE_STATS, sizeof(struct wire_stats), 0, false, show_stats },
 };
 
 const struct request *request_admit(const void *bytes, size_t size, unsigned int nr_fds,

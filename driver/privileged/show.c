@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "driver/base/cleanup.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/request.h"
+#include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
 
 #define SHOW_SEND_MS 2000
@@ -97,5 +99,27 @@ int show_inspect(struct op *op, struct packet *p, struct err *e)
 		.io = rec->io,
 	};
 	packet_send(op->peer_fd, &details, sizeof(details), NULL, 0, SHOW_SEND_MS);
+	return 0;
+}
+
+int show_stats(struct op *op, struct packet *p, struct err *e)
+{
+	struct wire_counters counters = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_COUNTERS, sizeof(counters), 1 },
+	};
+	const struct device *d;
+	struct wire_stats ask;
+	auto_close int fd = -1;
+	int r;
+
+	memcpy(&ask, p->bytes, sizeof(ask));
+	d = registry_find(op->registry, ask.generation);
+	if (!d || !detach_peer_admit(op, "stats", &d->rec))
+		return err_set(e, ENOENT, "there is no such device");
+	r = stats_file_open(op->helper->stats_fd, ask.generation, &fd, e);
+	if (r < 0)
+		return r;
+	counters.device = show_device(&d->rec);
+	packet_send(op->peer_fd, &counters, sizeof(counters), &fd, 1, SHOW_SEND_MS);
 	return 0;
 }

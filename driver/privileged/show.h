@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LIST and INSPECT: reading the registry, for those who may see a device. */
+/* LIST, INSPECT and STATS: what there is, for those who may see a device. */
 #pragma once
 
 #include "driver/privileged/op.h"
@@ -7,3 +7,4 @@
 
 int show_list(struct op *op, struct packet *p, struct err *e);
 int show_inspect(struct op *op, struct packet *p, struct err *e);
+int show_stats(struct op *op, struct packet *p, struct err *e);

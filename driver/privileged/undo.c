@@ -14,6 +14,7 @@
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/process.h"
+#include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
 
 #define UNDO_NODE_MS 5000
@@ -199,6 +200,9 @@ int undo_run(const struct op *op, const struct record *rec, bool orderly, struct
 	if (r < 0)
 		return r;
 	r = undo_worker(rec, e);
+	if (r < 0)
+		return r;
+	r = stats_file_remove(op->helper->stats_fd, rec->generation, e);
 	if (r < 0)
 		return r;
 	r = op_drop(op, rec->generation, e);

@@ -6,7 +6,8 @@
  *   helper                       worker
  *   START_SPEC + backing fds ->            what to serve, and the filter to wear
  *                            <- START_PREPARED   everything that can fail is done
- *   START_SERVE + ublkcN     ->            the char device, opened only now
+ *   START_SERVE + ublkcN,    ->            the char device, opened only now,
+ *     counters                             and the file of stats.h to count in
  *                            <- START_READY      sealed, every tag is fetched
  *
  * A worker that cannot go on answers START_FAILED instead and exits. The
@@ -78,7 +79,7 @@ struct start_spec {
 };
 static_assert(sizeof(struct start_spec) == 568, "start format changed");
 
-/* START_PREPARED, START_SERVE (fd: /dev/ublkcN), START_READY. */
+/* START_PREPARED, START_SERVE (fds: /dev/ublkcN, counters), START_READY. */
 struct start_step {
 	struct start_head head;
 };

@@ -36,11 +36,13 @@ enum wire_type {
 	WIRE_LIST,
 	WIRE_INSPECT,
 	WIRE_RELOAD,
+	WIRE_STATS,
 	/* answers */
 	WIRE_REPLY = 64,
 	WIRE_DEVICE,
 	WIRE_DETAILS,
 	WIRE_TIMING,
+	WIRE_COUNTERS,
 };
 
 struct wire_head {
@@ -132,6 +134,16 @@ struct wire_reload {
 };
 static_assert(sizeof(struct wire_reload) == 16, "wire format changed");
 
+/*
+ * What a device has done. Answer: WIRE_COUNTERS with a descriptor to read them
+ * by for as long as there is the device, or a WIRE_REPLY that says why not.
+ */
+struct wire_stats {
+	struct wire_head head;
+	uint64_t generation;
+};
+static_assert(sizeof(struct wire_stats) == 24, "wire format changed");
+
 struct wire_reply {
 	struct wire_head head;
 	int32_t status;	 /* 0 or -errno */
@@ -217,6 +229,13 @@ struct wire_device {
 	char backing[WIRE_BACKING_SIZE];
 };
 static_assert(sizeof(struct wire_device) == 688, "wire format changed");
+
+/* fd: the counters, see stats.h. Empty once the device is gone. */
+struct wire_counters {
+	struct wire_head head;
+	struct wire_device device;
+};
+static_assert(sizeof(struct wire_counters) == 704, "wire format changed");
 
 /* What a container may do to its device per second; 0: as much as it can. */
 struct wire_io {

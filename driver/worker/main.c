@@ -25,6 +25,7 @@
 #include "driver/worker/sandbox.h"
 #include "driver/worker/sealed.h"
 #include "driver/worker/spec.h"
+#include "driver/worker/stats.h"
 
 #define SEND_TIMEOUT_MS 5000
 
@@ -34,6 +35,7 @@ struct worker {
 	struct target target;
 	struct io_uring uring;
 	struct queue queues[START_QUEUES_MAX];
+	uint64_t wake_ns;	 /* stats.h */
 	struct start_step ready; /* in flight through the ring */
 	struct start_failed failed;
 };
@@ -131,7 +133,7 @@ static int worker_prepare(struct worker *w, struct err *e)
 	return 0;
 }
 
-/* The char device, which this takes over from p. */
+/* The char device and the counters, which this takes over from p. */
 static int worker_receive_device(struct worker *w, struct packet *p, struct err *e)
 {
 	struct start_step prepared = worker_step(START_PREPARED);
@@ -143,7 +145,7 @@ static int worker_receive_device(struct worker *w, struct packet *p, struct err 
 	r = packet_receive(START_CHANNEL_FD, p, -1);
 	if (r < 0)
 		return err_sys(e, -r, "no char device from the helper");
-	return spec_admit_step(p, START_SERVE, 1, e);
+	return spec_admit_step(p, START_SERVE, 2, e);
 }
 
 static int worker_bind(struct worker *w, struct err *e)
@@ -154,6 +156,9 @@ static int worker_bind(struct worker *w, struct err *e)
 	int r;
 
 	r = worker_receive_device(w, &p, e);
+	if (r < 0)
+		return r;
+	r = stats_map(w->queues, w->spec.nr_queues, p.fds[1], &w->wake_ns, e);
 	if (r < 0)
 		return r;
 	for (uint16_t i = 0; i < w->spec.nr_queues; i++) {

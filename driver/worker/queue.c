@@ -11,6 +11,7 @@
 #include "driver/worker/batch.h"
 #include "driver/worker/desc.h"
 #include "driver/worker/ring.h"
+#include "driver/worker/stats.h"
 #include "driver/worker/tag.h"
 
 /* --- memory ------------------------------------------------------------- */
@@ -122,6 +123,7 @@ static void queue_commit(struct queue *q, uint16_t tag, int result)
 
 void io_done(struct queue *q, struct io *io, int error)
 {
+	stats_done(q, io, error);
 	if (io->held)
 		tag_unregister(q, queue_tag(q, io));
 	queue_commit(q, queue_tag(q, io), io_result(io, error));
@@ -140,17 +142,20 @@ struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, un
  * by itself when all bytes were moved. If not, the commit is dropped, and the
  * operation comes back as if it had been alone.
  */
-static void queue_link(struct queue *q, const struct io *io)
+static void queue_link(struct queue *q, struct io *io)
 {
 	q->operation->flags |= IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
 	tag_commit(q, queue_tag(q, io), io_result(io, 0));
+	stats_linked(q, io);
 }
 
 static void queue_start(struct queue *q, struct io *io, bool alone)
 {
 	bool link = alone && q->flags & START_LINK && q->target->ops->links &&
-		    (io->op == IO_READ || io->op == IO_WRITE) && !io->held;
+		    (io->op == IO_READ || io->op == IO_WRITE) && !io->held && !stats_samples(q);
 
+	if (!link)
+		stats_timed(q, io);
 	q->nr_operations = 0;
 	q->target->ops->submit(q->target, q, io);
 	if (link && q->nr_operations == 1)
@@ -163,15 +168,18 @@ void queue_take(struct queue *q, uint16_t tag, bool alone)
 	struct io *io = &q->ios[tag];
 	int r;
 
-	io->held = false;
+	stats_taken(q);
 	r = io_from_desc(q, &desc, io);
 	if (r < 0) {
+		*io = (struct io){ 0 };
 		io_done(q, io, r);
 		return;
 	}
 	io->buf = queue_buffer(q, tag);
 	io->buf_index = q->buffers ? q->id : queue_slot(q, tag);
 	if (desc.op_flags & UBLK_IO_F_NEED_REG_BUF && q->flags & START_ZERO_COPY) {
+		q->counts->by_hand++;
+		stats_timed(q, io);
 		tag_register(q, tag);
 		return;
 	}
@@ -199,6 +207,7 @@ static void queue_handle_register(struct queue *q, uint16_t tag, int result)
 	struct io *io = &q->ios[tag];
 
 	if (result < 0) {
+		q->counts->unregistered++;
 		io_done(q, io, result);
 		return;
 	}
@@ -241,6 +250,7 @@ static int queue_reap(struct io_uring *uring, struct queue *queues, unsigned int
 	unsigned int head, n = 0;
 	int r = 0;
 
+	stats_wake(queues);
 	io_uring_for_each_cqe(uring, head, cqe)
 	{
 		r = queue_handle(queues, cqe, alone);

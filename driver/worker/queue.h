@@ -28,6 +28,7 @@
 struct batch;
 struct io_uring;
 struct io_uring_sqe;
+struct stats_queue;
 
 struct queue {
 	struct io_uring *uring;
@@ -38,13 +39,16 @@ struct queue {
 	struct batch *batch;		     /* NULL without START_BATCH */
 	struct io_uring_sqe *operation;	     /* what the target asked for last */
 	unsigned int nr_operations;	     /* since queue_start() */
+	struct stats_queue *counts;	     /* mapped, shared: stats_map() */
+	uint64_t *wake_ns;		     /* of all queues; 0: the clock was not read yet */
 	uint32_t flags;			     /* enum start_flag */
 	uint32_t max_io_bytes;
 	uint32_t block_bytes;
 	uint16_t id;
 	uint16_t depth;
-	uint16_t slot; /* of tag 0 in the ring's buffer table: START_ZERO_COPY */
-	uint16_t live; /* what the kernel may still answer; none left means stopped */
+	uint16_t slot;	   /* of tag 0 in the ring's buffer table: START_ZERO_COPY */
+	uint16_t nr_alone; /* requests that could be linked */
+	uint16_t live;	   /* what the kernel may still answer; none left means stopped */
 };
 
 /* Memory for tags and buffers, page aligned. uring and target are borrowed. */

@@ -20,6 +20,7 @@
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/op.h"
 #include "driver/privileged/process.h"
+#include "driver/privileged/stats_file.h"
 
 static struct {
 	const struct record *rec;
@@ -171,6 +172,12 @@ int cgroup_remove(const char *path, int timeout_ms, struct err *e)
 {
 	assert_string_equal(path, fake.rec->cgroup);
 	return fake_call(UNDO_FAKE_CGROUP, "cgroup", e);
+}
+
+int stats_file_remove(int dir_fd, uint64_t generation, struct err *e)
+{
+	assert_int_equal(generation, fake.rec->generation);
+	return fake_call(UNDO_FAKE_STATS, NULL, e);
 }
 
 int op_left_ms(const struct op *op, int at_most_ms)

@@ -30,6 +30,7 @@
 #include "driver/base/ublk_abi.h"
 #include "driver/privileged/spawn.h"
 #include "driver/privileged/ublk_ctl.h"
+#include "driver/wire/stats.h"
 #include "targets/catalog.h"
 #include "tests/hostile/attack.h"
 
@@ -378,14 +379,16 @@ static int serve_prepare(struct serve *s, struct err *e)
 
 static int serve_hand_over(struct serve *s, struct err *e)
 {
-	auto_close int char_fd = -1;
+	auto_close int char_fd = -1, stats_fd = memfd_create("counters", MFD_CLOEXEC);
 	char path[32];
 
 	snprintf(path, sizeof(path), "/dev/ublkc%u", s->ublk.dev_id);
 	char_fd = open(path, O_RDWR | O_CLOEXEC);
 	if (char_fd < 0)
 		return err_sys(e, errno, "cannot open %s", path);
-	return spawn_serve(&s->child, char_fd, STEP_MS, e);
+	if (stats_fd < 0 || ftruncate(stats_fd, (off_t)stats_size(s->ublk.nr_queues)) < 0)
+		return err_sys(e, errno, "cannot make counters");
+	return spawn_serve(&s->child, char_fd, stats_fd, STEP_MS, e);
 }
 
 /* A device that was left behind: serve_end() does the rest. */

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@
 #include "driver/base/text.h"
 #include "driver/privileged/audit_file.h"
 #include "driver/privileged/request.h"
+#include "driver/privileged/stats_file.h"
 #include "targets/catalog.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -141,6 +143,20 @@ static void open_kinds(const char *program)
 		must(world.fds[i] >= 0);
 }
 
+/* The device of OWNER_UID has counters, the other one has none. */
+static void make_counters(const char *program)
+{
+	const uint64_t generation = RECORD_GENERATION_MARK << 32;
+	auto_free char *path = NULL;
+	auto_close int fd = -1;
+
+	must(asprintf(&path, "%s.state", program) > 0);
+	must(mkdir(path, 0700) == 0 || errno == EEXIST);
+	must(stats_file_dir(path, &world.helper.stats_fd, NULL) == 0);
+	must(stats_file_remove(world.helper.stats_fd, generation, NULL) == 0);
+	must(stats_file_make(world.helper.stats_fd, generation, 1, &fd, NULL) == 0);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static struct policy *policy; /* kept for the life of the process */
@@ -154,6 +170,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	open_kinds((*argv)[0]);
 	world.helper =
 		(struct helper){ .policy_path = "/dev/null", .journal_fd = -1, .hook_uid = 999 };
+	make_counters((*argv)[0]);
 	world.registry = (struct registry){ .policy = policy, .journal_fd = -1 };
 	add_device(0, OWNER_UID);
 	add_device(1, 0);
@@ -174,6 +191,7 @@ static bool is_request(const struct wire_head *head, size_t size, unsigned int n
 		[WIRE_LIST] = { sizeof(struct wire_list), 0 },
 		[WIRE_INSPECT] = { sizeof(struct wire_inspect), 0 },
 		[WIRE_RELOAD] = { sizeof(struct wire_reload), 0 },
+		[WIRE_STATS] = { sizeof(struct wire_stats), 0 },
 	};
 
 	if (size < sizeof(*head) || head->magic != WIRE_MAGIC || head->size != size ||
@@ -213,10 +231,11 @@ static void answers_must_hold(int socket_fd, const struct wire_head *asked, bool
 
 		if (packet_receive(socket_fd, &p, 0) < 0)
 			break;
-		must(p.size >= sizeof(head) && !p.nr_fds && !nr_last);
+		must(p.size >= sizeof(head) && !nr_last);
 		memcpy(&head, p.bytes, sizeof(head));
 		must(head.magic == WIRE_MAGIC && head.version == WIRE_VERSION &&
-		     head.size == p.size && !head.nr_fds);
+		     head.size == p.size && head.nr_fds == p.nr_fds);
+		must(p.nr_fds == (head.type == WIRE_COUNTERS));
 		if (head.type == WIRE_REPLY) {
 			must(p.size == sizeof(struct wire_reply));
 			reply_must_hold((const struct wire_reply *)p.bytes, asked, uid);
@@ -225,6 +244,11 @@ static void answers_must_hold(int socket_fd, const struct wire_head *asked, bool
 			must(asked->type == WIRE_LIST && p.size == sizeof(struct wire_device));
 			device_must_hold((const struct wire_device *)p.bytes, uid);
 			nr_devices++;
+		} else if (head.type == WIRE_COUNTERS) {
+			must(asked->type == WIRE_STATS && p.size == sizeof(struct wire_counters));
+			device_must_hold(&((const struct wire_counters *)p.bytes)->device, uid);
+			must((fcntl(p.fds[0], F_GETFL) & O_ACCMODE) == O_RDONLY);
+			nr_last++;
 		} else {
 			must(head.type == WIRE_DETAILS && asked->type == WIRE_INSPECT);
 			must(p.size == sizeof(struct wire_details));

@@ -86,8 +86,8 @@ static void worker_reads(const uint8_t *bytes, size_t size, unsigned int nr_fds)
 		must(!ops);
 		must_be_printable(&e);
 	}
-	if (spec_admit_step(&p, START_SERVE, 1, &e) == 0)
-		must(head_is(bytes, size, START_SERVE, 1) && nr_fds == 1);
+	if (spec_admit_step(&p, START_SERVE, 2, &e) == 0)
+		must(head_is(bytes, size, START_SERVE, 2) && nr_fds == 2);
 }
 
 /* --- the helper reads --------------------------------------------------------------- */

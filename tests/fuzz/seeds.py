@@ -14,7 +14,7 @@ import sys
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 WIRE_MAGIC, START_MAGIC = 0x6F6B6275, 0x7774736F
-ATTACH, DETACH, LIST, INSPECT, RELOAD, REPLY = 1, 2, 3, 4, 5, 64
+ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPLY = 1, 2, 3, 4, 5, 6, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 NULL, MEMORY, FILE = 1, 2, 3
 READ_ONLY, HOST = 1, 2
@@ -46,6 +46,10 @@ def detach(number, flags=0):
 
 def inspect(name, number=0):
     return head(INSPECT, 32) + struct.pack("<QII", name, number, 0)
+
+
+def stats(number):
+    return head(STATS, 24) + struct.pack("<Q", generation(number))
 
 
 def packets():
@@ -112,6 +116,9 @@ def requests():
         yield f"list-as-{name}", seed(who, [], head(LIST, 16))
         yield f"inspect-as-{name}", seed(who, [], inspect(generation(0)))
         yield f"reload-as-{name}", seed(who, [], head(RELOAD, 16))
+        yield f"stats-as-{name}", seed(who, [], stats(0))
+    yield "stats-without-counters", seed(root, [], stats(1))
+    yield "stats-of-nothing", seed(root, [], stats(7))
     yield "inspect-by-number", seed(root, [], inspect(0, 1))
     yield "other-version", seed(root, [], head(LIST, 16, version=2))
     yield "an-answer", seed(root, [], head(REPLY, 360) + b"\0" * 344)
@@ -155,7 +162,8 @@ def starts():
     yield "spec-depth-257", worker(1, spec(depth=257))
     yield "spec-short", worker(1, spec()[:-1])
     yield "spec-understated", worker(1, spec(said=552))
-    yield "serve", worker(1, step(SERVE, 1))
+    yield "serve", worker(2, step(SERVE, 2))
+    yield "serve-without-counters", worker(1, step(SERVE, 1))
     yield "serve-without-fd", worker(0, step(SERVE))
     yield "ready", helper(0, step(READY))
     yield "ready-with-fds", helper(3, step(READY, 3))

@@ -26,8 +26,8 @@ LAYERS = {
     "driver/wire": ["driver/base"],
     "driver/privileged": ["driver/base", "driver/wire", "policy", "targets/catalog.h",
                           "driver/worker/uapi"],
-    "driver/worker": ["driver/base", "driver/wire/start.h", "driver/wire/packet.h",
-                      "driver/worker/uapi", "targets/target.h"],
+    "driver/worker": ["driver/base", "driver/wire/start.h", "driver/wire/stats.h",
+                      "driver/wire/packet.h", "driver/worker/uapi", "targets/target.h"],
     # The kernel's own header, vendored: constants for both sides of the wall.
     "driver/worker/uapi": [],
     "targets": ["driver/base", "targets/catalog.h"],
@@ -37,7 +37,8 @@ LAYERS = {
     # start.h has the limits of queues and depth, which rules are checked against.
     "policy": ["driver/base", "driver/wire/start.h", "targets/catalog.h"],
     "oci-hook": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
-                 "driver/wire/timing.h", "targets/catalog.h", "policy/policy.h"],
+                 "driver/wire/stats.h", "driver/wire/timing.h", "targets/catalog.h",
+                 "policy/policy.h"],
     # Tests look into everything; nothing looks into tests.
     "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
               "driver/worker/uapi", "targets", "targets/catalog.h", "policy", "oci-hook"],

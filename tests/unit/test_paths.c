@@ -16,6 +16,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/worker/queue.h"
 #include "driver/worker/ring.h"
+#include "driver/worker/stats.h"
 #include "targets/registry.h"
 
 #define DEPTH 4
@@ -40,6 +41,8 @@ static struct {
 	struct io_uring_buf_ring *deliveries;
 	struct io_uring uring;
 	struct target target;
+	struct stats_queue counts;
+	uint64_t wake_ns;
 	struct queue q;
 } kernel;
 
@@ -141,6 +144,9 @@ static void begin(uint32_t flags)
 	u->cq.cqes = kernel.cqes;
 	assert_int_equal(queue_init(&kernel.q, 0, &spec, u, &kernel.target, NULL), 0);
 	kernel.q.descs = kernel.descs;
+	kernel.q.counts = &kernel.counts;
+	kernel.q.wake_ns = &kernel.wake_ns;
+	kernel.q.nr_alone = 1; /* the first is a sample */
 	queue_fetch(&kernel.q);
 }
 
@@ -165,6 +171,8 @@ static void test_a_request_that_comes_alone_is_linked_to_its_commit(void **state
 	assert_int_equal(sqe[1].flags, 0);
 	assert_int_equal(command_of(&sqe[1]).tag, 1);
 	assert_int_equal(command_of(&sqe[1]).result, IO_BYTES);
+	assert_int_equal(kernel.counts.ops[STATS_READ].ios, 1);
+	assert_int_equal(kernel.counts.ops[STATS_READ].bytes, IO_BYTES);
 	/* The next request on the tag is the next completion. */
 	assert_int_equal(TURN({ RING_BLOCK, 1, UBLK_IO_RES_OK }), 0);
 	submitted(2);
@@ -226,6 +234,8 @@ static void broken_link(bool said)
 	sqe = submitted(1);
 	assert_int_equal(sqe->cmd_op, UBLK_U_IO_COMMIT_AND_FETCH_REQ);
 	assert_int_equal(command_of(sqe).result, IO_BYTES);
+	assert_int_equal(kernel.counts.ops[STATS_READ].ios, 1);
+	assert_int_equal(kernel.counts.ops[STATS_READ].bytes, IO_BYTES);
 	end();
 }
 
@@ -243,6 +253,9 @@ static void test_an_error_breaks_the_link_and_is_committed(void **state)
 	submitted(2);
 	assert_int_equal(TURN({ RING_TARGET, 0, -ENOSPC }), 0);
 	assert_int_equal(command_of(submitted(1)).result, -ENOSPC);
+	assert_int_equal(kernel.counts.ops[STATS_READ].ios, 1);
+	assert_int_equal(kernel.counts.ops[STATS_READ].bytes, 0);
+	assert_int_equal(kernel.counts.ops[STATS_READ].errors, 1);
 	end();
 }
 
@@ -338,6 +351,87 @@ static void test_a_piece_that_was_short_or_failed_is_tried_again(void **state)
 		assert_int_equal(TURN({ RING_TARGET, 1, 0 }), 0);
 		assert_committed(-EIO);
 	}
+/* --- what is counted ------------------------------------------------------------------------- */
+
+static uint64_t timed(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < STATS_BUCKETS; i++)
+		sum += kernel.counts.latency[0][i];
+	return sum;
+}
+
+static void test_of_those_that_come_alone_some_are_not_linked_but_timed(void **state)
+{
+	unsigned int linked = 0;
+
+	begin(START_LINK);
+	kernel.q.nr_alone = 0;
+	submitted(DEPTH);
+	for (unsigned int i = 0; i < 2 * STATS_SAMPLE; i++) {
+		assert_int_equal(TURN({ RING_BLOCK, 0, UBLK_IO_RES_OK }), 0);
+		linked += kernel.nr_log == 2;
+		if (kernel.nr_log == 1) {
+			assert_int_equal(kernel.log[0].flags, 0);
+			kernel.nr_log = 0;
+			assert_int_equal(TURN({ RING_TARGET, 0, IO_BYTES }), 0);
+		}
+		kernel.nr_log = 0;
+	}
+	assert_int_equal(linked, 2 * STATS_SAMPLE - 2);
+	assert_int_equal(timed(), 2);
+	assert_int_equal(kernel.counts.ops[STATS_READ].ios, 2 * STATS_SAMPLE);
+	assert_int_equal(kernel.counts.ops[STATS_READ].bytes, 2 * STATS_SAMPLE * IO_BYTES);
+	assert_int_equal(kernel.counts.taken, 2 * STATS_SAMPLE);
+	end();
+}
+
+/* One look at the clock serves all that came in a wake, and none is taken when nobody asks. */
+static void test_the_clock_is_read_once_in_a_wake(void **state)
+{
+	begin(0);
+	submitted(DEPTH);
+	assert_int_equal(TURN({ RING_BLOCK, 0, UBLK_IO_RES_OK }, { RING_BLOCK, 1, UBLK_IO_RES_OK }),
+			 0);
+	submitted(2);
+	assert_true(kernel.q.ios[0].begun_ns != 0);
+	assert_true(kernel.q.ios[0].begun_ns == kernel.q.ios[1].begun_ns);
+	kernel.q.ios[0].begun_ns -= 5000000;
+	assert_int_equal(TURN({ RING_TARGET, 0, IO_BYTES }, { RING_TARGET, 1, -EIO }), 0);
+	submitted(2);
+	assert_int_equal(timed(), 2);
+	assert_in_range(kernel.counts.ops[STATS_READ].time_ns, 5000000, 2000000000);
+	assert_int_equal(kernel.counts.ops[STATS_READ].ios, 2);
+	assert_int_equal(kernel.counts.ops[STATS_READ].bytes, IO_BYTES);
+	assert_int_equal(kernel.counts.ops[STATS_READ].errors, 1);
+	assert_int_equal(TURN({ RING_UNREGISTER, 0, 0 }), 0);
+	assert_true(kernel.wake_ns == 0);
+	end();
+}
+
+static void test_write_zeroes_count_as_discards(void **state)
+{
+	begin(0);
+	submitted(DEPTH);
+	kernel.target.discard = true;
+	kernel.descs[0].op_flags = UBLK_IO_OP_WRITE_ZEROES;
+	kernel.descs[1].op_flags = UBLK_IO_OP_DISCARD;
+	kernel.descs[2].op_flags = UBLK_IO_OP_FLUSH;
+	kernel.descs[3].op_flags = UBLK_IO_OP_WRITE;
+	for (uint16_t tag = 0; tag < DEPTH; tag++) {
+		assert_int_equal(TURN({ RING_BLOCK, tag, UBLK_IO_RES_OK }), 0);
+		submitted(1);
+		assert_int_equal(TURN({ RING_TARGET, tag, tag == 3 ? (int)IO_BYTES : 0 }), 0);
+		submitted(1);
+	}
+	assert_int_equal(kernel.counts.ops[STATS_DISCARD].ios, 2);
+	assert_int_equal(kernel.counts.ops[STATS_DISCARD].bytes, 2 * IO_BYTES);
+	assert_int_equal(kernel.counts.ops[STATS_FLUSH].ios, 1);
+	assert_int_equal(kernel.counts.ops[STATS_WRITE].ios, 1);
+	assert_int_equal(kernel.counts.ops[STATS_READ].ios, 0);
+	assert_int_equal(timed(), 0);
+	end();
 }
 
 /* --- zero copy --------------------------------------------------------------------------- */
@@ -404,6 +498,9 @@ static void test_pages_that_cannot_be_registered_are_an_error(void **state)
 	submitted(1);
 	assert_int_equal(TURN({ RING_REGISTER, 0, -ENOMEM }), 0);
 	assert_int_equal(command_of(submitted(1)).result, -EIO);
+	assert_int_equal(kernel.counts.by_hand, 1);
+	assert_int_equal(kernel.counts.unregistered, 1);
+	assert_int_equal(kernel.counts.ops[STATS_READ].errors, 1);
 	end();
 }
 
@@ -583,6 +680,9 @@ int main(void)
 		cmocka_unit_test(test_what_the_backing_does_not_take_at_once_goes_in_pieces),
 		cmocka_unit_test(test_many_pieces_do_not_all_go_at_once),
 		cmocka_unit_test(test_a_piece_that_was_short_or_failed_is_tried_again),
+		cmocka_unit_test(test_of_those_that_come_alone_some_are_not_linked_but_timed),
+		cmocka_unit_test(test_the_clock_is_read_once_in_a_wake),
+		cmocka_unit_test(test_write_zeroes_count_as_discards),
 		cmocka_unit_test(test_zero_copy_names_slots_and_no_addresses),
 		cmocka_unit_test(test_pages_the_driver_could_not_register_are_registered),
 		cmocka_unit_test(test_pages_that_cannot_be_registered_are_an_error),

@@ -17,6 +17,7 @@
 #include "driver/worker/desc.h"
 #include "driver/worker/queue.h"
 #include "driver/worker/ring.h"
+#include "driver/worker/stats.h"
 #include "targets/catalog.h"
 
 #define DEV_BYTES (UINT64_C(1) << 20)
@@ -196,6 +197,8 @@ static struct {
 	struct ublksrv_io_desc descs[DEPTH];
 	struct ublksrv_io_cmd last; /* the last command to the driver */
 	unsigned int nr_fetches, nr_commits;
+	struct stats_queue counts;
+	uint64_t wake_ns;
 	const int *script; /* what each wait answers to what is armed; ends with ABORT */
 	uint64_t armed[DEPTH];
 } driver;
@@ -288,6 +291,8 @@ static int life(const int *script, const struct ublksrv_io_desc *desc)
 	uring.cq.cqes = driver.cqes;
 	assert_int_equal(queue_init(&q, 0, &spec, &uring, &t, NULL), 0);
 	q.descs = driver.descs;
+	q.counts = &driver.counts;
+	q.wake_ns = &driver.wake_ns;
 	queue_fetch(&q);
 	r = queue_submit(&uring, &q, 1);
 	assert_int_equal(r, 0);
@@ -305,6 +310,8 @@ static void test_a_queue_serves_until_every_tag_is_aborted(void **state)
 
 	assert_int_equal(life(script, &d), 0);
 	assert_int_equal(driver.nr_commits, 2);
+	assert_int_equal(driver.counts.ops[STATS_WRITE].ios, 2);
+	assert_int_equal(driver.counts.ops[STATS_WRITE].bytes, 2 * 4096);
 	assert_int_equal(driver.last.result, 4096);
 }
 
@@ -316,6 +323,8 @@ static void test_a_bad_descriptor_is_committed_as_an_error(void **state)
 	assert_int_equal(life(script, &d), 0);
 	assert_int_equal(driver.nr_commits, 1);
 	assert_int_equal(driver.last.result, -EIO);
+	assert_int_equal(driver.counts.ops[STATS_REFUSED].errors, 1);
+	assert_int_equal(driver.counts.ops[STATS_WRITE].ios, 0);
 }
 
 static void test_a_refused_command_ends_the_worker(void **state)
