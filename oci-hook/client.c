@@ -12,6 +12,7 @@
 #include "driver/base/clock.h"
 #include "driver/base/text.h"
 #include "driver/wire/packet.h"
+#include "driver/wire/stats.h"
 #include "driver/wire/timing.h"
 
 /* The helper keeps the deadline it was told; this long after it, it is not coming. */
@@ -134,11 +135,14 @@ static const struct {
 	size_t size;
 	size_t texts_off; /* where the wire_device in it begins */
 	bool has_device;
+	unsigned int nr_fds;
 } answers[] = {
 	{ WIRE_REPLY, sizeof(struct wire_reply), 0, false },
 	{ WIRE_DEVICE, sizeof(struct wire_device), 0, true },
 	{ WIRE_DETAILS, sizeof(struct wire_details), offsetof(struct wire_details, device), true },
 	{ WIRE_TIMING, sizeof(struct wire_timing), 0, false },
+	{ WIRE_COUNTERS, sizeof(struct wire_counters), offsetof(struct wire_counters, device), true,
+	  1 },
 };
 
 /* Is this a packet the helper may answer with? Its type is in the head then. */
@@ -149,8 +153,6 @@ static int client_admit(const struct packet *p, struct err *e)
 
 	if (p->size < sizeof(*head) || head->magic != WIRE_MAGIC || head->size != p->size)
 		return client_bad_answer("not a packet of ours", e);
-	if (p->nr_fds || head->nr_fds)
-		return client_bad_answer("file descriptors", e);
 	if (head->type == WIRE_REPLY && p->size == sizeof(*reply) &&
 	    (head->version != WIRE_VERSION || reply->status == -EPROTONOSUPPORT))
 		return err_set(e, EPROTONOSUPPORT,
@@ -164,6 +166,8 @@ static int client_admit(const struct packet *p, struct err *e)
 			continue;
 		if (p->size != answers[i].size)
 			return client_bad_answer("wrong size", e);
+		if (p->nr_fds != answers[i].nr_fds || head->nr_fds != p->nr_fds)
+			return client_bad_answer("file descriptors", e);
 		if (answers[i].has_device && !texts_ok(p->bytes + answers[i].texts_off,
 						       device_texts, ARRAY_SIZE(device_texts)))
 			return client_bad_answer("text without an end", e);
@@ -401,6 +405,40 @@ int client_inspect(uint64_t generation, uint32_t dev_id, int timeout_ms, struct 
 	if (packet_type(&p) != WIRE_DETAILS)
 		return client_bad_answer("not details", e);
 	memcpy(ret, p.bytes, sizeof(*ret));
+	return 0;
+}
+
+int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret, int *ret_fd,
+		    struct err *e)
+{
+	int64_t deadline = clock_deadline_ms(timeout_ms + CLIENT_GRACE_MS);
+	struct wire_stats ask = {
+		.head = client_head(WIRE_STATS, sizeof(ask), 0),
+		.generation = generation,
+	};
+	auto_packet struct packet p = PACKET_INIT;
+	struct wire_counters answer;
+	auto_close int fd = -1;
+	int r;
+
+	r = client_ask(&fd, &ask.head, NULL, e);
+	if (r < 0)
+		return r;
+	r = client_receive(fd, &p, deadline, e);
+	if (r < 0)
+		return r;
+	if (packet_type(&p) == WIRE_REPLY) {
+		r = client_verdict(&p, NULL, e);
+		return r < 0 ? r : client_bad_answer("no counters", e);
+	}
+	if (packet_type(&p) != WIRE_COUNTERS)
+		return client_bad_answer("not counters", e);
+	memcpy(&answer, p.bytes, sizeof(answer));
+	if (!answer.device.nr_queues || answer.device.nr_queues > STATS_QUEUES_MAX ||
+	    !answer.device.depth)
+		return client_bad_answer("a device without queues", e);
+	*ret = answer.device;
+	*ret_fd = fd_take(&p.fds[0]);
 	return 0;
 }
 

@@ -63,6 +63,13 @@ int client_list(struct client_devices *ret, int timeout_ms, struct err *e);
 int client_inspect(uint64_t generation, uint32_t dev_id, int timeout_ms, struct wire_details *ret,
 		   struct err *e);
 
+/*
+ * The counters of a device (driver/wire/stats.h), to be read through *ret_fd,
+ * which is the caller's then. -ENOENT: it has none, or there is no such device.
+ */
+int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret, int *ret_fd,
+		    struct err *e);
+
 /* Only root may ask. On success ret->reason says what there is now. */
 int client_reload(int timeout_ms, struct wire_reply *ret, struct err *e);
 

@@ -10,6 +10,7 @@
 #include "oci-hook/cli/inspect.h"
 #include "oci-hook/cli/list.h"
 #include "oci-hook/cli/policy.h"
+#include "oci-hook/cli/stats.h"
 #include "oci-hook/quote.h"
 
 static const struct {
@@ -21,6 +22,7 @@ static const struct {
 	{ "detach", detach_main, "take it away again" },
 	{ "list", list_main, "list devices" },
 	{ "inspect", inspect_main, "show everything about one device and its worker" },
+	{ "stats", stats_main, "show what devices do: rates, latencies, errors" },
 	{ "doctor", doctor_main, "find out why it does not work on this machine" },
 	{ "policy", policy_main, "check a policy, explain a decision, have the helper reload" },
 };

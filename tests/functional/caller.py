@@ -7,6 +7,7 @@
   attach [pin=NAME] [fd=NAME] [ro]         without pin a device for the host
   detach GENERATION
   list
+  counters NAME GENERATION      of a device        ask NAME       what may be done with them
 
 Answers each with one line: "0 WORDS" or "-ERRNO WORDS"; -1000: the helper hung up. The
 layout of packets is driver/wire/wire.h, written down a second time on purpose.
@@ -20,8 +21,8 @@ import sys
 import threading
 
 MAGIC, VERSION = 0x6F6B6275, 1
-ATTACH, DETACH, LIST = 1, 2, 3
-REPLY, DEVICE = 64, 65
+ATTACH, DETACH, LIST, STATS = 1, 2, 3, 6
+REPLY, DEVICE, COUNTERS = 64, 65, 68
 READ_ONLY, HOST = 1, 2
 TARGET_MEMORY, TARGET_FILE = 2, 3
 MODES = {"ro": os.O_RDONLY, "rw": os.O_RDWR, "wo": os.O_WRONLY, "path": os.O_PATH}
@@ -93,6 +94,31 @@ def listing():
         nr += 1
 
 
+def counters(name, generation):
+    s = send(head(STATS, 24) + struct.pack("<Q", int(generation, 16)))
+    data, ancillary, _, _ = s.recvmsg(4096, socket.CMSG_LEN(64))
+    if not data:
+        return HUNG_UP, ""
+    if struct.unpack("<IHH", data[:8])[2] != COUNTERS:
+        return reply(data)[::2]
+    fds[name], = array.array("i", ancillary[0][2])
+    return 0, ""
+
+
+def ask(name):
+    """Bytes that can be read, and what of writing, cutting and opening again is allowed."""
+    fd, words = fds[name], [str(len(os.pread(fds[name], 1 << 20, 0)))]
+    for word, act in (("write", lambda: os.pwrite(fd, b"x", 0)),
+                      ("cut", lambda: os.ftruncate(fd, 0)),
+                      ("open", lambda: os.close(os.open(f"/proc/self/fd/{fd}", os.O_RDWR)))):
+        try:
+            act()
+            words.append(word)
+        except OSError:
+            pass
+    return 0, " ".join(words)
+
+
 def pidfd_open(pid, flags):
     fd = ctypes.CDLL(None, use_errno=True).syscall(434, pid, flags)
     if fd < 0:
@@ -125,7 +151,8 @@ def serve(verb, *words):
     elif verb == "close":
         os.close(fds.pop(words[0]))
     else:
-        return {"attach": attach, "detach": detach, "list": listing}[verb](*words)
+        return {"attach": attach, "detach": detach, "list": listing, "counters": counters,
+                "ask": ask}[verb](*words)
     return 0, ""
 
 

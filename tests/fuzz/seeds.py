@@ -13,7 +13,7 @@ import struct
 import sys
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
-WIRE_MAGIC, START_MAGIC = 0x6F6B6275, 0x7774736F
+WIRE_MAGIC, START_MAGIC, STATS_MAGIC = 0x6F6B6275, 0x7774736F, 0x74736F75
 ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPLY = 1, 2, 3, 4, 5, 6, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 NULL, MEMORY, FILE = 1, 2, 3
@@ -265,8 +265,45 @@ def audits():
                           b"\5" * 127, b"\6" * 255)
 
 
-FUZZERS = {"packet": packets, "request": requests, "start": starts, "proc": procs,
-           "record": records, "audit": audits}
+def counters():
+    """fuzz_counters.c: how many queues, less one; two pages, the older one first."""
+    reads, writes, flushes = 1, 2, 3
+
+    def queue(rows=None, rest=(0, 0, 0, 0), latency=None):
+        words = [0] * 20 + list(rest) + [0] * 224
+        for row, numbers in (rows or {}).items():
+            words[4 * row:4 * row + 4] = numbers
+        for bucket, n in (latency or {}).items():
+            words[24 + bucket] = n
+        return struct.pack("<248Q", *words)
+
+    def page(*queues, magic=STATS_MAGIC, version=1, begun=1):
+        return struct.pack("<IIQ48x", magic, version, begun) + b"".join(queues)
+
+    def seed(before, now, nr_queues=1):
+        return bytes([nr_queues - 1]) + before + now
+
+    idle, most = queue(), b"\xff" * 1984
+    busy = queue({reads: (9, 36864, 0, 900000), writes: (160, 655360, 1, 5500000),
+                  flushes: (3, 0, 0, 9)},
+                 (175, 4, 1, 0), {20: 9, 112 + 40: 11})
+    yield "idle", seed(page(idle), page(idle))
+    yield "busy", seed(page(idle), page(busy))
+    yield "two-queues", seed(page(idle, busy), page(busy, busy), 2)
+    yield "sixteen-queues", seed(page(*[idle] * 16), page(*[busy] * 16), 16)
+    yield "backwards", seed(page(busy), page(idle))
+    yield "most", seed(page(idle), page(most))
+    yield "most-of-two", seed(page(most, idle), page(most, most, begun=(1 << 64) - 1), 2)
+    yield "timed-but-none-done", seed(page(idle), page(queue(latency={111: 1 << 63,
+                                                                      110: 1 << 63})))
+    yield "short", seed(page(idle)[:-8], page(busy)[:-8])
+    yield "other-magic", seed(page(idle, magic=1), page(busy, magic=1))
+    yield "other-version", seed(page(idle, version=2), page(busy, version=2))
+    yield "gone", seed(b"", b"")
+
+
+FUZZERS = {"counters": counters, "packet": packets, "request": requests, "start": starts,
+           "proc": procs, "record": records, "audit": audits}
 
 
 def main():

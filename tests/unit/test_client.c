@@ -556,6 +556,73 @@ static void test_a_device_is_found_by_its_own_name(void **state)
 		assert_int_equal(find_by_name(&d, none[i], 5000, &e), -EINVAL);
 }
 
+/* The generation that is asked for says what is wrong with the answer. */
+static void answer_counters(int fd, const struct packet *p)
+{
+	const struct wire_stats *ask = (const void *)p->bytes;
+	int fds[2] = { open("/dev/null", O_RDONLY), open("/dev/zero", O_RDONLY) };
+	struct wire_counters c = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_COUNTERS, sizeof(c), 1 },
+		.device = device_make(5, "c", "/dev/x"),
+	};
+
+	c.device.nr_queues = 2;
+	c.device.depth = 32;
+	if (ask->generation == 2)
+		c.head.nr_fds = 0;
+	if (ask->generation == 3)
+		c.head.nr_fds = 2;
+	if (ask->generation == 4)
+		c.device.nr_queues = 17;
+	if (ask->generation == 5)
+		c.device.nr_queues = 0;
+	if (ask->generation == 6)
+		c.device.depth = 0;
+	if (ask->generation == 7)
+		memset(c.device.rule, 'a', sizeof(c.device.rule));
+	packet_send(fd, &c, sizeof(c), fds, c.head.nr_fds, 1000);
+}
+
+static void test_counters_come_with_a_descriptor(void **state)
+{
+	static const struct {
+		script *answer;
+		uint64_t generation;
+		int r;
+		const char *word;
+	} rows[] = {
+		{ answer_counters, 1, 0, "" },
+		{ answer_counters, 2, -EPROTO, "file descriptors" },
+		{ answer_counters, 3, -EPROTO, "file descriptors" },
+		{ answer_counters, 4, -EPROTO, "without queues" },
+		{ answer_counters, 5, -EPROTO, "without queues" },
+		{ answer_counters, 6, -EPROTO, "without queues" },
+		{ answer_counters, 7, -EPROTO, "text without an end" },
+		{ answer_device, 1, -EPROTO, "not counters" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_close int fd = -1;
+		struct wire_device device;
+		struct err e = { "" };
+		struct stat got, null;
+		struct fake f;
+
+		fake_start(&f, rows[i].answer);
+		assert_int_equal(client_counters(rows[i].generation, SHORT_MS, &device, &fd, &e),
+				 rows[i].r);
+		fake_end(&f);
+		assert_non_null(strstr(e.text, rows[i].word));
+		assert_int_equal(fd >= 0, rows[i].r == 0);
+		if (rows[i].r)
+			continue;
+		assert_int_equal(device.dev_id, 5);
+		assert_int_equal(fstat(fd, &got), 0);
+		assert_int_equal(stat("/dev/null", &null), 0);
+		assert_int_equal(got.st_rdev, null.st_rdev);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -565,6 +632,7 @@ int main(void)
 		cmocka_unit_test(test_a_refusal_comes_through_when_the_request_was_not_read),
 		cmocka_unit_test(test_a_list_is_complete_and_in_order),
 		cmocka_unit_test(test_details_are_handed_on),
+		cmocka_unit_test(test_counters_come_with_a_descriptor),
 		cmocka_unit_test(test_wrong_answers_are_errors_with_words),
 		cmocka_unit_test(test_a_list_cut_short_is_an_error),
 		cmocka_unit_test(test_a_device_is_found_by_container_and_path),
