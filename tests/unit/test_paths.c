@@ -351,6 +351,8 @@ static void test_a_piece_that_was_short_or_failed_is_tried_again(void **state)
 		assert_int_equal(TURN({ RING_TARGET, 1, 0 }), 0);
 		assert_committed(-EIO);
 	}
+}
+
 /* --- what is counted ------------------------------------------------------------------------- */
 
 static uint64_t timed(void)

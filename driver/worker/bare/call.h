@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A system call, as the kernel answers it: a result, or -errno. */
+/* System calls of a worker that has no C library. */
 #pragma once
 
+#include <stdint.h>
+
+/* The clock is read by the kernel's own code in image from now on; before tables are locked. */
+void call_use_vdso(uintptr_t image);
+
+/* As the kernel answers it: a result, or -errno. */
 static inline long bare_call(long nr, long a, long b, long c, long d, long e, long f)
 {
 	register long r10 __asm__("r10") = d;

@@ -79,17 +79,27 @@ static void entry_lock_tables(uintptr_t base)
 	}
 }
 
-static void entry_canary(const uintptr_t *stack)
+/* 0: the kernel did not say. */
+static uintptr_t entry_told(const uintptr_t *stack, uintptr_t what)
 {
-	static struct entry_thread thread;
 	const uintptr_t *p = stack + 1 + stack[0] + 1; /* behind argc, argv and its end */
 
 	while (*p++) /* the environment */
 		;
 	for (; p[0] != AT_NULL; p += 2) {
-		if (p[0] == AT_RANDOM)
-			memcpy(&thread.canary, (const void *)p[1], sizeof(thread.canary));
+		if (p[0] == what)
+			return p[1];
 	}
+	return 0;
+}
+
+static void entry_canary(const uintptr_t *stack)
+{
+	static struct entry_thread thread;
+	const void *random = (const void *)entry_told(stack, AT_RANDOM);
+
+	if (random)
+		memcpy(&thread.canary, random, sizeof(thread.canary));
 	thread.canary &= ~(uintptr_t)0xff; /* a string that runs over ends before it */
 	thread.self = &thread;
 	if (bare_call(SYS_arch_prctl, ARCH_SET_FS, (long)&thread, 0, 0, 0, 0) < 0)
@@ -101,6 +111,7 @@ void entry_first(const uintptr_t *stack)
 	uintptr_t base = (uintptr_t)&__ehdr_start;
 
 	entry_relocate(base);
+	call_use_vdso(entry_told(stack, AT_SYSINFO_EHDR));
 	entry_lock_tables(base);
 	entry_canary(stack);
 	_exit(main());
