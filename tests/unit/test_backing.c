@@ -18,6 +18,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "driver/privileged/backing.h"
+#include "driver/privileged/mountinfo.h"
 #include "targets/catalog.h"
 
 #define FILE_BYTES 8192
@@ -269,9 +270,39 @@ static void test_memory_has_its_size_for_ever(void **state)
 	assert_int_equal(ftruncate(b.fd, 131072), -1);
 }
 
+/* What one mount says of itself is what the table of all says, where the kernel answers. */
+static void test_the_type_of_a_mount(void **state)
+{
+	static const char *const paths[] = { "/", "/proc", "/dev/shm", "/sys" };
+	unsigned int nr = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		auto_mountinfo struct mountinfo m = MOUNTINFO_INIT;
+		auto_close int fd = open(paths[i], O_PATH | O_CLOEXEC);
+		struct mountinfo_entry entry = { .type = NULL };
+		char type[64], small[2];
+		struct statx stx;
+
+		if (fd < 0 || mountinfo_type(fd, type, sizeof(type)) < 0)
+			continue;
+		assert_int_equal(statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx), 0);
+		assert_int_equal(mountinfo_open(&m, AT_FDCWD, "/proc/self/mountinfo"), 0);
+		while (mountinfo_next(&m, &entry) > 0 && entry.id != stx.stx_mnt_id)
+			;
+		assert_int_equal(entry.id, stx.stx_mnt_id);
+		assert_string_equal(type, entry.type);
+		assert_int_equal(mountinfo_type(fd, small, sizeof(small)), -ENAMETOOLONG);
+		nr++;
+	}
+	assert_true(mountinfo_type(-1, (char[4]){ "" }, 4) < 0);
+	if (!nr)
+		skip(); /* before 6.8 */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_type_of_a_mount),
 		cmocka_unit_test_setup_teardown(test_the_facts, place_begin, place_end),
 		cmocka_unit_test_setup_teardown(test_the_rights_of_the_descriptor, place_begin,
 						place_end),
