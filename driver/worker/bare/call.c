@@ -121,6 +121,18 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	return CALL(SYS_recvmsg, fd, msg, flags, 0, 0, 0);
 }
 
+/* CMSG_NXTHDR(), which a build without optimization calls. */
+struct cmsghdr *__cmsg_nxthdr(struct msghdr *msg, struct cmsghdr *c)
+{
+	unsigned char *end = (unsigned char *)msg->msg_control + msg->msg_controllen;
+	unsigned char *next = (unsigned char *)c + CMSG_ALIGN(c->cmsg_len);
+
+	if (c->cmsg_len < sizeof(*c) || c->cmsg_len > (size_t)(end - (unsigned char *)c) ||
+	    (size_t)(end - (unsigned char *)c) < CMSG_ALIGN(c->cmsg_len) + sizeof(*c))
+		return NULL;
+	return (struct cmsghdr *)next;
+}
+
 /* To ignore it or not; a handler would need a way back from it. */
 __sighandler_t signal(int nr, __sighandler_t handler)
 {
