@@ -168,6 +168,16 @@ static int stats_read_row(struct stats_row *row, struct err *e)
 	return counters_read(row->now, row->fd, e);
 }
 
+/* May the others be shown without it? A worker that spoils its counters spoils no more. */
+static bool stats_leave_out(const struct stats *s, const struct stats_row *row, int r,
+			    const struct err *e)
+{
+	if (r == -EPROTO && !s->nr_names)
+		fprintf(stderr, CLI_NAME ": stats: ublkb%" PRIu32 " is left out: %s\n",
+			row->device.dev_id, e->text);
+	return r == -ENODEV || (r == -EPROTO && !s->nr_names);
+}
+
 /* A device that is gone leaves the table. */
 static int stats_read(struct stats *s, struct err *e)
 {
@@ -176,7 +186,7 @@ static int stats_read(struct stats *s, struct err *e)
 
 	for (i = 0; i < s->nr_rows; i++) {
 		r = stats_read_row(&s->rows[i], e);
-		if (r < 0 && r != -ENODEV)
+		if (r < 0 && !stats_leave_out(s, &s->rows[i], r, e))
 			break;
 		if (r == 0)
 			s->rows[nr++] = s->rows[i];

@@ -230,6 +230,8 @@ ublk-oci stats >table
 grep -q "^${dev#/dev/} " table || fail "$(cat table)"
 dd if=/dev/urandom "of=/run/ublk-oci/stats/$generation" bs=64 count=1 conv=notrunc status=none
 expect_fail 'another release, or spoilt' ublk-oci stats "$dev"
+ublk-oci stats >table 2>why || fail "one device keeps all from being shown: $(cat why)"
+grep -q "^ublk-oci: stats: ${dev#/dev/} is left out: .*spoilt" why || fail "$(cat table why)"
 ok "stats: numbers that cannot be are no harm"
 
 expect_fail 'there is no device' ublk-oci stats ublkb77
