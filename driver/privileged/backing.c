@@ -179,6 +179,20 @@ static uint32_t backing_piece_bytes(uint64_t dev)
 	return (uint32_t)(pages ? pages : 1) * BACKING_BLOCK_MAX;
 }
 
+/* A shift is all the driver takes. */
+static uint32_t backing_power_of_two(uint64_t n)
+{
+	return n <= UINT32_MAX && num_power_of_two(n) ? (uint32_t)n : 0;
+}
+
+static void backing_measure_disk(struct backing *b)
+{
+	b->piece_bytes = backing_piece_bytes(b->dev);
+	b->io_min_bytes = backing_power_of_two(backing_disk_limit(b->dev, "minimum_io_size"));
+	b->io_opt_bytes = backing_power_of_two(backing_disk_limit(b->dev, "optimal_io_size"));
+	b->rotational = backing_disk_limit(b->dev, "rotational") == 1;
+}
+
 /* Past the page cache when the file allows it at blocks a device can have. */
 static void backing_try_direct(struct backing *b, const char *proc_path, int flags)
 {
@@ -201,7 +215,7 @@ static void backing_try_direct(struct backing *b, const char *proc_path, int fla
 	close_fdp(&b->fd);
 	b->fd = fd;
 	b->direct = true;
-	b->piece_bytes = backing_piece_bytes(b->dev);
+	backing_measure_disk(b);
 	b->memory_align_bytes = memory_align;
 	if (b->logical_block_bytes < offset_align)
 		b->logical_block_bytes = offset_align;

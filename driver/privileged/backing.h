@@ -31,8 +31,12 @@ struct backing {
 	uint64_t inode;
 	uint32_t logical_block_bytes; /* what offsets and lengths must be multiples of */
 	uint32_t physical_block_bytes;
-	uint32_t memory_align_bytes;  /* of data that goes past the page cache */
-	uint32_t piece_bytes;	      /* its disk takes at once what is at most as long */
+	uint32_t memory_align_bytes; /* of data that goes past the page cache */
+	/* Of its disk, 0 where it has none or does not say. */
+	uint32_t piece_bytes;  /* it takes at once what is at most as long */
+	uint32_t io_min_bytes; /* it does nothing smaller well, */
+	uint32_t io_opt_bytes; /* and this best; both powers of two */
+	bool rotational;
 	char path[BACKING_PATH_SIZE]; /* in the helper's mount namespace */
 };
 

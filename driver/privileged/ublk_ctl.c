@@ -297,20 +297,26 @@ static uint8_t ctl_shift(uint32_t power_of_two)
 	return power_of_two ? (uint8_t)__builtin_ctz(power_of_two) : 0;
 }
 
+/* Not less than a block, whatever a disk says. */
+static uint8_t ctl_size_shift(uint32_t bytes, uint32_t block_bytes)
+{
+	return ctl_shift(bytes > block_bytes ? bytes : block_bytes);
+}
+
 static struct ublk_params ctl_params(const struct ublk_spec *spec)
 {
-	uint32_t granularity = spec->physical_block_bytes > CTL_DISCARD_GRANULARITY
-				       ? spec->physical_block_bytes
-				       : CTL_DISCARD_GRANULARITY;
+	uint32_t physical = spec->physical_block_bytes;
+	uint32_t granularity =
+		physical > CTL_DISCARD_GRANULARITY ? physical : CTL_DISCARD_GRANULARITY;
 	uint32_t most = CTL_DISCARD_SECTORS & ~((granularity >> SECTOR_SHIFT) - 1);
 	struct ublk_params p = {
 		.len = sizeof(p),
 		.types = UBLK_PARAM_TYPE_BASIC,
 		.basic = {
 			.logical_bs_shift = ctl_shift(spec->logical_block_bytes),
-			.physical_bs_shift = ctl_shift(spec->physical_block_bytes),
-			.io_min_shift = ctl_shift(spec->physical_block_bytes),
-			.io_opt_shift = ctl_shift(spec->physical_block_bytes),
+			.physical_bs_shift = ctl_shift(physical),
+			.io_min_shift = ctl_size_shift(spec->io_min_bytes, physical),
+			.io_opt_shift = ctl_size_shift(spec->io_opt_bytes, physical),
 			.max_sectors = spec->max_io_bytes >> SECTOR_SHIFT,
 			.dev_sectors = spec->dev_bytes >> SECTOR_SHIFT,
 		},
@@ -320,6 +326,8 @@ static struct ublk_params ctl_params(const struct ublk_spec *spec)
 		p.types |= UBLK_PARAM_TYPE_DMA_ALIGN;
 		p.dma.alignment = spec->memory_align_bytes - 1;
 	}
+	if (spec->rotational)
+		p.basic.attrs |= UBLK_ATTR_ROTATIONAL;
 	if (spec->read_only)
 		p.basic.attrs |= UBLK_ATTR_READ_ONLY;
 	if (spec->volatile_cache && !spec->read_only)

@@ -26,7 +26,10 @@ struct ublk_spec {
 	uint64_t dev_bytes;
 	uint32_t logical_block_bytes;
 	uint32_t physical_block_bytes;
+	uint32_t io_min_bytes; /* powers of two, or 0: as physical blocks */
+	uint32_t io_opt_bytes;
 	uint32_t memory_align_bytes; /* of data, for zero copy; 0: the driver's own */
+	int rotational;
 	int read_only;
 	int volatile_cache; /* FLUSH and FUA are sent */
 	int discards;	    /* DISCARD and WRITE_ZEROES are sent */

@@ -100,6 +100,26 @@ for kb in 64 36; do
     ublk-oci detach "$dev" >/dev/null
 done
 ok "large requests go in pieces the backing's disk takes at once"
+# What the backing's disk says of itself is said of the device.
+limits() { # of a device
+    local name values=()
+
+    for name in rotational minimum_io_size optimal_io_size physical_block_size logical_block_size; do
+        values+=("$name=$(<"/sys/block/${1#/dev/}/queue/$name")")
+    done
+    echo "${values[*]}"
+}
+blocks=$(losetup --find --show --sector-size 4096 "$TEST_DIR/disk")
+undo losetup --detach "$blocks"
+for rotates in 1 0; do
+    echo $rotates >"/sys/block/${blocks#/dev/}/queue/rotational"
+    wanted=$(limits "$blocks")
+    wanted=${wanted/optimal_io_size=0/optimal_io_size=4096}
+    dev=$(ublk-oci attach --host --target file --backing "$blocks")
+    [ "$(limits "$dev")" = "$wanted" ] || fail "the device has $(limits "$dev"), its backing $wanted"
+    ublk-oci detach "$dev" >/dev/null
+done
+ok "$wanted, like the backing"
 # With one queue the block layer's own choice is another; it is changed behind the answer.
 unscheduled() { grep -q '\[none\]' "/sys/block/${dev#/dev/}/queue/scheduler"; }
 attached --queues 1
