@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures block devices, in the test guest.
+
+usage: measure.py [--clock icount|wall] [--short] [--rounds N] [--columns NAME,...]
+                  [--rows NAME,...] [--peer COMMAND]
+
+One column is one device; it is made, one fio runs all rows on it, it is taken away. A round
+is every column once, each round begins with another column. Before every row fio runs a
+part of it that does not count, so all that is touched or translated for the first time is.
+
+Prints lines of words:
+  fact NAME VALUE...              a version
+  skipped COLUMN REASON...
+  sample ROUND COLUMN ROW US      microseconds per I/O
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+import plan
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+POLICY = {
+    "version": 1,
+    "worker_ids": {"first": 2100000000, "count": 1000},
+    "rules": [{"id": "bench", "principal": {"uid": 0}, "host": True,
+               "targets": ["null", "memory", "file"], "backing": ["/dev/"], "max_size": "1G"}],
+}
+WARM_PART = 8  # of a row's bytes
+FIO_CPU, SERVER_CPU = 0, os.cpu_count() - 1
+
+
+class Refused(Exception):
+    """This column cannot be had here."""
+
+
+def say(*words):
+    print(*words, flush=True)
+
+
+def run(*command):
+    """What the command prints; its complaint as an exception."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no word"]
+        raise RuntimeError(f"{' '.join(command)}: {lines[0]}")
+    return done.stdout
+
+
+def wait_for(what, ready, seconds=30):
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise RuntimeError(f"waited in vain for {what}")
+        time.sleep(0.01)
+
+
+def settle():
+    """Whatever would be another way at the next boot: where fio, the kernel's work and our
+    children run, and where in memory things are. What fio's parent or a loop's worker does on
+    the other's processor, or a buffer that is in one piece or not, is worth 2 to 4 %."""
+    os.sched_setaffinity(0, {SERVER_CPU})
+    pathlib.Path("/sys/devices/virtual/workqueue/cpumask").write_text(f"{1 << SERVER_CPU:x}")
+    pathlib.Path("/proc/sys/kernel/randomize_va_space").write_text("0")
+    pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").write_text("never")
+
+
+def fill(device):
+    """Every page of it is there before anything is measured."""
+    run("dd", "if=/dev/zero", f"of={device}", "bs=1M", f"count={plan.DEVICE_MIB}", "oflag=direct")
+
+
+def null_blk(name):
+    config = pathlib.Path("/sys/kernel/config/nullb") / name
+    config.mkdir()
+    for key, value in (("size", plan.DEVICE_MIB), ("memory_backed", 1), ("blocksize", 4096),
+                       ("no_sched", 1), ("submit_queues", os.cpu_count()), ("power", 1)):
+        (config / key).write_text(str(value))
+    device = f"/dev/{name}"
+    wait_for(device, pathlib.Path(device).is_block_device)
+    fill(device)
+    return device
+
+
+def attach(*options):
+    return run("ublk-oci", "attach", "--host", *options).strip()
+
+
+class Helper:
+    """ublk-ocid under a policy that allows what is measured."""
+
+    def __init__(self, directory):
+        policy = directory / "policy.json"
+        policy.write_text(json.dumps(POLICY))
+        self.log = open(directory / "helper.log", "wb")
+        self.process = subprocess.Popen(["/usr/sbin/ublk-ocid", "--policy", policy],
+                                        stdin=subprocess.DEVNULL, stderr=self.log)
+        wait_for("the helper", lambda: subprocess.run(
+            ["ublk-oci", "list"], capture_output=True, check=False).returncode == 0)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+
+# --- one context manager per kind of column: a device while it lasts -------------
+
+
+class Devices:
+    def __init__(self, directory, peer):
+        self.directory = directory
+        run("modprobe", "-a", "null_blk", "loop", "nbd")
+        self.backing = null_blk("benchdata")
+        self.peer_command = peer
+        self.peer_device = None
+
+    @contextlib.contextmanager
+    def raw(self, _):
+        yield self.backing
+
+    @contextlib.contextmanager
+    def loop(self, _):
+        device = run("losetup", "--find", "--show", "--direct-io=on", self.backing).strip()
+        try:
+            yield device
+        finally:
+            run("losetup", "--detach", device)
+
+    @contextlib.contextmanager
+    def nbd(self, _):
+        image, socket = self.directory / "nbd.img", self.directory / "nbd.sock"
+        image.write_bytes(bytes(plan.DEVICE_MIB << 20))
+        server = subprocess.Popen(["nbdkit", "--foreground", "--unix", socket, "file", image])
+        try:
+            wait_for("nbdkit", socket.exists)
+            run("nbd-client", "-unix", str(socket), "/dev/nbd0", "-b", "512")
+            try:
+                yield "/dev/nbd0"
+            finally:
+                run("nbd-client", "-d", "/dev/nbd0")
+        finally:
+            server.terminate()
+            server.wait()
+            image.unlink()
+            socket.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def ours(self, what):
+        target, mode = what
+        options = ["--backing", self.backing] if target == "file" else \
+            ["--size", f"{plan.DEVICE_MIB}M"]
+        try:
+            device = attach("--target", target, *options, *plan.MODES[mode])
+        except RuntimeError as refusal:
+            # A build that can do nothing but copy does not know the option.
+            if mode != "copy" or "not known" not in str(refusal):
+                raise Refused(str(refusal).partition(": ublk-oci: ")[2] or refusal) from refusal
+            device = attach("--target", target, *options)
+        try:
+            if target == "memory":
+                fill(device)
+            yield device
+        finally:
+            run("ublk-oci", "detach", "--host", device)
+
+    @contextlib.contextmanager
+    def peer(self, _):
+        """It gets a backing of its own, and stays: nobody knows how to take it away."""
+        if not self.peer_device:
+            backing = null_blk("benchpeer")
+            # Not until end of file: a server in the background may keep the pipe open.
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", f'{self.peer_command} "$@"', "peer", backing],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+            self.peer_device = process.stdout.readline().strip()
+            if not pathlib.Path(self.peer_device).is_block_device():
+                raise RuntimeError(f"the peer named no block device, but '{self.peer_device}'")
+        yield self.peer_device
+
+
+# --- fio ----------------------------------------------------------------------
+
+
+def job_file(device, rows, part):
+    lines = ["[global]", "ioengine=io_uring", "direct=1", "norandommap=1", "group_reporting=1",
+             "allow_file_create=0", "disk_util=0", f"filename={device}", f"size={plan.DEVICE_MIB}m"]
+    for row in rows:
+        _, options, mib = plan.ROWS[row]
+        for name, size in ((f"warm-{row}", mib // WARM_PART), (row, mib // part)):
+            lines += [f"[{name}]", "stonewall", "new_group", *options.split(), f"io_size={size}m"]
+            if "cpus_allowed_policy" in options:
+                lines.append(f"cpus_allowed=0-{SERVER_CPU}")
+    return "\n".join(lines) + "\n"
+
+
+def us_per_io(job):
+    """Of one job in fio's words. The I/Os of both directions share the time."""
+    sides = [job["read"], job["write"]]
+    return max(side["runtime"] for side in sides) * 1000 / sum(side["total_ios"] for side in sides)
+
+
+def measure(directory, device, rows, part):
+    """(row, microseconds per I/O) for each."""
+    jobs, out = directory / "fio.job", directory / "fio.json"
+    jobs.write_text(job_file(device, rows, part))
+    run("taskset", "--cpu-list", str(FIO_CPU), "fio", "--eta=never", "--output-format=json",
+        f"--output={out}", str(jobs))
+    for job in json.loads(out.read_text())["jobs"]:
+        if job["error"]:
+            raise RuntimeError(f"fio: {job['jobname']} on {device}: error {job['error']}")
+        if job["jobname"] in rows:
+            yield job["jobname"], us_per_io(job)
+
+
+def measure_all(devices, ask):
+    columns = list(ask.columns)
+    for number in range(ask.rounds):
+        begin = number * 3 % len(columns)
+        for column in columns[begin:] + columns[:begin]:
+            if number and ask.clock == "icount" and column in plan.ONCE:
+                continue
+            _, kind, what = plan.COLUMNS.get(column, (None, column, None))
+            pathlib.Path("/proc/sys/vm/compact_memory").write_text("1")
+            try:
+                with getattr(devices, kind)(what) as device:
+                    for row, us in measure(devices.directory, device, ask.rows,
+                                           plan.PART[ask.clock]):
+                        say(f"sample {number} {column} {row} {us:.4f}")
+            except Refused as reason:
+                say("skipped", column, reason)
+                columns.remove(column)
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--clock", choices=("icount", "wall"), default="icount")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--columns", type=lambda text: text.split(","))
+    parser.add_argument("--rows", type=lambda text: text.split(","))
+    parser.add_argument("--peer")
+    ask = parser.parse_args()
+    ask.rounds = ask.rounds or plan.ROUNDS[ask.clock]
+    ask.columns = ask.columns or list(plan.SHORT_COLUMNS if ask.short else plan.COLUMNS)
+    ask.rows = ask.rows or list(plan.SHORT_ROWS if ask.short else plan.ROWS)
+    ask.columns += [plan.PEER] if ask.peer else []
+    return ask
+
+
+def main():
+    ask = parse()
+    run(str(TOP / "tests/guest/setup"))
+    settle()
+    say("fact clock", ask.clock)
+    say("fact kernel", os.uname().release)
+    say("fact cpus", os.cpu_count())
+    say("fact cpu", re.search("model name\\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1])
+    say("fact fio", run("fio", "--version").strip())
+    say("fact columns", ",".join(ask.columns))
+    say("fact rows", ",".join(ask.rows))
+    with tempfile.TemporaryDirectory(dir="/run") as name:
+        directory = pathlib.Path(name)
+        helper = Helper(directory)
+        try:
+            measure_all(Devices(directory, ask.peer), ask)
+        except RuntimeError:
+            sys.stderr.write((directory / "helper.log").read_text())
+            raise
+        finally:
+            helper.stop()
+    say("fact complete yes")
+
+
+if __name__ == "__main__":
+    main()
