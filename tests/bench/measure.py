@@ -3,7 +3,7 @@
 """Measures block devices, in the test guest.
 
 usage: measure.py [--clock icount|wall] [--short] [--rounds N] [--columns NAME,...]
-                  [--rows NAME,...] [--peer COMMAND]
+                  [--rows NAME,...] [--peer COMMAND] [--profile DIRECTORY]
 
 One column is one device; it is made, one fio runs all rows on it, it is taken away. A round
 is every column once, each round begins with another column. Before every row fio runs a
@@ -13,10 +13,16 @@ Prints lines of words:
   fact NAME VALUE...              a version
   skipped COLUMN REASON...
   sample ROUND COLUMN ROW US      microseconds per I/O
+With --profile, for profile.py, which counts instructions by address meanwhile:
+  mark NUMBER COLUMN ROW IOS      what the number stands for
+  text BEGIN END                  where a worker of ours has its code
+and the kernel's symbols in DIRECTORY/kallsyms.
 """
 import argparse
+import ctypes
 import contextlib
 import json
+import mmap
 import os
 import pathlib
 import re
@@ -32,7 +38,8 @@ POLICY = {
     "version": 1,
     "worker_ids": {"first": 2100000000, "count": 1000},
     "rules": [{"id": "bench", "principal": {"uid": 0}, "host": True,
-               "targets": ["null", "memory", "file"], "backing": ["/dev/"], "max_size": "1G"}],
+               "targets": ["null", "memory", "file"], "backing": ["/dev/"], "zero_copy": True,
+               "max_size": "1G"}],
 }
 WARM_PART = 8  # of a row's bytes
 PATIENCE_S = 3600  # for one command; counted in instructions, idle time passes quickly
@@ -68,6 +75,13 @@ def wait_for(what, ready, seconds=30):
         if time.monotonic() > end:
             raise RuntimeError(f"waited in vain for {what}")
         time.sleep(0.01)
+
+
+def mark(number):
+    """An instruction that means nothing but to the plug-in count.c."""
+    code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(bytes([0x0f, 0x1f, 0x80, number, 0xad, 0xbe, 0x5e, 0xc3]))  # and a return
+    ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
 
 
 def settle():
@@ -168,11 +182,11 @@ class Devices:
         try:
             device = attach("--target", target, *options, *plan.MODES[mode])
         except RuntimeError as refusal:
-            # A build that can do nothing but copy does not know the option.
-            if mode != "copy" or "not known" not in str(refusal):
-                raise Refused(str(refusal).partition(": ublk-oci: ")[2] or refusal) from refusal
-            device = attach("--target", target, *options)
+            raise Refused(str(refusal).partition(": ublk-oci: ")[2] or refusal) from refusal
         try:
+            # Of a device with one queue it is taken away behind the answer.
+            scheduler = pathlib.Path("/sys/block") / pathlib.Path(device).name / "queue/scheduler"
+            wait_for(f"no scheduler on {device}", lambda: "[none]" in scheduler.read_text())
             if target == "memory":
                 fill(device)
             yield device
@@ -228,6 +242,38 @@ def measure(directory, device, rows, part):
             yield job["jobname"], us_per_io(job)
 
 
+def worker_text(device):
+    """The addresses of a worker's code."""
+    is_ = json.loads(run("ublk-oci", "inspect", "--json", device))
+    for line in pathlib.Path(f"/proc/{is_['worker']['pid']}/maps").read_text().splitlines():
+        span, rights, *_ = line.split()
+        if "x" in rights and line.endswith("/ublk-oci-worker"):
+            yield span.split("-")
+
+
+def profile(devices, ask):
+    """Every row once, alone between two marks: fio's own start is counted too."""
+    number = 0
+    # Else all programs have their code at the same addresses.
+    pathlib.Path("/proc/sys/kernel/randomize_va_space").write_text("2")
+    for column in ask.columns:
+        _, kind, what = plan.COLUMNS[column]
+        with getattr(devices, kind)(what) as device:
+            for begin, end in worker_text(device) if kind == "ours" else []:
+                say("text", begin, end)
+            for row in ask.rows:
+                list(measure(devices.directory, device, [row], 1))
+                number += 1
+                mark(number)
+                list(measure(devices.directory, device, [row], 1))
+                mark(0)
+                ios = json.loads((devices.directory / "fio.json").read_text())["jobs"]
+                say("mark", number, column, row,
+                    sum(job[side]["total_ios"] for job in ios for side in ("read", "write")))
+    (pathlib.Path(ask.profile) / "kallsyms").write_bytes(
+        pathlib.Path("/proc/kallsyms").read_bytes())
+
+
 def measure_all(devices, ask):
     columns = list(ask.columns)
     for number in range(ask.rounds):
@@ -258,6 +304,7 @@ def parse():
     parser.add_argument("--columns", type=lambda text: text.split(","))
     parser.add_argument("--rows", type=lambda text: text.split(","))
     parser.add_argument("--peer")
+    parser.add_argument("--profile")
     ask = parser.parse_args()
     ask.rounds = ask.rounds or plan.ROUNDS[ask.clock]
     ask.columns = ask.columns or list(plan.SHORT_COLUMNS if ask.short else plan.COLUMNS)
@@ -281,7 +328,7 @@ def main():
         directory = pathlib.Path(name)
         helper = Helper(directory)
         try:
-            measure_all(Devices(directory, ask.peer), ask)
+            (profile if ask.profile else measure_all)(Devices(directory, ask.peer), ask)
         except RuntimeError:
             sys.stderr.write((directory / "helper.log").read_text())
             raise

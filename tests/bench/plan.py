@@ -21,10 +21,9 @@ ROWS = {
 # How the bytes of our devices move: options of attach. A mode that attach refuses is left out.
 MODES = {
     "copy": ["--data-path", "copy"],
+    "copy-deep": ["--data-path", "copy", "--profile", "throughput"],
     "zero-copy": ["--data-path", "zero-copy"],
-    "batch": ["--data-path", "batch"],
-    "latency": ["--profile", "latency"],
-    "throughput": ["--profile", "throughput"],
+    "deep": ["--data-path", "zero-copy", "--profile", "throughput"],
 }
 
 # name: (what it is, kind, what the kind needs to know)
@@ -33,10 +32,9 @@ COLUMNS = {
     "loop": ("the kernel's loop device on it, direct I/O", "loop", None),
     "nbd": ("the kernel's nbd, nbdkit serves a file in memory", "nbd", None),
     "file": ("ours on it, copy", "ours", ("file", "copy")),
+    "file-deep": ("ours on it, copy, --profile throughput", "ours", ("file", "copy-deep")),
     "file-zc": ("ours on it, zero copy", "ours", ("file", "zero-copy")),
-    "file-batch": ("ours on it, zero copy in batches", "ours", ("file", "batch")),
-    "file-latency": ("ours on it, --profile latency", "ours", ("file", "latency")),
-    "file-throughput": ("ours on it, --profile throughput", "ours", ("file", "throughput")),
+    "file-zc-deep": ("ours on it, zero copy, --profile throughput", "ours", ("file", "deep")),
     "memory": ("ours in memory, copy", "ours", ("memory", "copy")),
     "memory-zc": ("ours in memory, zero copy", "ours", ("memory", "zero-copy")),
     "null": ("ours on nothing, copy", "ours", ("null", "copy")),
@@ -52,7 +50,7 @@ def ours(column):
 
 # What tests/run all measures: the same jobs, as often, but not all.
 SHORT_ROWS = [row for row in ROWS if row not in ("write-256k-qd8", "mixed-4-jobs")]
-SHORT_COLUMNS = [REFERENCE] + [c for c in COLUMNS if c.startswith("file")]
+SHORT_COLUMNS = [REFERENCE, "file", "file-zc", "file-zc-deep"]
 
 # By instructions, one round in ten or so is off by a few percent: hence a median.
 ROUNDS = {"icount": 3, "wall": 5}
