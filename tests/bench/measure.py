@@ -307,7 +307,8 @@ def parse():
     parser.add_argument("--profile")
     ask = parser.parse_args()
     ask.rounds = ask.rounds or plan.ROUNDS[ask.clock]
-    ask.columns = ask.columns or list(plan.SHORT_COLUMNS if ask.short else plan.COLUMNS)
+    ask.columns = ask.columns or list(plan.SHORT_COLUMNS if ask.short else plan.WALL_COLUMNS
+                                      if ask.clock == "wall" else plan.COLUMNS)
     ask.rows = ask.rows or list(plan.SHORT_ROWS if ask.short else plan.ROWS)
     ask.columns += [plan.PEER] if ask.peer else []
     return ask

@@ -52,6 +52,9 @@ def ours(column):
 SHORT_ROWS = [row for row in ROWS if row not in ("write-256k-qd8", "mixed-4-jobs")]
 SHORT_COLUMNS = [REFERENCE, "file", "file-zc", "file-zc-deep"]
 
+# By the clock everything takes its time.
+WALL_COLUMNS = ["raw", REFERENCE, "nbd"] + [c for c in COLUMNS if c.startswith("file")]
+
 # By instructions, one round in ten or so is off by a few percent: hence a median.
 ROUNDS = {"icount": 3, "wall": 5}
 # By the clock rounds differ so much that milliseconds do not matter.
