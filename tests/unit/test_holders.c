@@ -57,7 +57,7 @@ static void test_a_mount_namespace_can_be_left_out(void **state)
 	int r;
 
 	assert_true(own >= 0);
-	assert_int_equal(stat("/", &st), 0);
+	assert_int_equal(stat("/proc", &st), 0); /* "/" is no mount in a chroot */
 	r = holders_find(major(st.st_dev), minor(st.st_dev), -1, text, sizeof(text), NULL);
 	if (!r)
 		skip();

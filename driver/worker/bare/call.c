@@ -15,6 +15,8 @@
 
 #include "driver/worker/bare/vdso.h"
 
+int __poll_chk(struct pollfd *fds, nfds_t nr, int timeout_ms, size_t room);
+
 /* struct sigaction as the kernel has it. */
 struct call_sigaction {
 	__sighandler_t handler;
@@ -97,6 +99,14 @@ int mlockall(int flags)
 int poll(struct pollfd *fds, nfds_t nr, int timeout_ms)
 {
 	return (int)CALL(SYS_poll, fds, nr, timeout_ms, 0, 0, 0);
+}
+
+/* What a compiler makes of poll() where it knows how large the array is. */
+int __poll_chk(struct pollfd *fds, nfds_t nr, int timeout_ms, size_t room)
+{
+	if (nr > room / sizeof(*fds))
+		__builtin_trap();
+	return poll(fds, nr, timeout_ms);
 }
 
 int prctl(int option, ...)
