@@ -379,31 +379,44 @@ int client_list(struct client_devices *ret, int timeout_ms, struct err *e)
 	return 0;
 }
 
+/* One packet of this type, or the reason why there is none. */
+static int client_ask_one(const struct wire_head *ask, enum wire_type wanted, const char *what,
+			  int timeout_ms, struct packet *ret, struct err *e)
+{
+	int64_t deadline = clock_deadline_ms(timeout_ms + CLIENT_GRACE_MS);
+	auto_close int fd = -1;
+	char missing[32];
+	int r;
+
+	r = client_ask(&fd, ask, NULL, e);
+	if (r == 0)
+		r = client_receive(fd, ret, deadline, e);
+	if (r < 0 || packet_type(ret) == wanted)
+		return r;
+	if (packet_type(ret) == WIRE_REPLY) {
+		r = client_verdict(ret, NULL, e);
+		if (r < 0)
+			return r;
+	}
+	snprintf(missing, sizeof(missing), "%s %s", packet_type(ret) == WIRE_REPLY ? "no" : "not",
+		 what);
+	return client_bad_answer(missing, e);
+}
+
 int client_inspect(uint64_t generation, uint32_t dev_id, int timeout_ms, struct wire_details *ret,
 		   struct err *e)
 {
-	int64_t deadline = clock_deadline_ms(timeout_ms + CLIENT_GRACE_MS);
 	struct wire_inspect ask = {
 		.head = client_head(WIRE_INSPECT, sizeof(ask), 0),
 		.generation = generation,
 		.dev_id = dev_id,
 	};
 	auto_packet struct packet p = PACKET_INIT;
-	auto_close int fd = -1;
 	int r;
 
-	r = client_ask(&fd, &ask.head, NULL, e);
+	r = client_ask_one(&ask.head, WIRE_DETAILS, "details", timeout_ms, &p, e);
 	if (r < 0)
 		return r;
-	r = client_receive(fd, &p, deadline, e);
-	if (r < 0)
-		return r;
-	if (packet_type(&p) == WIRE_REPLY) {
-		r = client_verdict(&p, NULL, e);
-		return r < 0 ? r : client_bad_answer("no details", e);
-	}
-	if (packet_type(&p) != WIRE_DETAILS)
-		return client_bad_answer("not details", e);
 	memcpy(ret, p.bytes, sizeof(*ret));
 	return 0;
 }
@@ -411,28 +424,17 @@ int client_inspect(uint64_t generation, uint32_t dev_id, int timeout_ms, struct 
 int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret, int *ret_fd,
 		    struct err *e)
 {
-	int64_t deadline = clock_deadline_ms(timeout_ms + CLIENT_GRACE_MS);
 	struct wire_stats ask = {
 		.head = client_head(WIRE_STATS, sizeof(ask), 0),
 		.generation = generation,
 	};
 	auto_packet struct packet p = PACKET_INIT;
 	struct wire_counters answer;
-	auto_close int fd = -1;
 	int r;
 
-	r = client_ask(&fd, &ask.head, NULL, e);
+	r = client_ask_one(&ask.head, WIRE_COUNTERS, "counters", timeout_ms, &p, e);
 	if (r < 0)
 		return r;
-	r = client_receive(fd, &p, deadline, e);
-	if (r < 0)
-		return r;
-	if (packet_type(&p) == WIRE_REPLY) {
-		r = client_verdict(&p, NULL, e);
-		return r < 0 ? r : client_bad_answer("no counters", e);
-	}
-	if (packet_type(&p) != WIRE_COUNTERS)
-		return client_bad_answer("not counters", e);
 	memcpy(&answer, p.bytes, sizeof(answer));
 	if (!answer.device.nr_queues || answer.device.nr_queues > STATS_QUEUES_MAX ||
 	    !answer.device.depth)
