@@ -19,6 +19,7 @@ holders() {
     refused "it is busy" EBUSY "$tool" busy /dev/nodedata
     sleep 1000 </dev/nodeother &
     opener=$!
+    wait_for 30 grep -q sleep /proc/$opener/comm
     same "an open device is found" "1: open in pid $opener (sleep)" "$("$tool" holders "$other")"
     for _ in 1 2 3 4; do
         sleep 1000 </dev/nodeother &
