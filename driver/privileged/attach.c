@@ -13,22 +13,18 @@
 #include "driver/base/text.h"
 #include "driver/base/ublk_abi.h"
 #include "driver/privileged/backing.h"
-#include "driver/privileged/cgroup.h"
+#include "driver/privileged/birth.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/datapath.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/disk.h"
 #include "driver/privileged/iolimit.h"
-#include "driver/privileged/memlimit.h"
 #include "driver/privileged/node.h"
-#include "driver/privileged/process.h"
 #include "driver/privileged/request.h"
-#include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
 #include "driver/privileged/undo.h"
 #include "targets/catalog.h"
 
-#define ATTACH_WORKER_MS 5000
 #define ATTACH_START_MS 5000
 #define ATTACH_NODE_MS 5000
 #define ATTACH_LIMIT_MS 2000
@@ -40,9 +36,7 @@ struct attach {
 	struct container container;
 	struct backing backing;
 	struct ublk_ctl *ctl;
-	struct spawn_child worker;
-	int cgroup_fd;
-	int stats_fd;
+	struct birth birth;
 	struct disk disk;
 };
 
@@ -51,10 +45,7 @@ static void attach_fini(struct attach *a)
 	container_fini(&a->container);
 	backing_fini(&a->backing);
 	ublk_ctl_close(a->ctl);
-	close_fdp(&a->worker.pidfd);
-	close_fdp(&a->worker.channel_fd);
-	close_fdp(&a->cgroup_fd);
-	close_fdp(&a->stats_fd);
+	birth_fini(&a->birth);
 	disk_fini(&a->disk);
 }
 
@@ -201,6 +192,13 @@ static int attach_control(struct attach *a, struct err *e)
 	return 0;
 }
 
+static uint32_t attach_piece_bytes(const struct attach *a)
+{
+	uint32_t piece = a->backing.piece_bytes;
+
+	return piece && piece < a->rec.max_io_bytes ? piece : a->rec.max_io_bytes;
+}
+
 /* ADD_DEV with the lowest number nobody has; journalled before it is made. */
 static int attach_add(struct attach *a, struct err *e)
 {
@@ -250,101 +248,38 @@ static int attach_add(struct attach *a, struct err *e)
 	rec->nr_queues = spec.nr_queues;
 	rec->depth = spec.depth;
 	rec->max_io_bytes = spec.max_io_bytes;
+	rec->piece_bytes = attach_piece_bytes(a);
 	rec->kernel_flags = spec.flags;
 	return 0;
 }
 
 static int attach_backing(struct attach *a, struct err *e)
 {
-	return backing_make(&a->backing, a->rec.target, a->rec.size_bytes, e);
-}
-
-/* Each worker has one of its own, with a limit. */
-static int attach_cgroup(struct attach *a, struct err *e)
-{
-	const struct record *rec = &a->rec;
 	int r;
 
-	r = cgroup_make(rec->cgroup, &a->cgroup_fd, e);
-	return r < 0 ? r : memlimit_set(rec, e);
+	r = backing_make(&a->backing, a->rec.target, a->rec.size_bytes, e);
+	a->birth.backing_fd = a->backing.fd;
+	return r;
+}
+
+static int attach_cgroup(struct attach *a, struct err *e)
+{
+	return birth_cgroup(&a->birth, e);
 }
 
 static int attach_spawn(struct attach *a, struct err *e)
 {
-	const struct helper *h = a->op->helper;
-	struct record *rec = &a->rec;
-	struct spawn_spec spec = {
-		.room = &h->room,
-		.program_fd = h->program_fd,
-		.cgroup_fd = a->cgroup_fd,
-		.uid = rec->worker_uid,
-		.gid = rec->worker_uid,
-		.file_size_limit = rec->flags & WIRE_READ_ONLY ? 0 : rec->size_bytes,
-	};
-	auto_close int proc_fd = -1;
-	int r;
-
-	r = spawn_worker(&a->worker, &spec, e);
-	if (r < 0)
-		return r;
-	proc_fd = process_proc_open(a->worker.pid);
-	if (proc_fd < 0 || process_start_time(proc_fd, &rec->worker_start) < 0)
-		return err_set(e, ECHILD, "the worker ended at once");
-	rec->worker_pid = a->worker.pid;
-	return op_update(a->op, rec, e);
-}
-
-static uint32_t attach_piece_bytes(const struct attach *a)
-{
-	uint32_t piece = a->backing.piece_bytes;
-
-	return piece && piece < a->rec.max_io_bytes ? piece : a->rec.max_io_bytes;
+	return birth_spawn(&a->birth, e);
 }
 
 static int attach_prepare(struct attach *a, struct err *e)
 {
-	const struct helper *h = a->op->helper;
-	const struct record *rec = &a->rec;
-	struct start_spec spec = {
-		.target = rec->target,
-		.flags = (rec->flags & WIRE_READ_ONLY ? START_READ_ONLY : 0u) |
-			 (rec->direct_io ? START_DIRECT : 0u) |
-			 (rec->grants & RECORD_DISCARD ? START_DISCARD : 0u) |
-			 datapath_start_flags(rec),
-		.dev_bytes = rec->size_bytes,
-		.nr_queues = rec->nr_queues,
-		.depth = rec->depth,
-		.max_io_bytes = rec->max_io_bytes,
-		.logical_block_bytes = rec->logical_block_bytes,
-		.piece_bytes = attach_piece_bytes(a),
-		.nr_filter = h->nr_filter,
-	};
-	int r;
-
-	memcpy(spec.filter, h->filter, sizeof(spec.filter));
-	r = stats_file_make(h->stats_fd, rec->generation, rec->nr_queues, &a->stats_fd, e);
-	if (r < 0)
-		return r;
-	return spawn_prepare(&a->worker, &spec, &a->backing.fd, a->backing.fd >= 0,
-			     op_left_ms(a->op, ATTACH_WORKER_MS), e);
+	return birth_prepare(&a->birth, e);
 }
 
-/*
- * Hands over the char device and keeps no copy: while anybody else has it open,
- * the driver does not notice a worker's death.
- */
 static int attach_hand_over(struct attach *a, struct err *e)
 {
-	char path[32];
-	int fd, r;
-
-	snprintf(path, sizeof(path), "/dev/ublkc%u", a->rec.dev_id);
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return err_sys(e, errno, "cannot open %s", path);
-	r = spawn_serve(&a->worker, fd, a->stats_fd, op_left_ms(a->op, ATTACH_WORKER_MS), e);
-	close(fd);
-	return r < 0 ? r : spawn_wait_ready(&a->worker, op_left_ms(a->op, ATTACH_WORKER_MS), e);
+	return birth_hand_over(&a->birth, e);
 }
 
 static int attach_start(struct attach *a, struct err *e)
@@ -488,9 +423,7 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 		.op = op,
 		.container = CONTAINER_INIT,
 		.backing = BACKING_INIT,
-		.worker = { .pidfd = -1, .channel_fd = -1 },
-		.cgroup_fd = -1,
-		.stats_fd = -1,
+		.birth = BIRTH_INIT(op, &a.rec),
 		.disk = DISK_INIT,
 	};
 	struct wire_attach ask;

@@ -19,7 +19,7 @@
 #include "driver/wire/wire.h"
 
 #define RECORD_MAGIC 0x6f726375u
-#define RECORD_VERSION 2
+#define RECORD_VERSION 3
 #define RECORD_CGROUP_SIZE 256
 
 /* The upper half of every generation, and so of the cookie the driver keeps for us. */
@@ -49,6 +49,8 @@ struct record {
 	uint32_t logical_block_bytes;
 	uint32_t physical_block_bytes;
 	uint32_t direct_io;
+	uint32_t piece_bytes; /* what the backing takes at once */
+	uint32_t pad;
 	uint32_t major; /* 0 until it is started */
 	uint32_t minor;
 	uint64_t kernel_flags;
@@ -90,7 +92,7 @@ struct record {
 	char container_cgroup[CONTAINER_CGROUP_SIZE];
 	char cgroup[RECORD_CGROUP_SIZE]; /* the worker's cgroup directory, "" until it is made */
 };
-static_assert(sizeof(struct record) == 1608, "journal format changed: raise RECORD_VERSION");
+static_assert(sizeof(struct record) == 1616, "journal format changed: raise RECORD_VERSION");
 
 /* Makes DIR/devices; returns its fd. */
 int journal_open(const char *dir, int *ret_fd, struct err *e);
