@@ -37,6 +37,7 @@ int birth_spawn(struct birth *b, struct err *e)
 	const struct helper *h = b->op->helper;
 	struct record *rec = b->rec;
 	struct spawn_spec spec = {
+		.program = SPAWN_WORKER,
 		.room = &h->room,
 		.program_fd = h->program_fd,
 		.cgroup_fd = b->cgroup_fd,

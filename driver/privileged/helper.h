@@ -20,8 +20,11 @@ struct helper {
 	char filter_dir[64]; /* pins of the device filters */
 	char cgroup_base[CGROUP_PATH_SIZE];
 	int journal_fd;
-	int stats_fd;	/* the directory of stats_file.h */
-	int program_fd; /* the worker */
+	int stats_fd;	  /* the directory of stats_file.h */
+	int program_fd;	  /* the worker */
+	int keeper_fd;	  /* the keeper's program; -1: there is none */
+	uid_t keeper_uid; /* of the system user ublk-oci-keeper; (uid_t)-1: there is none */
+	gid_t keeper_gid;
 	struct spawn_room room;
 	uint64_t filter[START_FILTER_MAX]; /* the worker's seccomp program */
 	uint16_t nr_filter;

@@ -28,6 +28,7 @@
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/helper.h"
 #include "driver/privileged/journal.h"
+#include "driver/privileged/keep.h"
 #include "driver/privileged/node.h"
 #include "driver/privileged/registry.h"
 #include "driver/privileged/sd.h"
@@ -38,6 +39,7 @@
 #define MAIN_FILTER_DIR "/sys/fs/bpf/ublk-oci"
 #define MAIN_GROUP "ublk-oci"
 #define MAIN_HOOK_USER "ublk-oci-hook"
+#define MAIN_KEEPER_USER "ublk-oci-keeper"
 
 struct main_options {
 	const char *policy;
@@ -166,7 +168,7 @@ static int main_prepare(struct helper *h, const struct main_options *o, struct e
 	if (r == 0)
 		r = spawn_room_make(&h->room, e);
 	if (r == 0)
-		r = spawn_filter_make(h->filter, &h->nr_filter, e);
+		r = spawn_filter_make(SPAWN_WORKER, h->filter, &h->nr_filter, e);
 	if (r < 0)
 		return r;
 	/* Without it the helper still takes devices away; it gives none. */
@@ -180,6 +182,24 @@ static int main_prepare(struct helper *h, const struct main_options *o, struct e
 		log_warning("there is no user " MAIN_HOOK_USER ": the OCI hook will not work");
 	h->hook_uid = hook ? hook->pw_uid : (uid_t)-1;
 	return 0;
+}
+
+/* The keeper the last helper left, or one of our own. We can do without. */
+static void main_keeper(struct helper *h, struct keep *keep)
+{
+	const struct passwd *user = getpwnam(MAIN_KEEPER_USER);
+	struct err e;
+
+	h->keeper_uid = user ? user->pw_uid : (uid_t)-1;
+	h->keeper_gid = user ? user->pw_gid : (gid_t)-1;
+	h->keeper_fd = open(KEEPER_PROGRAM, O_PATH | O_CLOEXEC);
+	if (!user)
+		log_warning("there is no user " MAIN_KEEPER_USER);
+	if (h->keeper_fd < 0)
+		log_warning("cannot open " KEEPER_PROGRAM ": %s", strerror(errno));
+	if (keep_begin(keep, &h->room, h->keeper_fd, h->cgroup_base, h->keeper_uid, h->keeper_gid,
+		       &e) < 0)
+		log_warning("%s: a device whose worker dies will be lost", e.text);
 }
 
 static int main_adopt(void *arg, const struct record *rec)
@@ -196,11 +216,13 @@ static void main_registry_fini(struct registry *reg)
 static int main_serve(const struct main_options *o, struct err *e)
 {
 	__attribute__((cleanup(main_registry_fini))) struct registry registry = { 0 };
+	__attribute__((cleanup(keep_fini))) struct keep keep = KEEP_INIT;
 	auto_close int lock_fd = -1, listen_fd = -1;
 	struct helper helper = {
 		.journal_fd = -1,
 		.stats_fd = -1,
 		.program_fd = -1,
+		.keeper_fd = -1,
 		.room = SPAWN_ROOM_INIT,
 	};
 	int r;
@@ -218,6 +240,7 @@ static int main_serve(const struct main_options *o, struct err *e)
 	r = main_prepare(&helper, o, e);
 	if (r < 0)
 		return r;
+	main_keeper(&helper, &keep);
 	r = main_listen(o->socket, &listen_fd, e);
 	if (r < 0)
 		return r;
@@ -228,7 +251,7 @@ static int main_serve(const struct main_options *o, struct err *e)
 	registry.cgroup_base = helper.cgroup_base;
 	r = journal_load(helper.journal_fd, main_adopt, &registry, e);
 	if (r == 0)
-		r = server_run(&helper, &registry, fd_take(&listen_fd), e);
+		r = server_run(&helper, &registry, fd_take(&listen_fd), &keep, e);
 	return r;
 }
 

@@ -101,6 +101,8 @@ void server_change_policy(struct server *s, struct policy *policy)
 
 void server_work_done(struct server *s, pid_t pid)
 {
+	if (pid == s->keeper.pid)
+		keep_watch_done(s);
 	if (pid != s->reconcile_pid && pid != s->reload_pid)
 		return;
 	if (pid == s->reconcile_pid) {
@@ -160,14 +162,18 @@ static void server_expire(struct server *s)
 			work_expire(s, c);
 	}
 	watch_retry(s, now);
+	keep_watch_retry(s, now);
 }
 
 /* Until the next deadline, in milliseconds. */
 static int server_patience_ms(const struct server *s)
 {
-	int64_t caller_ms = caller_next_ms(&s->callers), watch_ms = watch_next_ms(s->registry);
+	int64_t first_ms = s->keeper.retry_ms ? s->keeper.retry_ms : INT64_MAX;
+	const int64_t others_ms[] = { caller_next_ms(&s->callers), watch_next_ms(s->registry) };
 
-	return clock_left_ms(caller_ms < watch_ms ? caller_ms : watch_ms);
+	for (size_t i = 0; i < ARRAY_SIZE(others_ms); i++)
+		first_ms = others_ms[i] < first_ms ? others_ms[i] : first_ms;
+	return clock_left_ms(first_ms);
 }
 
 static void server_event(struct server *s, uint64_t data)
@@ -199,6 +205,9 @@ static void server_event(struct server *s, uint64_t data)
 	case SERVER_CONTAINER:
 		watch_ended(s, which, WATCH_END_CONTAINER);
 		break;
+	case SERVER_KEEPER:
+		keep_watch_hear(s);
+		break;
 	}
 }
 
@@ -226,6 +235,7 @@ static void server_begin(struct server *s)
 {
 	for (size_t i = 0; i < s->registry->nr_devices; i++)
 		watch_settle(s, s->registry->devices[i]);
+	keep_watch_begin(s);
 	s->reconcile_pid = work_own(s, WORK_RECONCILE, 0);
 	if (!s->reconcile_pid)
 		s->ending = true;
@@ -235,16 +245,19 @@ static void server_fini(struct server *s)
 {
 	while (s->callers.first)
 		caller_free(&s->callers, s->callers.first);
+	keep_fini(&s->keeper.keep);
 	close_fdp(&s->epoll_fd);
 	close_fdp(&s->signal_fd);
 	close_fdp(&s->listen_fd);
 }
 
-int server_run(const struct helper *helper, struct registry *registry, int listen_fd, struct err *e)
+int server_run(const struct helper *helper, struct registry *registry, int listen_fd,
+	       struct keep *keep, struct err *e)
 {
 	__attribute__((cleanup(server_fini))) struct server s = {
 		.helper = helper,
 		.registry = registry,
+		.keeper = { .keep = *keep, .begun_ms = clock_now_ms() },
 		.epoll_fd = -1,
 		.listen_fd = listen_fd,
 		.signal_fd = -1,
@@ -252,6 +265,7 @@ int server_run(const struct helper *helper, struct registry *registry, int liste
 	struct epoll_event event;
 	int n, r;
 
+	keep->fd = -1;
 	r = server_open(&s, e);
 	if (r < 0)
 		return r;

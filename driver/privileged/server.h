@@ -8,6 +8,7 @@
  *   caller.c  who is connected
  *   work.c    the children
  *   watch.c   the devices nobody works on
+ *   keep_watch.c  the keeper
  *   reload.c  another policy
  *   server.c  the loop
  */
@@ -15,12 +16,14 @@
 
 #include "driver/privileged/caller.h"
 #include "driver/privileged/helper.h"
+#include "driver/privileged/keep_watch.h"
 #include "driver/privileged/registry.h"
 
 struct server {
 	const struct helper *helper;
 	struct registry *registry;
 	struct callers callers;
+	struct keep_watch keeper;
 	int epoll_fd;
 	int listen_fd;
 	int signal_fd;
@@ -38,6 +41,7 @@ enum server_event {
 	SERVER_LEDGER,	  /* a child's questions: the caller's serial number */
 	SERVER_WORKER,	  /* the end of a device's worker: lower half of the generation */
 	SERVER_CONTAINER, /* the end of a device's container: the same */
+	SERVER_KEEPER,	  /* the keeper's answer, or its end */
 };
 
 /* Adds fd to the loop; extra: more EPOLL* flags. 0 or -errno. */
@@ -50,8 +54,8 @@ void server_change_policy(struct server *s, struct policy *policy);
 void server_work_done(struct server *s, pid_t pid);
 
 /*
- * Serves until SIGTERM. Takes listen_fd. Devices and workers outlive it. The
- * registry's policy is freed when another takes its place.
+ * Serves until SIGTERM. Takes listen_fd and the connection to the keeper, if there is one. Devices
+ * and workers outlive it. The registry's policy is freed when another takes its place.
  */
 int server_run(const struct helper *helper, struct registry *registry, int listen_fd,
-	       struct err *e);
+	       struct keep *keep, struct err *e);

@@ -20,6 +20,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/privileged/spawn_report.h"
+#include "driver/wire/keep.h"
 #include "driver/wire/packet.h"
 
 /*
@@ -40,7 +41,6 @@
 #define SPAWN_TIMEOUT_MS 10000
 #define SPAWN_FD_FREE 16 /* descriptors from here on do not collide with those of the worker */
 #define SPAWN_NPROC 4096
-#define SPAWN_NOFILE 64
 #define SPAWN_OOM_SCORE "-999"
 #define SPAWN_STACK_BYTES (32 * 1024) /* all of it is locked into memory */
 
@@ -48,6 +48,15 @@
 	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |                           \
 	 SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |   \
 	 SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
+
+static const struct {
+	const char *name;
+	rlim_t nr_files;
+} spawn_programs[SPAWN_PROGRAMS] = {
+	[SPAWN_WORKER] = { "ublk-oci-worker", 64 },
+	/* As many again: by this limit it may pass on what it holds. */
+	[SPAWN_KEEPER] = { "ublk-oci-keeper", 2 * KEEP_ENTRIES_MAX },
+};
 
 /* --- in the child: system calls only, no memory from the heap --------------------- */
 
@@ -87,7 +96,7 @@ static const char *spawn_limits(const struct spawn_plan *plan)
 	} limits[] = {
 		{ RLIMIT_FSIZE, plan->spec->file_size_limit },
 		{ RLIMIT_CORE, 0 },
-		{ RLIMIT_NOFILE, SPAWN_NOFILE },
+		{ RLIMIT_NOFILE, spawn_programs[plan->spec->program].nr_files },
 		/* Counted per uid; too low, and the ring's own threads are refused. */
 		{ RLIMIT_NPROC, SPAWN_NPROC },
 		{ RLIMIT_MEMLOCK, RLIM_INFINITY },
@@ -180,12 +189,11 @@ static const char *spawn_descriptors(const struct spawn_plan *plan)
 
 static const char *spawn_exec(const struct spawn_plan *plan)
 {
-	static const char name[] = "ublk-oci-worker";
-	char *const argv[] = { (char *)name, NULL };
+	char *const argv[] = { (char *)spawn_programs[plan->spec->program].name, NULL };
 	char *const environment[] = { NULL };
 
 	syscall(SYS_execveat, plan->program_fd, "", argv, environment, AT_EMPTY_PATH);
-	return "execute the worker program";
+	return "execute the program";
 }
 
 static spawn_step *const spawn_steps[] = {

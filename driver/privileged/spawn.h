@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The birth of a worker: own uid, own user and pid namespace, the shared empty
+ * The birth of a worker, and of the keeper: own uid, own user and pid namespace, the shared empty
  * mount, network, ipc and uts namespaces, its cgroup, its limits; no
  * capabilities, no_new_privs. What only the worker can do to itself
  * (Landlock, ring restrictions, seccomp) it does before it gets the char
@@ -31,12 +31,21 @@ struct spawn_room {
 int spawn_room_make(struct spawn_room *room, struct err *e);
 void spawn_room_fini(struct spawn_room *room);
 
-/* The worker's seccomp program, made by libseccomp; fills filter and *ret_nr. */
-int spawn_filter_make(uint64_t filter[START_FILTER_MAX], uint16_t *ret_nr, struct err *e);
+/* What is born this way. */
+enum spawn_program {
+	SPAWN_WORKER,
+	SPAWN_KEEPER,
+	SPAWN_PROGRAMS,
+};
+
+/* Its seccomp program, made by libseccomp; fills filter and *ret_nr. */
+int spawn_filter_make(enum spawn_program program, uint64_t filter[START_FILTER_MAX],
+		      uint16_t *ret_nr, struct err *e);
 
 struct spawn_spec {
+	enum spawn_program program;
 	const struct spawn_room *room;
-	int program_fd; /* the static worker program, O_PATH or readable */
+	int program_fd; /* the static program, O_PATH or readable */
 	int cgroup_fd;	/* directory the worker is born in; -1: stay */
 	uid_t uid;
 	gid_t gid;

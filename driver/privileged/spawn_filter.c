@@ -16,13 +16,36 @@ static_assert(sizeof(struct sock_filter) == sizeof(uint64_t), "a seccomp instruc
  * Everything a sealed worker may ask of the kernel by a system call. Not
  * exit(): a thread that ends alone would leave its tags unserved unnoticed.
  */
-static const int filter_calls[] = {
+static const int filter_worker[] = {
 	SCMP_SYS(io_uring_enter),  /* all I/O */
 	SCMP_SYS(futex),	   /* locks of a worker with several threads */
 	SCMP_SYS(rt_sigreturn),	   /* return from a signal's handler */
 	SCMP_SYS(restart_syscall), /* the kernel's own, after a stop and continue */
 	SCMP_SYS(exit_group),	   /* the end */
 	SCMP_SYS(clock_gettime),   /* where the clock has no vDSO */
+};
+
+/* And a sealed keeper. */
+static const int filter_keeper[] = {
+	SCMP_SYS(poll),		/* who has something to say */
+	SCMP_SYS(ppoll),	/* the same, on machines that have no poll() */
+	SCMP_SYS(accept4),	/* the helper's connections */
+	SCMP_SYS(recvmsg),	/* its questions, and what is to be kept */
+	SCMP_SYS(sendmsg),	/* the answers, and what was kept */
+	SCMP_SYS(close),	/* connections, and what was given back */
+	SCMP_SYS(rt_sigreturn), /* the others as above */
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(clock_gettime),
+};
+
+/* The first call is the one of its loop. */
+static const struct {
+	const int *calls;
+	size_t nr;
+} filter_programs[SPAWN_PROGRAMS] = {
+	[SPAWN_WORKER] = { filter_worker, ARRAY_SIZE(filter_worker) },
+	[SPAWN_KEEPER] = { filter_keeper, ARRAY_SIZE(filter_keeper) },
 };
 
 static void filter_release(scmp_filter_ctx *ctx)
@@ -55,18 +78,20 @@ static int filter_export(scmp_filter_ctx ctx, uint64_t filter[START_FILTER_MAX],
 	return 0;
 }
 
-int spawn_filter_make(uint64_t filter[START_FILTER_MAX], uint16_t *ret_nr, struct err *e)
+int spawn_filter_make(enum spawn_program program, uint64_t filter[START_FILTER_MAX],
+		      uint16_t *ret_nr, struct err *e)
 {
+	const int *calls = filter_programs[program].calls;
 	cleanup_with(filter_release) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r;
 
 	if (!ctx)
 		return err_sys(e, ENOMEM, "no memory for the system call filter");
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(filter_calls); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, filter_calls[i], 0);
+	for (size_t i = 0; r >= 0 && i < filter_programs[program].nr; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
 	if (r >= 0)
-		r = seccomp_syscall_priority(ctx, SCMP_SYS(io_uring_enter), UINT8_MAX);
+		r = seccomp_syscall_priority(ctx, calls[0], UINT8_MAX);
 	if (r >= 0)
 		r = filter_export(ctx, filter, ret_nr);
 	if (r < 0)

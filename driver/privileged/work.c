@@ -15,6 +15,7 @@
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
 #include "driver/privileged/detach.h"
+#include "driver/privileged/keep_watch.h"
 #include "driver/privileged/last_close.h"
 #include "driver/privileged/op.h"
 #include "driver/privileged/reconcile.h"
@@ -51,11 +52,15 @@ static int work_do_reload(struct op *op, const struct work *work, struct err *e)
 	return reload_run(op, &nr_rules, e);
 }
 
+static int work_do_keeper(struct op *op, const struct work *work, struct err *e)
+{
+	return keep_watch_start(op->helper, e);
+}
+
 static int (*const work_do[WORK_END])(struct op *op, const struct work *work, struct err *e) = {
-	[WORK_REQUEST] = work_do_request,
-	[WORK_END_DEVICE] = work_do_end_device,
-	[WORK_RECONCILE] = work_do_reconcile,
-	[WORK_RELOAD] = work_do_reload,
+	[WORK_REQUEST] = work_do_request,     [WORK_END_DEVICE] = work_do_end_device,
+	[WORK_RECONCILE] = work_do_reconcile, [WORK_RELOAD] = work_do_reload,
+	[WORK_KEEPER] = work_do_keeper,
 };
 
 /* In a child: nothing of the main process's is kept but what its own request needs. */
@@ -71,6 +76,7 @@ static void work_become_child(struct server *s, const struct caller *own)
 	close(s->epoll_fd);
 	close(s->listen_fd);
 	close(s->signal_fd);
+	keep_fini(&s->keeper.keep);
 	for (const struct caller *c = s->callers.first; c; c = c->next) {
 		if (c != own && c->peer_fd >= 0)
 			close(c->peer_fd);

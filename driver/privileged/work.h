@@ -20,6 +20,7 @@ enum work_kind {
 	WORK_END_DEVICE, /* the device of a generation */
 	WORK_RECONCILE,
 	WORK_RELOAD,
+	WORK_KEEPER, /* another one */
 	WORK_END,
 };
 

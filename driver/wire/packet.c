@@ -90,7 +90,7 @@ static int packet_take_fds(struct packet *p, struct msghdr *msg)
 	return r;
 }
 
-int packet_receive(int socket_fd, struct packet *p, int timeout_ms)
+static int packet_read(int socket_fd, struct packet *p, int flags, int timeout_ms)
 {
 	struct iovec iov = { .iov_base = p->bytes, .iov_len = sizeof(p->bytes) };
 	union packet_control control;
@@ -105,7 +105,7 @@ int packet_receive(int socket_fd, struct packet *p, int timeout_ms)
 	int r;
 
 	for (;;) {
-		n = recvmsg(socket_fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		n = recvmsg(socket_fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | flags);
 		if (n >= 0)
 			break;
 		if (errno != EAGAIN && errno != EINTR)
@@ -123,4 +123,14 @@ int packet_receive(int socket_fd, struct packet *p, int timeout_ms)
 		return -ECONNRESET;
 	p->size = (size_t)n;
 	return 0;
+}
+
+int packet_receive(int socket_fd, struct packet *p, int timeout_ms)
+{
+	return packet_read(socket_fd, p, 0, timeout_ms);
+}
+
+int packet_peek(int socket_fd, struct packet *p, int timeout_ms)
+{
+	return packet_read(socket_fd, p, MSG_PEEK, timeout_ms);
 }

@@ -40,3 +40,6 @@ int packet_send(int socket_fd, const void *bytes, size_t size, const int *fds, u
  * packet or its fds did not fit (all fds of it are closed then).
  */
 int packet_receive(int socket_fd, struct packet *p, int timeout_ms);
+
+/* The same, and leaves the packet where it is; its fds are copies. */
+int packet_peek(int socket_fd, struct packet *p, int timeout_ms);

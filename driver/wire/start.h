@@ -36,6 +36,7 @@ enum start_type {
 	START_SERVE,
 	START_READY,
 	START_FAILED,
+	START_KEEP, /* for the keeper: keep.h */
 };
 
 struct start_head {

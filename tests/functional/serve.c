@@ -339,6 +339,7 @@ static int serve_spawn(struct serve *s, struct err *e)
 {
 	auto_close int program_fd = open(s->worker, O_PATH | O_CLOEXEC);
 	struct spawn_spec spec = {
+		.program = SPAWN_WORKER,
 		.room = &s->room,
 		.program_fd = program_fd,
 		.cgroup_fd = -1,
@@ -371,7 +372,7 @@ static int serve_prepare(struct serve *s, struct err *e)
 	s->start.logical_block_bytes = s->ublk.logical_block_bytes;
 	if (!s->start.piece_bytes)
 		s->start.piece_bytes = s->ublk.max_io_bytes;
-	r = spawn_filter_make(s->start.filter, &s->start.nr_filter, e);
+	r = spawn_filter_make(SPAWN_WORKER, s->start.filter, &s->start.nr_filter, e);
 	if (r < 0)
 		return r;
 	return spawn_prepare(&s->child, &s->start, &s->backing_fd, nr_fds, STEP_MS, e);

@@ -7,6 +7,7 @@
     ROOT           driver/privileged -> policy, targets/catalog.h
     ================================ a message, never an include
     SANDBOXED      driver/worker -> targets/target.h <- targets/*
+                   driver/keeper -> driver/worker/sandbox.h
     all            -> driver/wire -> driver/base
 
 Only includes in double quotes are looked at: they are paths from the top of
@@ -28,6 +29,8 @@ LAYERS = {
                           "driver/worker/uapi"],
     "driver/worker": ["driver/base", "driver/wire/start.h", "driver/wire/stats.h",
                       "driver/wire/packet.h", "driver/worker/uapi", "targets/target.h"],
+    "driver/keeper": ["driver/base", "driver/wire/keep.h", "driver/wire/packet.h",
+                      "driver/worker/sandbox.h"],
     # The kernel's own header, vendored: constants for both sides of the wall.
     "driver/worker/uapi": [],
     "targets": ["driver/base", "targets/catalog.h"],
@@ -41,7 +44,7 @@ LAYERS = {
                  "policy/policy.h"],
     # Tests look into everything; nothing looks into tests.
     "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
-              "driver/worker/uapi", "targets", "targets/catalog.h", "policy", "oci-hook"],
+              "driver/keeper", "driver/worker/uapi", "targets", "targets/catalog.h", "policy", "oci-hook"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
@@ -93,6 +96,9 @@ def self_check():
             ("targets/null.c", "driver/privileged/attach.h"),
             ("driver/worker/main.c", "driver/privileged/spawn.h"),
             ("driver/worker/main.c", "driver/wire/wire.h"),
+            ("driver/keeper/main.c", "driver/privileged/keep.h"),
+            ("driver/keeper/main.c", "driver/worker/queue.h"),
+            ("driver/privileged/main.c", "driver/keeper/table.h"),
             ("driver/privileged/main.c", "targets/target.h"),
             ("driver/privileged/main.c", "driver/worker/queue.h"),
             ("driver/privileged/main.c", "oci-hook/client.h"),

@@ -17,6 +17,7 @@ FOLDERS = {
     "driver/wire": "on both sides of the wall",
     "driver/base": "everywhere",
     "driver/worker": "sandboxed",
+    "driver/keeper": "sandboxed",
     "targets": "sandboxed",
     "oci-hook": "the caller",
 }

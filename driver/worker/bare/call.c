@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The C library's names for the few system calls a worker makes before it is sealed. */
+/* The C library's names for the few system calls that sealed programs make. */
 #include "driver/worker/bare/call.h"
 
 #include <errno.h>
@@ -119,6 +119,16 @@ int prctl(int option, ...)
 		a[i] = va_arg(ap, unsigned long);
 	va_end(ap);
 	return (int)CALL(SYS_prctl, option, a[0], a[1], a[2], a[3], 0);
+}
+
+int listen(int fd, int most)
+{
+	return (int)CALL(SYS_listen, fd, most, 0, 0, 0, 0);
+}
+
+int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+	return (int)CALL(SYS_accept4, fd, address, size, flags, 0, 0);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
