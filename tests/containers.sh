@@ -106,7 +106,7 @@ nothing_left() { [ -z "$(leftovers)" ]; }
 
 one_device() { [ "$(nr_devices)" = 1 ]; }
 
-all_live() { ! ublk-oci list | grep -E -w 'attaching|detaching'; }
+all_live() { ! ublk-oci list | grep -E -w 'attaching|detaching|recovering'; }
 
 nr_devices() { ublk-oci list | tail -n +2 | wc -l; }
 

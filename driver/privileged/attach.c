@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
@@ -19,6 +20,7 @@
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/disk.h"
 #include "driver/privileged/iolimit.h"
+#include "driver/privileged/keep.h"
 #include "driver/privileged/node.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/ublk_ctl.h"
@@ -225,9 +227,9 @@ static int attach_add(struct attach *a, struct err *e)
 	r = datapath_choose(rec, &spec.flags, &spec.max_io_bytes, e);
 	if (r < 0)
 		return r;
-	/* When its worker dies the device is held, not ended: else its number would be free, for
-	 * whatever comes next, before the container has lost its right to open it. */
-	spec.flags |= rec->kernel_features & UBLK_F_USER_RECOVERY;
+	/* When its worker dies the device is held for another one, which is asked again what the
+	 * dead one was asked: to read and write the same blocks twice does no harm. */
+	spec.flags |= rec->kernel_features & (UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE);
 	wanted = spec.flags;
 	for (unsigned int i = 0; i < ATTACH_NUMBERS_MAX; i++) {
 		spec.dev_id = rec->dev_id;
@@ -260,6 +262,27 @@ static int attach_backing(struct attach *a, struct err *e)
 	r = backing_make(&a->backing, a->rec.target, a->rec.size_bytes, e);
 	a->birth.backing_fd = a->backing.fd;
 	return r;
+}
+
+/*
+ * For the worker that comes when this one dies, before anybody can write. Without a keeper,
+ * which the log has told of, the device is as good as it was, and ends with its worker.
+ */
+static int attach_keep(struct attach *a, struct err *e)
+{
+	struct record *rec = &a->rec;
+	struct stat st;
+	int r;
+
+	if (fstat(a->backing.fd, &st) < 0)
+		return err_sys(e, errno, "cannot look at what the worker serves from");
+	rec->kept_dev = st.st_dev;
+	rec->kept_inode = st.st_ino;
+	r = keep_put(rec->generation, a->backing.fd, e);
+	if (r != -ENOTCONN)
+		return r;
+	rec->kept_dev = 0;
+	return 0;
 }
 
 static int attach_cgroup(struct attach *a, struct err *e)
@@ -372,12 +395,12 @@ static const struct {
 	enum wire_step step;
 	int (*run)(struct attach *a, struct err *e);
 } attach_steps[] = {
-	{ WIRE_STEP_MEMORY, attach_backing }, { WIRE_STEP_CONTROL, attach_control },
-	{ WIRE_STEP_ADD, attach_add },	      { WIRE_STEP_CGROUP, attach_cgroup },
-	{ WIRE_STEP_SPAWN, attach_spawn },    { WIRE_STEP_PREPARE, attach_prepare },
-	{ WIRE_STEP_SEAL, attach_hand_over }, { WIRE_STEP_START, attach_start },
-	{ WIRE_STEP_SETTLE, attach_settle },  { WIRE_STEP_NODE, attach_place },
-	{ WIRE_STEP_LIVE, attach_live },
+	{ WIRE_STEP_MEMORY, attach_backing },  { WIRE_STEP_CONTROL, attach_control },
+	{ WIRE_STEP_ADD, attach_add },	       { WIRE_STEP_KEEP, attach_keep },
+	{ WIRE_STEP_CGROUP, attach_cgroup },   { WIRE_STEP_SPAWN, attach_spawn },
+	{ WIRE_STEP_PREPARE, attach_prepare }, { WIRE_STEP_SEAL, attach_hand_over },
+	{ WIRE_STEP_START, attach_start },     { WIRE_STEP_SETTLE, attach_settle },
+	{ WIRE_STEP_NODE, attach_place },      { WIRE_STEP_LIVE, attach_live },
 };
 
 static int attach_make(struct attach *a, struct err *e)

@@ -126,7 +126,8 @@ int detach_serve(struct op *op, struct packet *p, struct err *e)
 		return r;
 	detach_audit(op, &rec, ask.flags & WIRE_DETACH_FORCE);
 	timing_mark(op->timing, WIRE_STEP_TAKE);
-	if (rec.major && !(ask.flags & (WIRE_DETACH_FORCE | WIRE_DETACH_ENDED))) {
+	if (rec.major && rec.state != WIRE_STATE_FAILED &&
+	    !(ask.flags & (WIRE_DETACH_FORCE | WIRE_DETACH_ENDED))) {
 		r = detach_check_unused(op, &rec, e);
 		timing_mark(op->timing, WIRE_STEP_UNUSED);
 		if (r < 0)

@@ -108,7 +108,7 @@ bool journal_record_ok(const struct record *rec)
 {
 	return rec->magic == RECORD_MAGIC && rec->version == RECORD_VERSION &&
 	       rec->size == sizeof(*rec) && rec->generation >> 32 == RECORD_GENERATION_MARK &&
-	       rec->state > WIRE_STATE_NONE && rec->state <= WIRE_STATE_DETACHING &&
+	       rec->state > WIRE_STATE_NONE && rec->state < WIRE_STATE_END &&
 	       rec->worker_pid >= 0 && rec->container_pid >= 0 &&
 	       text_padded_ok(rec->container, sizeof(rec->container)) &&
 	       text_padded_ok(rec->engine, sizeof(rec->engine)) &&
@@ -116,7 +116,8 @@ bool journal_record_ok(const struct record *rec)
 	       text_padded_ok(rec->rule, sizeof(rec->rule)) &&
 	       text_padded_ok(rec->backing, sizeof(rec->backing)) &&
 	       text_padded_ok(rec->container_cgroup, sizeof(rec->container_cgroup)) &&
-	       text_padded_ok(rec->cgroup, sizeof(rec->cgroup)) && journal_places_ok(rec) &&
+	       text_padded_ok(rec->cgroup, sizeof(rec->cgroup)) &&
+	       text_padded_ok(rec->failure, sizeof(rec->failure)) && journal_places_ok(rec) &&
 	       journal_grants_ok(rec);
 }
 

@@ -50,8 +50,8 @@ struct record {
 	uint32_t physical_block_bytes;
 	uint32_t direct_io;
 	uint32_t piece_bytes; /* what the backing takes at once */
-	uint32_t pad;
-	uint32_t major; /* 0 until it is started */
+	uint32_t handed_over; /* 1: a worker that is to recover it may have the char device */
+	uint32_t major;	      /* 0 until it is started */
 	uint32_t minor;
 	uint64_t kernel_flags;
 	uint64_t kernel_features;
@@ -70,6 +70,8 @@ struct record {
 	uint64_t mount_ns_inode;
 	uint64_t cgroup_inode; /* 0: the container has no cgroup of its own */
 
+	uint64_t kept_dev; /* of the descriptor the worker serves from; 0: there is none */
+	uint64_t kept_inode;
 	uint64_t backing_dev;
 	uint64_t backing_inode;
 
@@ -91,8 +93,9 @@ struct record {
 	uint32_t container_uid; /* who owns the container's user namespace */
 	char container_cgroup[CONTAINER_CGROUP_SIZE];
 	char cgroup[RECORD_CGROUP_SIZE]; /* the worker's cgroup directory, "" until it is made */
+	char failure[WIRE_REASON_SIZE];	 /* WIRE_STATE_FAILED: why */
 };
-static_assert(sizeof(struct record) == 1616, "journal format changed: raise RECORD_VERSION");
+static_assert(sizeof(struct record) == 1952, "journal format changed: raise RECORD_VERSION");
 
 /* Makes DIR/devices; returns its fd. */
 int journal_open(const char *dir, int *ret_fd, struct err *e);

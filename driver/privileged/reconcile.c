@@ -14,13 +14,13 @@
 #include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
 
-/* Is the driver serving what this record says? */
-static bool reconcile_is_live(struct ublk_ctl *ctl, const struct record *rec)
+/* Does the driver serve what this record says, or hold it for another worker? */
+static bool reconcile_is_there(struct ublk_ctl *ctl, const struct record *rec)
 {
 	struct ublk_info info;
 
 	return ublk_info(ctl, rec->dev_id, &info, NULL) == 0 && info.cookie == rec->generation &&
-	       info.state == UBLK_S_DEV_LIVE;
+	       info.state != UBLK_S_DEV_DEAD;
 }
 
 /* A device with our mark that the journal does not know: its helper's journal was lost. */
@@ -56,7 +56,7 @@ static void reconcile_device(struct ublk_ctl *ctl, const struct op *op, const st
 {
 	struct err why;
 
-	if (reconcile_is_live(ctl, rec)) {
+	if (reconcile_is_there(ctl, rec)) {
 		/* The service manager has to take limits away to start us: see ublk-ocid.service.
 		 */
 		if (memlimit_set(rec, &why) < 0)

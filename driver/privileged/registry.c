@@ -103,10 +103,14 @@ static int registry_check_place(const struct registry *reg, struct record *rec, 
 			continue;
 		if (d->rec.state == WIRE_STATE_DETACHING)
 			return err_set(e, EAGAIN, "the device at %s is being detached", rec->path);
+		if (d->rec.state == WIRE_STATE_FAILED)
+			return err_set(e, EEXIST,
+				       "the device at %s (ublkb%u) has failed: detach it first",
+				       rec->path, d->rec.dev_id);
 		if (!registry_same_claim(&d->rec, rec))
 			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
 				       d->rec.dev_id, rec->path);
-		if (d->rec.state == WIRE_STATE_ATTACHING || d->op_pid)
+		if (d->rec.state != WIRE_STATE_LIVE || d->op_pid)
 			return err_set(e, EAGAIN, "somebody is working on the device at %s",
 				       rec->path);
 		*rec = d->rec;
@@ -340,7 +344,7 @@ int registry_update(struct registry *reg, const struct record *rec, struct err *
 	if (r < 0 && rec->state != WIRE_STATE_DETACHING)
 		return r;
 	d->rec = *rec;
-	if (rec->state == WIRE_STATE_LIVE)
+	if (rec->state == WIRE_STATE_LIVE || rec->state == WIRE_STATE_FAILED)
 		d->op_pid = 0;
 	return 0;
 }
@@ -353,8 +357,7 @@ int registry_take(struct registry *reg, uint64_t generation, pid_t op_pid, struc
 	if (!d)
 		return err_set(e, ENOENT, "there is no such device");
 	if (d->op_pid && d->op_pid != op_pid)
-		return err_set(e, EAGAIN, "ublkb%u is being %s", d->rec.dev_id,
-			       d->rec.state == WIRE_STATE_ATTACHING ? "attached" : "detached");
+		return err_set(e, EAGAIN, "somebody is working on ublkb%u", d->rec.dev_id);
 	d->op_pid = op_pid;
 	d->retry_ms = 0;
 	*ret = d->rec;

@@ -6,19 +6,26 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 #include "driver/privileged/journal.h"
 #include "policy/policy.h"
 
+#define REGISTRY_WORDS_SIZE 48
+
 struct device {
 	struct record rec;
-	pid_t op_pid;	     /* the child that is working on it; 0: nobody */
-	int worker_pidfd;    /* -1 until it is live */
-	int container_pidfd; /* -1 until it is live, and with WIRE_HOST */
-	int64_t retry_ms;    /* when undoing it is tried again; 0: not waiting */
-	unsigned int nr_tries;
+	pid_t op_pid;		/* the child that is working on it; 0: nobody */
+	int worker_pidfd;	/* -1 until it is live */
+	int container_pidfd;	/* -1 until it is live, and with WIRE_HOST */
+	int64_t retry_ms;	/* when it is worked on again; 0: not waiting */
+	unsigned int nr_tries;	/* of undoing it */
+	bool recover;		/* at retry_ms it gets another worker; else it is undone */
+	unsigned int nr_deaths; /* of workers, one soon after the other */
+	int64_t served_ms;	/* since when the last one served */
+	char last_words[REGISTRY_WORDS_SIZE]; /* how it ended */
 };
 
 struct registry {

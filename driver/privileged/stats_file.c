@@ -47,6 +47,9 @@ int stats_file_make(int dir_fd, uint64_t generation, unsigned int nr_queues, int
 	auto_close int fd = -1;
 
 	stats_file_name(generation, name);
+	*ret_fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (*ret_fd >= 0)
+		return 0;
 	fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || fallocate(fd, 0, 0, (off_t)stats_size(nr_queues)) < 0 ||
 	    pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))

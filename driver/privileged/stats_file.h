@@ -14,7 +14,7 @@
 /* Makes DIR/stats; returns its fd. */
 int stats_file_dir(const char *dir, int *ret_fd, struct err *e);
 
-/* For the worker: to be written. */
+/* For the worker: to be written. That of a worker before it goes on. */
 int stats_file_make(int dir_fd, uint64_t generation, unsigned int nr_queues, int *ret_fd,
 		    struct err *e);
 

@@ -402,6 +402,32 @@ int ublk_start(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_
 			  e);
 }
 
+int ublk_recover_begin(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e)
+{
+	return ctl_simple(c,
+			  &(struct ctl_command){
+				  .name = "START_USER_RECOVERY",
+				  .op = UBLK_U_CMD_START_USER_RECOVERY,
+				  .dev_id = dev_id,
+				  .timeout_ms = timeout_ms,
+			  },
+			  e);
+}
+
+int ublk_recover_end(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms,
+		     struct err *e)
+{
+	return ctl_simple(c,
+			  &(struct ctl_command){
+				  .name = "END_USER_RECOVERY",
+				  .op = UBLK_U_CMD_END_USER_RECOVERY,
+				  .dev_id = dev_id,
+				  .argument = (uint64_t)opener_pid,
+				  .timeout_ms = timeout_ms,
+			  },
+			  e);
+}
+
 int ublk_stop(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e)
 {
 	return ctl_simple(c,

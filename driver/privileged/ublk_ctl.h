@@ -59,6 +59,16 @@ int ublk_add(struct ublk_ctl *c, struct ublk_spec *spec, struct err *e);
 /* START_DEV; opener_pid is the process that opened /dev/ublkcN (7.3 checks it). */
 int ublk_start(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms, struct err *e);
 
+/*
+ * START_USER_RECOVERY: the device waits for another worker. -EBUSY: the driver has not
+ * seen the end of the one before yet; -EINVAL: on kernels before 6.16, it was said before.
+ */
+int ublk_recover_begin(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e);
+
+/* END_USER_RECOVERY: every tag is fetched again, requests go on. */
+int ublk_recover_end(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms,
+		     struct err *e);
+
 int ublk_stop(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e);
 
 /* DEL_DEV_ASYNC: the nodes are gone on return, the number when the last reference is. */

@@ -13,6 +13,7 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/iolimit.h"
+#include "driver/privileged/keep.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
@@ -177,13 +178,35 @@ static int undo_device(const struct op *op, const struct record *rec, bool order
 	return r == -ENODEV ? 0 : r;
 }
 
-static int undo_worker(const struct record *rec, struct err *e)
+int undo_kill_worker(const struct record *rec, struct err *e)
 {
 	auto_close int worker = undo_worker_pin(rec);
 	int r = worker < 0 ? 0 : undo_kill(rec, worker);
 
+	return r < 0 ? err_sys(e, -r, "worker %d does not end", rec->worker_pid) : 0;
+}
+
+int undo_fail(const struct op *op, const struct record *rec, struct err *e)
+{
+	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
+	int r;
+
+	r = undo_revoke(op, rec, e);
+	if (r == 0)
+		r = undo_kill_worker(rec, e);
+	if (r == 0)
+		r = ublk_ctl_open(&ctl, e);
+	if (r == 0)
+		r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);
+	return r == -ENODEV ? 0 : r;
+}
+
+static int undo_worker(const struct record *rec, struct err *e)
+{
+	int r = undo_kill_worker(rec, e);
+
 	if (r < 0)
-		return err_sys(e, -r, "worker %d does not end", rec->worker_pid);
+		return r;
 	return *rec->cgroup ? cgroup_remove(rec->cgroup, UNDO_KILL_MS, e) : 0;
 }
 
@@ -202,7 +225,9 @@ int undo_run(const struct op *op, const struct record *rec, bool orderly, struct
 	r = undo_worker(rec, e);
 	if (r < 0)
 		return r;
-	r = stats_file_remove(op->helper->stats_fd, rec->generation, e);
+	r = keep_drop(rec->generation, e);
+	if (r == 0 || r == -ENOTCONN)
+		r = stats_file_remove(op->helper->stats_fd, rec->generation, e);
 	if (r < 0)
 		return r;
 	r = op_drop(op, rec->generation, e);

@@ -22,5 +22,14 @@
  */
 int undo_run(const struct op *op, const struct record *rec, bool orderly, struct err *e);
 
+/*
+ * Ends it with errors for whoever still has it open, and keeps its number: no worker
+ * will serve it again. Out of the container's reach first.
+ */
+int undo_fail(const struct op *op, const struct record *rec, struct err *e);
+
+/* Kills its worker, if it is still there, and waits for its end. */
+int undo_kill_worker(const struct record *rec, struct err *e);
+
 /* Takes the device out of the container's reach; nothing else. */
 int undo_revoke(const struct op *op, const struct record *rec, struct err *e);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,6 +20,7 @@
 #include "driver/privileged/last_close.h"
 #include "driver/privileged/op.h"
 #include "driver/privileged/reconcile.h"
+#include "driver/privileged/recover.h"
 #include "driver/privileged/reload.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/server.h"
@@ -26,7 +28,7 @@
 
 struct work {
 	enum work_kind kind;
-	uint64_t generation; /* WORK_END_DEVICE only */
+	uint64_t generation; /* of the device it is about */
 };
 
 static int work_do_request(struct op *op, const struct work *work, struct err *e)
@@ -38,6 +40,23 @@ static int work_do_request(struct op *op, const struct work *work, struct err *e
 static int work_do_end_device(struct op *op, const struct work *work, struct err *e)
 {
 	return detach_own(op, work->generation, e);
+}
+
+static int work_do_recover(struct op *op, const struct work *work, struct err *e)
+{
+	return recover_run(op, work->generation, e);
+}
+
+static int work_do_give_up(struct op *op, const struct work *work, struct err *e)
+{
+	const struct device *d = registry_find(op->registry, work->generation);
+	char why[sizeof(d->rec.failure)];
+
+	if (!d)
+		return 0;
+	snprintf(why, sizeof(why), "%u workers died one soon after the other; the last %s",
+		 d->nr_deaths, *d->last_words ? d->last_words : "ended");
+	return recover_give_up(op, work->generation, why, e);
 }
 
 static int work_do_reconcile(struct op *op, const struct work *work, struct err *e)
@@ -59,6 +78,7 @@ static int work_do_keeper(struct op *op, const struct work *work, struct err *e)
 
 static int (*const work_do[WORK_END])(struct op *op, const struct work *work, struct err *e) = {
 	[WORK_REQUEST] = work_do_request,     [WORK_END_DEVICE] = work_do_end_device,
+	[WORK_RECOVER] = work_do_recover,     [WORK_GIVE_UP] = work_do_give_up,
 	[WORK_RECONCILE] = work_do_reconcile, [WORK_RELOAD] = work_do_reload,
 	[WORK_KEEPER] = work_do_keeper,
 };
@@ -213,8 +233,9 @@ void work_ledger(struct server *s, struct caller *c)
 	if (change.deadline_ms && change.deadline_ms + OP_GRACE_MS < c->deadline_ms)
 		c->deadline_ms = change.deadline_ms + OP_GRACE_MS;
 	d = change.generation ? registry_find(s->registry, change.generation) : NULL;
-	if (d && d->rec.state == WIRE_STATE_LIVE && !d->op_pid)
-		watch_device(s, d);
+	if (d && !d->op_pid &&
+	    (d->rec.state == WIRE_STATE_LIVE || d->rec.state == WIRE_STATE_FAILED))
+		watch_settle(s, d);
 	if (d && d->rec.state == WIRE_STATE_DETACHING && !c->undo_ms)
 		c->undo_ms = clock_deadline_ms(OP_UNDO_MS);
 }
@@ -223,8 +244,10 @@ void work_ended(struct server *s, pid_t pid, int status)
 {
 	struct caller *c = caller_of_child(&s->callers, pid);
 
-	if (!c)
-		return; /* a worker, or a child's child that was left behind */
+	if (!c) {
+		watch_reaped(s, pid, status); /* or a child's child that was left behind */
+		return;
+	}
 	if (WIFSIGNALED(status) && !c->killed)
 		log_error("a child of the helper died of signal %d", WTERMSIG(status));
 	/* Questions it still asked are answered before its devices are settled. */

@@ -18,6 +18,8 @@ enum work_kind {
 	WORK_NONE,
 	WORK_REQUEST,	 /* the caller's */
 	WORK_END_DEVICE, /* the device of a generation */
+	WORK_RECOVER,	 /* another worker for it */
+	WORK_GIVE_UP,	 /* no worker any more */
 	WORK_RECONCILE,
 	WORK_RELOAD,
 	WORK_KEEPER, /* another one */

@@ -46,7 +46,7 @@ struct stats_queue {
 	uint64_t taken;	       /* begun; those of the rows that are not finished are in flight */
 	uint64_t by_hand;      /* zero copy: pages that the driver did not register by itself */
 	uint64_t unregistered; /* ... and that could not be registered at all: -EIO */
-	uint64_t pad;
+	uint64_t lost;	       /* begun by workers that died: not in flight any more */
 	uint64_t latency[2][STATS_BUCKETS]; /* of reads and writes that were timed */
 };
 static_assert(sizeof(struct stats_queue) == 1984, "layout of counters changed");

@@ -19,7 +19,7 @@ static const char *const timing_names[] = {
 	[WIRE_STEP_UNUSED] = "unused", [WIRE_STEP_REVOKE] = "revoke",
 	[WIRE_STEP_FLUSH] = "flush",   [WIRE_STEP_STOP] = "stop",
 	[WIRE_STEP_LEAVE] = "leave",   [WIRE_STEP_DELETE] = "delete",
-	[WIRE_STEP_CLEAN] = "clean",
+	[WIRE_STEP_CLEAN] = "clean",   [WIRE_STEP_KEEP] = "keep",
 };
 static_assert(ARRAY_SIZE(timing_names) == WIRE_STEP_END, "every step has a name");
 

@@ -181,6 +181,7 @@ enum wire_step {
 	WIRE_STEP_LEAVE,   /* the worker's end */
 	WIRE_STEP_DELETE,  /* DEL_DEV_ASYNC */
 	WIRE_STEP_CLEAN,   /* the worker's cgroup, the record */
+	WIRE_STEP_KEEP,	   /* what the worker serves from is with the keeper too */
 	WIRE_STEP_END,
 };
 
@@ -202,6 +203,9 @@ enum wire_state {
 	WIRE_STATE_ATTACHING,
 	WIRE_STATE_LIVE,
 	WIRE_STATE_DETACHING,
+	WIRE_STATE_RECOVERING, /* its worker died; requests wait for another */
+	WIRE_STATE_FAILED,     /* no worker lives; whoever has it open gets errors */
+	WIRE_STATE_END,
 };
 
 struct wire_device {
@@ -266,5 +270,6 @@ struct wire_details {
 	uint32_t discard;	      /* 1: the container may give space back */
 	uint32_t container_owner_uid; /* of its user namespace, as the host counts */
 	struct wire_io io;
+	char failure[WIRE_REASON_SIZE]; /* WIRE_STATE_FAILED: why */
 };
-static_assert(sizeof(struct wire_details) == 824, "wire format changed");
+static_assert(sizeof(struct wire_details) == 1144, "wire format changed");

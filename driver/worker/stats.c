@@ -8,6 +8,16 @@
 
 static_assert(STATS_QUEUES_MAX == START_QUEUES_MAX, "counters for every queue");
 
+/* What a worker before this one had begun is asked again, or was ended by the driver. */
+static void stats_take_over(struct stats_queue *q)
+{
+	uint64_t finished = q->lost;
+
+	for (size_t i = 0; i < STATS_OP_END; i++)
+		finished += q->ops[i].ios;
+	q->lost += q->taken - finished;
+}
+
 int stats_map(struct queue *queues, uint16_t nr_queues, int fd, uint64_t *wake_ns, struct err *e)
 {
 	struct stats_page *page = mmap(NULL, stats_size(nr_queues), PROT_READ | PROT_WRITE,
@@ -18,6 +28,7 @@ int stats_map(struct queue *queues, uint16_t nr_queues, int fd, uint64_t *wake_n
 	for (uint16_t i = 0; i < nr_queues; i++) {
 		queues[i].counts = &page->queues[i];
 		queues[i].wake_ns = wake_ns;
+		stats_take_over(&page->queues[i]);
 	}
 	return 0;
 }

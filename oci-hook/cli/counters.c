@@ -109,7 +109,7 @@ double counters_seconds(const struct counters *c, const struct counters *before)
 
 uint64_t counters_in_flight(const struct stats_queue *q, unsigned int tags)
 {
-	uint64_t n = q->taken;
+	uint64_t n = q->taken > q->lost ? q->taken - q->lost : 0;
 
 	for (size_t op = 0; op < STATS_OP_END; op++)
 		n = n > q->ops[op].ios ? n - q->ops[op].ios : 0;

@@ -15,9 +15,9 @@
 #define SHOW_COLUMN 34
 
 static const char *const states[] = {
-	[WIRE_STATE_ATTACHING] = "attaching",
-	[WIRE_STATE_LIVE] = "live",
-	[WIRE_STATE_DETACHING] = "detaching",
+	[WIRE_STATE_ATTACHING] = "attaching", [WIRE_STATE_LIVE] = "live",
+	[WIRE_STATE_DETACHING] = "detaching", [WIRE_STATE_RECOVERING] = "recovering",
+	[WIRE_STATE_FAILED] = "failed",
 };
 
 /* The driver's words for a device, UBLK_S_DEV_*. */
@@ -159,6 +159,9 @@ struct json_object *show_details(const struct wire_details *d)
 	show_add_number(o, "backing_inode", d->backing_inode);
 	show_add_bool(o, "discard", d->discard);
 	show_add_io_limits(o, &d->io);
+	json_object_object_add(o, "failure", NULL);
+	if (*d->failure)
+		show_add_text(o, "failure", d->failure);
 	if (!json_object_object_get_ex(o, "container", &container) || !container)
 		return o;
 	show_add_number(container, "cgroup_inode", d->container_cgroup_inode);

@@ -18,6 +18,7 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/iolimit.h"
+#include "driver/privileged/keep.h"
 #include "driver/privileged/op.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
@@ -172,6 +173,12 @@ int cgroup_remove(const char *path, int timeout_ms, struct err *e)
 {
 	assert_string_equal(path, fake.rec->cgroup);
 	return fake_call(UNDO_FAKE_CGROUP, "cgroup", e);
+}
+
+int keep_drop(uint64_t generation, struct err *e)
+{
+	assert_int_equal(generation, fake.rec->generation);
+	return fake_call(UNDO_FAKE_KEEP, NULL, e);
 }
 
 int stats_file_remove(int dir_fd, uint64_t generation, struct err *e)

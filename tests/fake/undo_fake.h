@@ -22,6 +22,7 @@ enum undo_fake_call {
 	UNDO_FAKE_FLUSH,
 	UNDO_FAKE_KILL,
 	UNDO_FAKE_CGROUP,
+	UNDO_FAKE_KEEP,	 /* not written down, like the next */
 	UNDO_FAKE_STATS, /* not written down: what comes next is */
 	UNDO_FAKE_DROP,
 	UNDO_FAKE_END,

@@ -41,11 +41,17 @@ helper_start
 [ "$(<"$a/memory.max")" = $(((16 + 64 + 8) * MiB)) ] || fail "after a restart: $(<"$a/memory.max")"
 ok "memory: the next helper sets the limits again"
 
+# Over its limit it is killed; the next one begins with the limit there ought to be.
+worker_of() { ublk-oci list --json | jq ".[] | select(.path == \"$1\") | .worker.pid"; }
+first=$(worker_of /dev/a)
+second=$(worker_of /dev/b)
 echo $MiB >"$a/memory.max"
-wait_for 20 one_device
-[ "$(ublk-oci list --json | jq -r '.[0].path')" = /dev/b ] || fail "the wrong one went"
-crun exec limited dd if=/dev/b of=/dev/null bs=4k count=1 2>/dev/null || fail "/dev/b is broken"
-ok "memory: a worker over its limit is killed, its device goes, its neighbour stays"
+another_serves() { [ "$(worker_of /dev/a)" != "$first" ] && all_live; }
+wait_for 30 another_serves
+[ "$(<"$a/memory.max")" = $(((16 + 64 + 8) * MiB)) ] || fail "the next one has $(<"$a/memory.max")"
+crun exec limited dd if=/dev/a of=/dev/null bs=1M count=8 2>/dev/null || fail "/dev/a is broken"
+[ "$(worker_of /dev/b)" = "$second" ] || fail "the neighbour has another worker"
+ok "memory: a worker over its limit is killed, another one takes over, its neighbour stays"
 
 ublk-oci detach --container limited --all >/dev/null
 expect_nothing_left

@@ -45,6 +45,7 @@ static const struct {
 	FIELD(grants),
 	FIELD(container_cgroup),
 	FIELD(io),
+	FIELD(failure),
 };
 
 static struct record good(void)
@@ -91,13 +92,15 @@ static void record_must_hold(const struct record *rec)
 	must(rec->magic == RECORD_MAGIC && rec->version == RECORD_VERSION);
 	must(rec->worker_pid >= 0 && rec->container_pid >= 0);
 	must(rec->state == WIRE_STATE_ATTACHING || rec->state == WIRE_STATE_LIVE ||
-	     rec->state == WIRE_STATE_DETACHING);
+	     rec->state == WIRE_STATE_DETACHING || rec->state == WIRE_STATE_RECOVERING ||
+	     rec->state == WIRE_STATE_FAILED);
 	must(memchr(rec->container, '\0', sizeof(rec->container)) &&
 	     memchr(rec->engine, '\0', sizeof(rec->engine)) &&
 	     memchr(rec->rule, '\0', sizeof(rec->rule)) &&
 	     memchr(rec->backing, '\0', sizeof(rec->backing)) &&
 	     memchr(rec->container_cgroup, '\0', sizeof(rec->container_cgroup)) &&
 	     memchr(rec->path, '\0', sizeof(rec->path)) &&
+	     memchr(rec->failure, '\0', sizeof(rec->failure)) &&
 	     memchr(rec->cgroup, '\0', sizeof(rec->cgroup)));
 	must(rec->flags & WIRE_HOST || text_device_path_ok(rec->path, &why));
 	must(!(rec->grants & ~(uint32_t)RECORD_GRANTS_ALL));

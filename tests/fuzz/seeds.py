@@ -18,7 +18,7 @@ ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPLY = 1, 2, 3, 4, 5, 6, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 NULL, MEMORY, FILE = 1, 2, 3
 READ_ONLY, HOST = 1, 2
-PACKET_SIZE_MAX = 2048
+PACKET_SIZE_MAX = 2560
 
 
 def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
@@ -214,7 +214,7 @@ def records():
     """fuzz_record.c: changes of a good record: field (by place in its fields[]), length, bytes."""
     names = ("magic version size state generation flags target worker_pid path cgroup container "
              "engine container_pid rule backing dev_id worker_uid made_dirs grants "
-             "container_cgroup io").split()
+             "container_cgroup io failure").split()
 
     def seed(**changes):
         return b"".join(bytes([names.index(n), len(b)]) + b for n, b in changes.items())
@@ -224,7 +224,9 @@ def records():
     yield "other-version", seed(version=b"\x63")
     yield "other-size", seed(size=b"\1")
     yield "state-none", seed(state=b"\0")
-    yield "state-unknown", seed(state=b"\4")
+    yield "state-unknown", seed(state=b"\6")
+    yield "state-failed", seed(state=b"\5", failure=b"8 workers died")
+    yield "failure-with-bytes-behind-its-end", seed(failure=b"a\0b")
     yield "foreign-generation", seed(generation=b"\7" + b"\0" * 7)
     yield "host-without-path", seed(flags=b"\2", path=b"\0" * 10)
     yield "path-up", seed(path=b"/dev/../etc/x\0")

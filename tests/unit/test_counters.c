@@ -133,6 +133,11 @@ static void test_what_is_in_flight(void **state)
 	q.ops[STATS_DISCARD].ios = 3;
 	q.ops[STATS_REFUSED].ios = 1;
 	assert_int_equal(counters_in_flight(&q, 32), 2);
+	q.lost = 1;
+	assert_int_equal(counters_in_flight(&q, 32), 1);
+	q.lost = 11;
+	assert_int_equal(counters_in_flight(&q, 32), 0);
+	q.lost = 0;
 	assert_int_equal(counters_in_flight(&q, 1), 1);
 	q.ops[STATS_WRITE].ios = 20;
 	assert_int_equal(counters_in_flight(&q, 32), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The main process's children and the devices they leave: real processes, no kernel driver. */
+#include "driver/base/ublk_abi.h"
 #include "driver/privileged/work.h"
 
 #include <errno.h>
@@ -265,6 +266,47 @@ static void test_a_live_device_without_its_worker_ends(void **state)
 	assert_true(f->device->worker_pidfd < 0);
 	assert_int_equal(f->device->retry_ms, 0); /* ending: the next helper's */
 	assert_null(f->s.callers.first);
+	assert_false(f->device->recover);
+}
+
+static void test_a_device_the_driver_holds_gets_another_worker(void **state)
+{
+	struct fixture *f = *state;
+
+	f->device->rec.state = WIRE_STATE_LIVE;
+	f->device->rec.kernel_flags = UBLK_F_USER_RECOVERY;
+	f->device->rec.worker_start++;
+	watch_settle(&f->s, f->device);
+	assert_true(f->device->recover);
+	assert_int_equal(f->device->nr_deaths, 1);
+	/* Its child could do nothing: later. */
+	f->device->rec.state = WIRE_STATE_RECOVERING;
+	watch_settle(&f->s, f->device);
+	assert_true(f->device->recover);
+	assert_int_equal(f->device->nr_deaths, 2);
+	assert_true(f->device->retry_ms > clock_now_ms());
+	/* It served, and ended at once. */
+	f->device->rec.state = WIRE_STATE_LIVE;
+	watch_settle(&f->s, f->device);
+	assert_int_equal(f->device->nr_deaths, 3);
+}
+
+static void test_deaths_in_a_row_are_counted(void **state)
+{
+	static const int delays_ms[] = { 0, 100, 200, 400, 800, 1600, 2000, 2000 };
+	struct device d = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(delays_ms); i++) {
+		d.served_ms = 100000;
+		watch_recover_later(&d, 100999);
+		assert_int_equal(d.retry_ms, 100999 + delays_ms[i]);
+		assert_int_equal(d.nr_deaths, i + 1);
+	}
+	/* One that served for a while was no such worker. */
+	d.served_ms = 100000;
+	watch_recover_later(&d, 101000);
+	assert_int_equal(d.retry_ms, 101000);
+	assert_int_equal(d.nr_deaths, 1);
 }
 
 static void test_a_device_somebody_works_on_is_left_to_him(void **state)
@@ -403,6 +445,8 @@ static const struct CMUnitTest tests[] = {
 	WITH_SERVER(test_a_request_that_takes_too_long_is_answered_and_killed),
 	WITH_SERVER(test_nobody_waits_for_who_does_not_read),
 	WITH_SERVER(test_who_is_undoing_may_go_on),
+	cmocka_unit_test(test_deaths_in_a_row_are_counted),
+	WITH_SERVER(test_a_device_the_driver_holds_gets_another_worker),
 	cmocka_unit_test(test_trying_again_takes_longer_and_longer),
 };
 

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/recover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
+#include "driver/base/log.h"
+#include "driver/base/text.h"
+#include "driver/base/ublk_abi.h"
+#include "driver/privileged/birth.h"
+#include "driver/privileged/keep.h"
+#include "driver/privileged/process.h"
+#include "driver/privileged/ublk_ctl.h"
+#include "driver/privileged/undo.h"
+
+#define RECOVER_END_MS 5000
+#define RECOVER_NOTICE_MS 10000 /* until the driver sees that a worker is gone */
+#define RECOVER_RETRY_MS 2
+
+struct recover {
+	const struct op *op;
+	struct record rec;
+	struct ublk_ctl *ctl;
+	struct birth birth;
+	int backing_fd;
+};
+
+static void recover_fini(struct recover *r)
+{
+	birth_fini(&r->birth);
+	ublk_ctl_close(r->ctl);
+	close_fdp(&r->backing_fd);
+}
+
+/* Once a worker has the char device, kernels before 6.16 take no other. */
+static bool recover_once(const struct record *rec)
+{
+	return !(rec->kernel_features & UBLK_F_PER_IO_DAEMON);
+}
+
+/* The keeper runs without rights: what it hands out counts only if it is the file on record. */
+static int recover_backing(struct recover *r, struct err *e)
+{
+	const struct record *rec = &r->rec;
+	struct stat st;
+	int ret;
+
+	if (!rec->kept_dev)
+		return err_set(e, ENOENT, "there was no keeper when it was attached");
+	ret = keep_get(rec->generation, &r->backing_fd, e);
+	if (ret < 0)
+		return ret;
+	if (fstat(r->backing_fd, &st) < 0)
+		return err_sys(e, errno, "cannot look at the kept descriptor");
+	if (st.st_dev != rec->kept_dev || st.st_ino != rec->kept_inode)
+		return err_set(e, ENOENT, "the keeper gave another file than the one on record");
+	r->birth.backing_fd = r->backing_fd;
+	return 0;
+}
+
+static int recover_spawn(struct recover *r, struct err *e)
+{
+	int ret;
+
+	r->rec.state = WIRE_STATE_RECOVERING;
+	ret = birth_cgroup(&r->birth, e);
+	if (ret == 0)
+		ret = birth_spawn(&r->birth, e);
+	return ret < 0 ? ret : birth_prepare(&r->birth, e);
+}
+
+static int recover_begin(struct recover *r, struct err *e)
+{
+	int64_t deadline = clock_deadline_ms(op_left_ms(r->op, RECOVER_NOTICE_MS));
+	int ret;
+
+	while ((ret = ublk_recover_begin(r->ctl, r->rec.dev_id, RECOVER_END_MS, e)) == -EBUSY &&
+	       clock_left_ms(deadline) > 0)
+		clock_sleep_ms(RECOVER_RETRY_MS);
+	/* Said before by a helper that was killed. */
+	return ret == -EINVAL && recover_once(&r->rec) ? 0 : ret;
+}
+
+/* From here until the end a death costs the device on kernels before 6.16: as short as can be. */
+static int recover_hand_over(struct recover *r, struct err *e)
+{
+	int ret;
+
+	if (recover_once(&r->rec)) {
+		r->rec.handed_over = 1;
+		ret = op_update(r->op, &r->rec, e);
+		if (ret < 0)
+			return ret;
+	}
+	ret = birth_hand_over(&r->birth, e);
+	return ret < 0 ? ret
+		       : ublk_recover_end(r->ctl, r->rec.dev_id, getpid(),
+					  op_left_ms(r->op, RECOVER_END_MS), e);
+}
+
+static int recover_live(struct recover *r, struct err *e)
+{
+	r->rec.state = WIRE_STATE_LIVE;
+	r->rec.handed_over = 0;
+	return op_update(r->op, &r->rec, e);
+}
+
+static int (*const recover_steps[])(struct recover *r, struct err *e) = {
+	recover_backing, recover_spawn, recover_begin, recover_hand_over, recover_live,
+};
+
+static int recover_fail(const struct recover *r, const char *why, struct err *e)
+{
+	struct record rec = r->rec;
+	int ret;
+
+	ret = undo_fail(r->op, &rec, e);
+	if (ret < 0)
+		return ret;
+	rec.state = WIRE_STATE_FAILED;
+	text_copy(rec.failure, sizeof(rec.failure), why);
+	log_error("ublkb%u: %s; its I/O fails from now on", rec.dev_id, why);
+	return op_update(r->op, &rec, e);
+}
+
+static int recover_undo(const struct recover *r, struct err *e)
+{
+	struct record rec = r->rec;
+
+	log_warning("ublkb%u is not the driver's any more: it is taken away", rec.dev_id);
+	op_begin_undo(r->op, &rec);
+	return undo_run(r->op, &rec, false, e);
+}
+
+/* 1: it needs a worker. 0: it has one. -errno: there is nothing to recover. */
+static int recover_look(struct recover *r, struct err *e)
+{
+	const struct record *rec = &r->rec;
+	auto_close int worker = process_pin(rec->worker_pid, rec->worker_start);
+	struct ublk_info info;
+	int ret;
+
+	ret = ublk_info(r->ctl, rec->dev_id, &info, e);
+	if (ret == 0 && info.cookie != rec->generation)
+		ret = -ENODEV;
+	if (ret < 0)
+		return ret;
+	if (info.state == UBLK_S_DEV_DEAD)
+		return err_set(e, ESTALE, "somebody stopped the device");
+	return worker < 0 || info.state != UBLK_S_DEV_LIVE;
+}
+
+/* A helper was killed after it had handed over: this worker goes on, or none does. */
+static int recover_finish(struct recover *r, struct err *e)
+{
+	auto_close int worker = process_pin(r->rec.worker_pid, r->rec.worker_start);
+
+	if (worker >= 0 &&
+	    ublk_recover_end(r->ctl, r->rec.dev_id, getpid(), RECOVER_END_MS, NULL) == 0)
+		return recover_live(r, e);
+	return err_set(e, ESTALE,
+		       "a second worker died while it took over, which this kernel's driver does "
+		       "not survive");
+}
+
+static int recover_make(struct recover *r, struct err *e)
+{
+	int64_t begun_ms = clock_now_ms();
+	int ret;
+
+	if (r->rec.handed_over)
+		return recover_finish(r, e);
+	/* One that came half way. */
+	ret = undo_kill_worker(&r->rec, e);
+	for (size_t i = 0; i < ARRAY_SIZE(recover_steps) && ret == 0; i++)
+		ret = recover_steps[i](r, e);
+	if (ret == 0) {
+		log_info("ublkb%u: worker %d serves it after %lld ms", r->rec.dev_id,
+			 r->rec.worker_pid, (long long)(clock_now_ms() - begun_ms));
+		return 0;
+	}
+	undo_kill_worker(&r->rec, NULL);
+	return r->rec.handed_over ? -ESTALE : ret;
+}
+
+int recover_run(const struct op *op, uint64_t generation, struct err *e)
+{
+	__attribute__((cleanup(recover_fini))) struct recover r = {
+		.op = op,
+		.birth = BIRTH_INIT(op, &r.rec),
+		.backing_fd = -1,
+	};
+	struct err why;
+	int ret;
+
+	ret = op_take(op, generation, &r.rec, e);
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	if (r.rec.state != WIRE_STATE_LIVE && r.rec.state != WIRE_STATE_RECOVERING)
+		return 0;
+	ret = ublk_ctl_open(&r.ctl, e);
+	if (ret < 0)
+		return ret;
+	ret = recover_look(&r, e);
+	if (ret == -ENODEV)
+		return recover_undo(&r, e);
+	if (ret == 0)
+		return recover_live(&r, e);
+	if (ret > 0)
+		ret = recover_make(&r, e);
+	/* What cannot become better is not tried again. */
+	if (ret != -ESTALE && ret != -ENOENT)
+		return ret;
+	why = *e;
+	return recover_fail(&r, why.text, e);
+}
+
+int recover_give_up(const struct op *op, uint64_t generation, const char *why, struct err *e)
+{
+	struct recover r = { .op = op };
+	int ret;
+
+	ret = op_take(op, generation, &r.rec, e);
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	return recover_fail(&r, why, e);
+}

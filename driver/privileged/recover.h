@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What follows when a worker died: the container's requests wait, those the dead
+ * worker had are asked again, and another worker takes over with the same
+ * descriptors. Whoever uses the device sees a pause.
+ *
+ * Every step may be the last of this process. The record says which worker was
+ * made, and, for kernels before 6.16, whether it may have begun to fetch: there
+ * another one must not be tried then (the driver would break).
+ */
+#pragma once
+
+#include "driver/privileged/op.h"
+
+/*
+ * For a device whose worker has ended. 0: it is served again, or is settled
+ * otherwise (ended, failed, somebody else's work). -errno: not this time; it may be tried again.
+ */
+int recover_run(const struct op *op, uint64_t generation, struct err *e);
+
+/* No other worker: whoever has the device open gets errors from now on, and why is on record. */
+int recover_give_up(const struct op *op, uint64_t generation, const char *why, struct err *e);
