@@ -51,11 +51,12 @@
 
 static const struct {
 	const char *name;
+	const char *step; /* of its exec */
 	rlim_t nr_files;
 } spawn_programs[SPAWN_PROGRAMS] = {
-	[SPAWN_WORKER] = { "ublk-oci-worker", 64 },
+	[SPAWN_WORKER] = { "ublk-oci-worker", "execute the worker program", 64 },
 	/* As many again: by this limit it may pass on what it holds. */
-	[SPAWN_KEEPER] = { "ublk-oci-keeper", 2 * KEEP_ENTRIES_MAX },
+	[SPAWN_KEEPER] = { "ublk-oci-keeper", "execute the keeper program", 2 * KEEP_ENTRIES_MAX },
 };
 
 /* --- in the child: system calls only, no memory from the heap --------------------- */
@@ -193,7 +194,7 @@ static const char *spawn_exec(const struct spawn_plan *plan)
 	char *const environment[] = { NULL };
 
 	syscall(SYS_execveat, plan->program_fd, "", argv, environment, AT_EMPTY_PATH);
-	return "execute the program";
+	return spawn_programs[plan->spec->program].step;
 }
 
 static spawn_step *const spawn_steps[] = {
