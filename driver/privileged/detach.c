@@ -10,6 +10,7 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/holders.h"
+#include "driver/privileged/recover.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/undo.h"
 
@@ -100,6 +101,27 @@ static void detach_audit(const struct op *op, const struct record *rec, bool for
 	});
 }
 
+/*
+ * What was written and not flushed needs a worker: one whose worker died gets another
+ * first, or stays. By force, or when nobody is left who wrote, it goes as it is.
+ */
+static int detach_take(const struct op *op, const struct wire_detach *ask, struct record *rec,
+		       struct err *e)
+{
+	int r;
+
+	r = op_take(op, ask->generation, rec, e);
+	if (r < 0 || rec->state != WIRE_STATE_RECOVERING || rec->flags & WIRE_READ_ONLY ||
+	    ask->flags & (WIRE_DETACH_FORCE | WIRE_DETACH_ENDED))
+		return r;
+	r = recover_run(op, ask->generation, e);
+	if (r < 0)
+		return err_prefix(e, r,
+				  "its worker died and no other could be started (--force detaches "
+				  "it all the same, and loses what was not flushed)");
+	return op_take(op, ask->generation, rec, e);
+}
+
 int detach_serve(struct op *op, struct packet *p, struct err *e)
 {
 	const struct device *d;
@@ -117,7 +139,7 @@ int detach_serve(struct op *op, struct packet *p, struct err *e)
 	if (r < 0)
 		return r;
 	op->timed = ask.flags & WIRE_DETACH_TIMED;
-	r = op_take(op, ask.generation, &rec, e);
+	r = detach_take(op, &ask, &rec, e);
 	if (r == -ENOENT) {
 		request_done(op, NULL); /* somebody was faster */
 		return 0;
