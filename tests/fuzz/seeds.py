@@ -14,8 +14,10 @@ import sys
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 WIRE_MAGIC, START_MAGIC, STATS_MAGIC = 0x6F6B6275, 0x7774736F, 0x74736F75
+KEEP_MAGIC = 0x6B74736F
 ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPLY = 1, 2, 3, 4, 5, 6, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
+KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP = 1, 2, 3, 4
 NULL, MEMORY, FILE = 1, 2, 3
 READ_ONLY, HOST = 1, 2
 PACKET_SIZE_MAX = 2560
@@ -176,6 +178,35 @@ def starts():
                                              b"\xff"))
 
 
+def keeps():
+    """fuzz_keep.c: rows of descriptors, size, packet."""
+    def ask(kind, name=7, nr_fds=None, version=1, magic=KEEP_MAGIC, size=24, sent_fds=None):
+        if nr_fds is None:
+            nr_fds = int(kind == KEEP_PUT)
+        return row(nr_fds if sent_fds is None else sent_fds,
+                   head(kind, size, nr_fds, version, magic) + struct.pack("<Q", name))
+
+    def row(nr_fds, packet):
+        return bytes([nr_fds, len(packet)]) + packet
+
+    yield "stay", ask(KEEP_STAY, 0)
+    yield "put-get-drop", b"".join(ask(kind) for kind in (
+        KEEP_GET, KEEP_PUT, KEEP_GET, KEEP_GET, KEEP_DROP, KEEP_DROP, KEEP_GET))
+    yield "replaced", ask(KEEP_PUT) + ask(KEEP_PUT) + ask(KEEP_GET) + ask(KEEP_DROP)
+    yield "many", b"".join(ask(KEEP_PUT, name) for name in range(16))
+    yield "first-dropped", (b"".join(ask(KEEP_PUT, name) for name in range(4))
+                            + ask(KEEP_DROP, 0) + ask(KEEP_GET, 3) + ask(KEEP_DROP, 1))
+    yield "put-without-fd", ask(KEEP_PUT, sent_fds=0) + ask(KEEP_PUT, nr_fds=0) + ask(KEEP_GET)
+    yield "put-with-four", ask(KEEP_PUT, nr_fds=4) + ask(KEEP_PUT, sent_fds=2) + ask(KEEP_GET)
+    yield "get-with-fd", ask(KEEP_GET, nr_fds=1) + ask(KEEP_DROP, sent_fds=1)
+    yield "other-version", ask(KEEP_PUT, version=2) + ask(KEEP_GET, version=2) + ask(KEEP_GET)
+    yield "other-magic", ask(KEEP_GET, magic=START_MAGIC)
+    yield "other-types", ask(0) + ask(5) + ask(64) + ask(65535)
+    yield "understated", ask(KEEP_GET, size=23)
+    yield "sizes", (row(0, b"") + row(1, b"") + row(0, ask(KEEP_GET)[2:-1])
+                    + row(0, ask(KEEP_GET)[2:] + b"x"))
+
+
 def procs():
     """fuzz_proc.c: what it is, the text."""
     mountinfo, stat, name, point, cgroup, cgroup_name = (bytes([i]) for i in range(6))
@@ -304,8 +335,8 @@ def counters():
     yield "gone", seed(b"", b"")
 
 
-FUZZERS = {"counters": counters, "packet": packets, "request": requests, "start": starts,
-           "proc": procs, "record": records, "audit": audits}
+FUZZERS = {"counters": counters, "keep": keeps, "packet": packets, "request": requests,
+           "start": starts, "proc": procs, "record": records, "audit": audits}
 
 
 def main():
