@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
-#include "driver/worker/queue.h"
+#include "driver/worker/lane.h"
 #include "driver/worker/ring.h"
 #include "driver/worker/sandbox.h"
 #include "driver/worker/sealed.h"
@@ -33,9 +33,8 @@ struct worker {
 	struct start_spec spec;
 	struct packet backing; /* owns the backing files until they are registered */
 	struct target target;
-	struct io_uring uring;
+	struct lane lane;
 	struct queue queues[START_QUEUES_MAX];
-	uint64_t wake_ns;	 /* stats.h */
 	struct start_step ready; /* in flight through the ring */
 	struct start_failed failed;
 };
@@ -90,24 +89,6 @@ static int worker_open_target(struct worker *w, struct err *e)
 	return 0;
 }
 
-/* What READ_FIXED and WRITE_FIXED find their data in. */
-static int worker_register_buffers(struct worker *w, struct err *e)
-{
-	struct iovec buffers[START_QUEUES_MAX];
-	int r;
-
-	if (w->spec.flags & START_ZERO_COPY) {
-		r = io_uring_register_buffers_sparse(&w->uring, spec_nr_tags(&w->spec));
-		return r < 0 ? err_sys(e, -r, "cannot register slots for buffers") : 0;
-	}
-	for (uint16_t i = 0; i < w->spec.nr_queues; i++) {
-		buffers[i].iov_base = w->queues[i].buffers;
-		buffers[i].iov_len = queue_buffers_size(&w->queues[i]);
-	}
-	r = io_uring_register_buffers(&w->uring, buffers, w->spec.nr_queues);
-	return r < 0 ? err_sys(e, -r, "cannot register the buffers") : 0;
-}
-
 /* Queues with their buffers, and the ring they share. */
 static int worker_prepare(struct worker *w, struct err *e)
 {
@@ -116,15 +97,7 @@ static int worker_prepare(struct worker *w, struct err *e)
 	r = worker_open_target(w, e);
 	if (r < 0)
 		return r;
-	r = ring_open(&w->uring, queue_ring_entries(&w->spec), e);
-	if (r < 0)
-		return r;
-	for (uint16_t i = 0; i < w->spec.nr_queues; i++) {
-		r = queue_init(&w->queues[i], i, &w->spec, &w->uring, &w->target, e);
-		if (r < 0)
-			return r;
-	}
-	r = worker_register_buffers(w, e);
+	r = lane_open(&w->lane, w->queues, 0, w->spec.nr_queues, &w->spec, &w->target, e);
 	if (r < 0)
 		return r;
 	/* A page fault in here may need the very disk that is served. As far as the limit allows.
@@ -152,13 +125,12 @@ static int worker_bind(struct worker *w, struct err *e)
 {
 	auto_packet struct packet p = PACKET_INIT;
 	int files[RING_FILE_BACKING + START_FILES_MAX];
-	uint8_t ops[RING_OPS_MAX];
 	int r;
 
 	r = worker_receive_device(w, &p, e);
 	if (r < 0)
 		return r;
-	r = stats_map(w->queues, w->spec.nr_queues, p.fds[1], &w->wake_ns, e);
+	r = stats_map(w->queues, w->spec.nr_queues, p.fds[1], e);
 	if (r < 0)
 		return r;
 	for (uint16_t i = 0; i < w->spec.nr_queues; i++) {
@@ -170,18 +142,10 @@ static int worker_bind(struct worker *w, struct err *e)
 	files[RING_FILE_CHANNEL] = START_CHANNEL_FD;
 	for (unsigned int i = 0; i < w->backing.nr_fds; i++)
 		files[RING_FILE_BACKING + i] = w->backing.fds[i];
-	r = io_uring_register_files(&w->uring, files, RING_FILE_BACKING + w->backing.nr_fds);
-	if (r < 0)
-		return err_sys(e, -r, "cannot register the files");
-	/* The descriptor of its own ring is looked up without a table that others could share. */
-	r = io_uring_register_ring_fd(&w->uring);
-	if (r < 0)
-		return err_sys(e, -r, "cannot register the ring");
-	r = ring_restrict(&w->uring, ops, ring_ops(&w->target, ops),
-			  ring_entry_flags(w->spec.flags), e);
+	r = lane_bind(&w->lane, files, RING_FILE_BACKING + w->backing.nr_fds, &w->spec, e);
 	if (r < 0)
 		return r;
-	return ring_enable(&w->uring, e);
+	return lane_enable(&w->lane, e);
 }
 
 /* From here on words go through the ring only. */
@@ -189,7 +153,7 @@ static int worker_seal(struct worker *w, struct err *e)
 {
 	int r;
 
-	r = sandbox_close_all_but(w->uring.ring_fd, e);
+	r = sandbox_close_all_but(w->lane.uring.ring_fd, e);
 	if (r < 0)
 		return r;
 	return sandbox_seal(w->spec.filter, w->spec.nr_filter, e);
@@ -199,14 +163,12 @@ static int worker_serve(struct worker *w, struct err *e)
 {
 	int r;
 
-	for (uint16_t i = 0; i < w->spec.nr_queues; i++)
-		queue_fetch(&w->queues[i]);
-	r = queue_submit(&w->uring, w->queues, w->spec.nr_queues);
+	r = lane_fetch(&w->lane);
 	if (r < 0)
 		return err_sys(e, -r, "the driver refused a tag");
 	w->ready = worker_step(START_READY);
-	ring_say(&w->uring, &w->ready, sizeof(w->ready));
-	r = queue_run(&w->uring, w->queues, w->spec.nr_queues);
+	ring_say(&w->lane.uring, &w->ready, sizeof(w->ready));
+	r = lane_run(&w->lane);
 	if (r < 0)
 		return err_sys(e, -r, "cannot go on");
 	return 0;
@@ -224,8 +186,8 @@ static int worker_fail_plain(int code, const struct err *e)
 static int worker_fail_sealed(struct worker *w, int code, const struct err *e)
 {
 	w->failed = worker_failure(code, e);
-	ring_say(&w->uring, &w->failed, sizeof(w->failed));
-	io_uring_submit(&w->uring);
+	ring_say(&w->lane.uring, &w->failed, sizeof(w->failed));
+	io_uring_submit(&w->lane.uring);
 	return EXIT_FAILURE;
 }
 
@@ -245,7 +207,7 @@ static int worker_main(struct worker *w)
 		return worker_fail_plain(r, &e);
 	r = worker_seal(w, &e);
 	if (r >= 0) {
-		worker_sealed(&w->uring, &w->spec);
+		worker_sealed(&w->lane.uring, &w->spec);
 		r = worker_serve(w, &e);
 	}
 	if (r < 0)

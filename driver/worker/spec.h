@@ -14,9 +14,3 @@ int spec_admit(struct start_spec *ret, const struct target_ops **ret_ops, const 
 /* Is it a bare message of this type with this many fds? 0 or -EPROTO. */
 int spec_admit_step(const struct packet *p, enum start_type type, unsigned int nr_fds,
 		    struct err *e);
-
-/* All tags of all queues. */
-static inline unsigned int spec_nr_tags(const struct start_spec *spec)
-{
-	return (unsigned int)spec->nr_queues * spec->depth;
-}

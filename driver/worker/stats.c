@@ -18,7 +18,7 @@ static void stats_take_over(struct stats_queue *q)
 	q->lost += q->taken - finished;
 }
 
-int stats_map(struct queue *queues, uint16_t nr_queues, int fd, uint64_t *wake_ns, struct err *e)
+int stats_map(struct queue *queues, uint16_t nr_queues, int fd, struct err *e)
 {
 	struct stats_page *page = mmap(NULL, stats_size(nr_queues), PROT_READ | PROT_WRITE,
 				       MAP_SHARED | MAP_POPULATE, fd, 0);
@@ -27,7 +27,6 @@ int stats_map(struct queue *queues, uint16_t nr_queues, int fd, uint64_t *wake_n
 		return err_sys(e, errno, "cannot map the counters");
 	for (uint16_t i = 0; i < nr_queues; i++) {
 		queues[i].counts = &page->queues[i];
-		queues[i].wake_ns = wake_ns;
 		stats_take_over(&page->queues[i]);
 	}
 	return 0;

@@ -20,8 +20,8 @@ static_assert((int)STATS_REFUSED == IO_NONE && (int)STATS_READ == IO_READ &&
 		      (int)STATS_DISCARD == IO_DISCARD && IO_WRITE_ZEROES == IO_DISCARD + 1,
 	      "rows are operations");
 
-/* Maps the file for these queues, which count into it from now on. fd and wake_ns are borrowed. */
-int stats_map(struct queue *queues, uint16_t nr_queues, int fd, uint64_t *wake_ns, struct err *e);
+/* Maps the file for these queues, which count into it from now on. fd is borrowed. */
+int stats_map(struct queue *queues, uint16_t nr_queues, int fd, struct err *e);
 
 /* Looks at the clock, the first time in a wake. */
 uint64_t stats_look(const struct queue *q);
