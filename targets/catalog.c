@@ -12,6 +12,7 @@ static const struct catalog_target targets[TARGET_END] = {
 		.needs_size = true,
 		.discards = true,
 		.zero_copy = true,
+		.threads = true,
 	},
 	[TARGET_MEMORY] = {
 		.name = "memory",
@@ -20,6 +21,7 @@ static const struct catalog_target targets[TARGET_END] = {
 		.made_by_helper = true,
 		.discards = true,
 		.zero_copy = true,
+		.threads = true,
 	},
 	[TARGET_FILE] = {
 		.name = "file",
@@ -28,6 +30,7 @@ static const struct catalog_target targets[TARGET_END] = {
 		.volatile_cache = true,
 		.discards = true,
 		.zero_copy = true,
+		.threads = true,
 	},
 	[TARGET_NBD] = {
 		.name = "nbd",
@@ -44,7 +47,8 @@ static const struct catalog_key_row keys[KEY_END] = {
 	[KEY_SIZE] = { "size", "BYTES", "size of the device; suffixes K, M, G, T" },
 	[KEY_PATH] = { "path", "PATH", "where it appears in the container, below /dev" },
 	[KEY_ACCESS] = { "access", "rw|ro", "whether the container may write" },
-	[KEY_QUEUES] = { "queues", "N", "hardware queues, 1 to 16; default 2" },
+	[KEY_QUEUES] = { "queues", "N",
+			 "hardware queues, 1 to 16, from 3 on with a thread each; default 2" },
 	[KEY_DEPTH] = { "depth", "N", "requests in flight per queue, 1 to 256; default 32" },
 	[KEY_PROFILE] = { "profile", "latency|throughput",
 			  "what matters more, one request or many; default latency" },

@@ -26,6 +26,7 @@ struct catalog_target {
 	bool volatile_cache; /* what is written is safe only after a flush */
 	bool discards;	     /* discard and write-zeroes free space */
 	bool zero_copy;	     /* it passes data on without looking at it */
+	bool threads;	     /* several may serve it: it keeps nothing but what an I/O has */
 	bool by_address;     /* reached at an address, which a policy must list */
 };
 

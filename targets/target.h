@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A target turns block I/O into something else: a table of functions over
- * descriptors it was given. It runs in the sealed worker, on the worker's one
- * thread.
+ * descriptors it was given. It runs in the sealed worker, on its one thread or,
+ * when catalog.h says `threads`, on several: then nothing but the struct io is
+ * written after open().
  *
  * The core promises: every I/O was validated once (inside the device, whole
  * blocks, an operation the device has: never a write on a read-only one, never

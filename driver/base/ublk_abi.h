@@ -170,6 +170,7 @@ static_assert(offsetof(struct ublk_params, dma) == 108, "ublk ABI");
 static_assert(offsetof(struct ublk_params, seg) == 120, "ublk ABI");
 static_assert(offsetof(struct ublk_params, integrity) == 136, "ublk ABI");
 
+#define UBLK_U_CMD_GET_QUEUE_AFFINITY _IOR('u', 0x01, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_GET_DEV_INFO _IOR('u', 0x02, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_ADD_DEV _IOWR('u', 0x04, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_DEL_DEV _IOWR('u', 0x05, struct ublksrv_ctrl_cmd)

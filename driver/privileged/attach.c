@@ -190,6 +190,7 @@ static int attach_control(struct attach *a, struct err *e)
 	r = ublk_ctl_open(&a->ctl, e);
 	if (r < 0)
 		return r;
+	a->birth.ctl = a->ctl;
 	a->rec.kernel_features = ublk_features(a->ctl);
 	return 0;
 }

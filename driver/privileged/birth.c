@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/log.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/datapath.h"
 #include "driver/privileged/memlimit.h"
@@ -58,6 +59,18 @@ int birth_spawn(struct birth *b, struct err *e)
 	return op_update(b->op, rec, e);
 }
 
+/* Where its threads run best; they serve as well without. */
+static void birth_name_cpus(const struct birth *b, struct start_spec *spec)
+{
+	const struct record *rec = b->rec;
+	struct err e;
+
+	if (spec->flags & START_THREADS && ublk_cpu_queues(b->ctl, rec->dev_id, rec->nr_queues,
+							   spec->cpu_queue, START_CPUS_MAX, &e) < 0)
+		log_warning("ublkb%u: its threads are bound to no processors: %s", rec->dev_id,
+			    e.text);
+}
+
 int birth_prepare(struct birth *b, struct err *e)
 {
 	const struct helper *h = b->op->helper;
@@ -79,6 +92,7 @@ int birth_prepare(struct birth *b, struct err *e)
 	int r;
 
 	memcpy(spec.filter, h->filter, sizeof(spec.filter));
+	birth_name_cpus(b, &spec);
 	r = stats_file_make(h->stats_fd, rec->generation, rec->nr_queues, &b->stats_fd, e);
 	if (r < 0)
 		return r;

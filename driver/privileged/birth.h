@@ -7,11 +7,13 @@
 
 #include "driver/privileged/op.h"
 #include "driver/privileged/spawn.h"
+#include "driver/privileged/ublk_ctl.h"
 
 struct birth {
 	const struct op *op;
-	struct record *rec; /* the device's */
-	int backing_fd;	    /* borrowed; -1: the target has none */
+	struct record *rec;   /* the device's */
+	struct ublk_ctl *ctl; /* borrowed */
+	int backing_fd;	      /* borrowed; -1: the target has none */
 	struct spawn_child worker;
 	int cgroup_fd;
 	int stats_fd;

@@ -57,10 +57,18 @@ int datapath_choose(const struct record *rec, uint64_t *ret_flags, uint32_t *ret
 	return 0;
 }
 
+bool datapath_threads(const struct record *rec)
+{
+	const struct catalog_target *target = catalog_target(rec->target);
+
+	return target && target->threads && rec->asked_queues > HELPER_QUEUES && rec->nr_queues > 1;
+}
+
 uint32_t datapath_start_flags(const struct record *rec)
 {
 	return (rec->kernel_flags & UBLK_F_AUTO_BUF_REG ? START_ZERO_COPY : 0u) |
 	       (rec->kernel_flags & UBLK_F_BATCH_IO ? START_BATCH : 0u) |
 	       (datapath_links(rec) ? START_LINK : 0u) |
-	       (rec->flags & WIRE_BY_HAND ? START_BY_HAND : 0u);
+	       (rec->flags & WIRE_BY_HAND ? START_BY_HAND : 0u) |
+	       (datapath_threads(rec) ? START_THREADS : 0u);
 }

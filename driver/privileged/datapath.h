@@ -2,6 +2,7 @@
 /* How data and commands travel between a device and its worker. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "driver/base/err.h"
@@ -14,6 +15,9 @@
  */
 int datapath_choose(const struct record *rec, uint64_t *ret_flags, uint32_t *ret_max_io_bytes,
 		    struct err *e);
+
+/* Does each queue get a thread of its own? Who asks for more queues than all have means that. */
+bool datapath_threads(const struct record *rec);
 
 /* What the worker of this device is told: enum start_flag. */
 uint32_t datapath_start_flags(const struct record *rec);

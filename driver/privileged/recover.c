@@ -206,6 +206,7 @@ int recover_run(const struct op *op, uint64_t generation, struct err *e)
 	ret = ublk_ctl_open(&r.ctl, e);
 	if (ret < 0)
 		return ret;
+	r.birth.ctl = r.ctl;
 	ret = recover_look(&r, e);
 	if (ret == -ENODEV)
 		return recover_undo(&r, e);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/privileged/datapath.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/stats_file.h"
@@ -22,7 +23,7 @@ static struct wire_device show_device(const struct record *rec)
 		.minor = rec->minor,
 		.state = rec->state,
 		.target = rec->target,
-		.flags = rec->flags,
+		.flags = rec->flags | (datapath_threads(rec) ? WIRE_THREADS : 0),
 		.size_bytes = rec->size_bytes,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,

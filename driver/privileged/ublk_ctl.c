@@ -17,6 +17,7 @@
 #define CTL_TIMEOUT_MS 5000
 #define CTL_CANCEL_MS 1000
 #define CTL_CANCEL_ID UINT64_MAX
+#define CTL_CPU_WORDS 16
 
 #define SECTOR_SHIFT 9
 #define CTL_DISCARD_GRANULARITY 4096u
@@ -27,6 +28,7 @@ union ctl_data {
 	uint64_t features;
 	struct ublksrv_ctrl_dev_info info;
 	struct ublk_params params;
+	uint64_t cpus[CTL_CPU_WORDS];
 };
 
 struct ctl_ring {
@@ -387,6 +389,42 @@ static int ctl_simple(struct ublk_ctl *c, const struct ctl_command *command, str
 
 	r = ctl_ring_ready(c, e);
 	return r < 0 ? r : ctl_run(c, command, e);
+}
+
+static int ctl_queue_cpus(struct ublk_ctl *c, uint32_t dev_id, uint16_t queue, struct err *e)
+{
+	const struct ctl_command command = {
+		.name = "GET_QUEUE_AFFINITY",
+		.op = UBLK_U_CMD_GET_QUEUE_AFFINITY,
+		.dev_id = dev_id,
+		.size = sizeof(c->ring->data.cpus),
+		.argument = queue,
+		.timeout_ms = CTL_TIMEOUT_MS,
+	};
+	int r;
+
+	r = ctl_ring_ready(c, e);
+	if (r < 0)
+		return r;
+	c->ring->data = (union ctl_data){ 0 };
+	return ctl_run(c, &command, e);
+}
+
+int ublk_cpu_queues(struct ublk_ctl *c, uint32_t dev_id, uint16_t nr_queues, uint8_t *cpu_queue,
+		    unsigned int nr_cpus, struct err *e)
+{
+	int r;
+
+	for (uint16_t queue = 0; queue < nr_queues; queue++) {
+		r = ctl_queue_cpus(c, dev_id, queue, e);
+		if (r < 0)
+			return r;
+		for (unsigned int cpu = 0; cpu < nr_cpus && cpu / 64 < CTL_CPU_WORDS; cpu++) {
+			if (c->ring->data.cpus[cpu / 64] >> cpu % 64 & 1)
+				cpu_queue[cpu] = (uint8_t)(queue + 1);
+		}
+	}
+	return 0;
 }
 
 int ublk_start(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms, struct err *e)

@@ -56,6 +56,13 @@ uint64_t ublk_features(const struct ublk_ctl *c);
 /* ADD_DEV and SET_PARAMS; when the second fails the device is deleted again. */
 int ublk_add(struct ublk_ctl *c, struct ublk_spec *spec, struct err *e);
 
+/*
+ * GET_QUEUE_AFFINITY of each queue: *cpu_queue of nr_cpus processors become 1 + the queue their
+ * requests come by. -EINVAL: this machine may have more processors.
+ */
+int ublk_cpu_queues(struct ublk_ctl *c, uint32_t dev_id, uint16_t nr_queues, uint8_t *cpu_queue,
+		    unsigned int nr_cpus, struct err *e);
+
 /* START_DEV; opener_pid is the process that opened /dev/ublkcN (7.3 checks it). */
 int ublk_start(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms, struct err *e);
 

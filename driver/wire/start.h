@@ -28,6 +28,7 @@
 #define START_QUEUES_MAX 16
 #define START_DEPTH_MAX 256
 #define START_IO_BYTES_MAX (1u << 20)
+#define START_CPUS_MAX 1024
 
 enum start_type {
 	START_NONE,
@@ -57,10 +58,11 @@ enum start_flag {
 	START_BATCH = 1 << 4,	  /* UBLK_F_BATCH_IO */
 	START_LINK = 1 << 5,	  /* the commit of a single request behind its operation */
 	START_BY_HAND = 1 << 6,	  /* for tests: START_ZERO_COPY by its way out of a failure */
+	START_THREADS = 1 << 7,	  /* a thread and a ring for each queue, not one for all */
 };
 #define START_FLAGS_ALL                                                                            \
 	(START_READ_ONLY | START_DIRECT | START_DISCARD | START_ZERO_COPY | START_BATCH |          \
-	 START_LINK | START_BY_HAND)
+	 START_LINK | START_BY_HAND | START_THREADS)
 
 /* fds: the target's backing files. */
 struct start_spec {
@@ -77,8 +79,10 @@ struct start_spec {
 	uint16_t pad[3];
 	uint64_t
 		filter[START_FILTER_MAX]; /* struct sock_filter, made by libseccomp in the helper */
+	/* START_THREADS: 1 + the queue whose requests each processor makes; 0: it is not known. */
+	uint8_t cpu_queue[START_CPUS_MAX];
 };
-static_assert(sizeof(struct start_spec) == 568, "start format changed");
+static_assert(sizeof(struct start_spec) == 1592, "start format changed");
 
 /* START_PREPARED, START_SERVE (fds: /dev/ublkcN, counters), START_READY. */
 struct start_step {

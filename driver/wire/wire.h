@@ -63,6 +63,7 @@ enum wire_flag {
 	WIRE_ZERO_COPY = 1 << 4,  /* zero copy, or no device */
 	WIRE_BY_HAND = 1 << 5,	  /* with WIRE_ZERO_COPY, for tests: START_BY_HAND */
 	WIRE_THROUGHPUT = 1 << 6, /* many requests at a time matter more than one */
+	WIRE_THREADS = 1 << 7,	  /* answers only: each queue has a thread of its own */
 };
 /* What stays true of a device. */
 #define WIRE_FLAGS_DEVICE                                                                          \

@@ -104,7 +104,7 @@ static struct io_uring_sqe *batch_command(struct queue *q, enum ring_what what, 
 					  const struct ublk_batch_io *cmd)
 {
 	struct io_uring_sqe *sqe =
-		ring_sqe(q->uring, RING_FILE_CHAR, ring_user_data(what, q->id, 0));
+		ring_sqe(q->uring, RING_FILE_CHAR, ring_user_data(what, q->index, 0));
 
 	sqe->opcode = IORING_OP_URING_CMD;
 	sqe->cmd_op = cmd_op;

@@ -4,23 +4,26 @@
  * birth is the point of this file:
  *
  *   1. sandbox_begin(), then the spec and the backing files
- *   2. everything that can fail: memory, target, ring, locked pages; "prepared"
- *   3. only now the char device: map, register, restrict and enable the ring,
+ *   2. everything that can fail: memory, target, rings, threads, locked pages;
+ *      "prepared"
+ *   3. only now the char device: map, register, restrict and enable each ring,
  *      close every plain descriptor
- *   4. seccomp
- *   5. fetch every tag in one burst; "ready", said through the ring
+ *   4. seccomp, for all threads
+ *   5. fetch every tag in one burst; "ready", said through a ring by who was last
  *
  * From then on there is one system call, io_uring_enter(), and the channel to
  * the helper is not read: a helper that dies disturbs nothing.
  */
 #include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
-#include "driver/worker/lane.h"
+#include "driver/worker/crew.h"
 #include "driver/worker/ring.h"
 #include "driver/worker/sandbox.h"
 #include "driver/worker/sealed.h"
@@ -33,9 +36,14 @@ struct worker {
 	struct start_spec spec;
 	struct packet backing; /* owns the backing files until they are registered */
 	struct target target;
-	struct lane lane;
+	struct crew crew;
 	struct queue queues[START_QUEUES_MAX];
-	struct start_step ready; /* in flight through the ring */
+	struct gate begun; /* one pass: the first request may come */
+	_Atomic uint32_t nr_fetching;
+	_Atomic uint32_t nr_serving;
+	_Atomic bool failing; /* one thread says why and ends them all */
+	struct gate never;
+	struct start_step ready; /* in flight through a ring */
 	struct start_failed failed;
 };
 
@@ -57,6 +65,68 @@ static struct start_failed worker_failure(int code, const struct err *e)
 	memcpy(m.reason, e->text, sizeof(m.reason) - 1);
 	return m;
 }
+
+/* --- sealed: words go through a ring only --------------------------------------- */
+
+/* Its part is done, and a thread cannot end alone. */
+static _Noreturn void worker_rest(struct worker *w)
+{
+	for (;;)
+		gate_await(&w->never, 1);
+}
+
+static _Noreturn void worker_fail_sealed(struct worker *w, struct lane *l, int code,
+					 const struct err *e)
+{
+	w->failed = worker_failure(code, e);
+	ring_say(&l->uring, &w->failed, sizeof(w->failed));
+	io_uring_submit(&l->uring);
+	_exit(EXIT_FAILURE);
+}
+
+static _Noreturn void worker_fail(struct worker *w, struct lane *l, int code, const char *what)
+{
+	struct err e = { "" };
+
+	if (atomic_exchange(&w->failing, true))
+		worker_rest(w);
+	err_sys(&e, -code, "%s", what);
+	worker_fail_sealed(w, l, code, &e);
+}
+
+/* All threads wait for the last, which has no system call to itself that the others have not. */
+static void worker_begin(struct worker *w, struct lane *l)
+{
+	if (crew_is_last(&w->crew, l)) {
+		worker_sealed(&l->uring, &w->spec);
+		gate_pass(&w->begun);
+	}
+	gate_await(&w->begun, 1);
+}
+
+/* What each thread does from the seal to its end. */
+static void worker_serve(struct crew *crew, struct lane *l)
+{
+	struct worker *w = (struct worker *)((char *)crew - offsetof(struct worker, crew));
+	int r;
+
+	worker_begin(w, l);
+	r = lane_fetch(l);
+	if (r < 0)
+		worker_fail(w, l, r, "the driver refused a tag");
+	if (atomic_fetch_sub(&w->nr_fetching, 1) == 1) {
+		w->ready = worker_step(START_READY);
+		ring_say(&l->uring, &w->ready, sizeof(w->ready));
+	}
+	r = lane_run(l);
+	if (r < 0)
+		worker_fail(w, l, r, "cannot go on");
+	if (atomic_fetch_sub(&w->nr_serving, 1) != 1)
+		worker_rest(w);
+	_exit(EXIT_SUCCESS);
+}
+
+/* --- before it ---------------------------------------------------------------------- */
 
 static int worker_receive_spec(struct worker *w, struct err *e)
 {
@@ -89,7 +159,7 @@ static int worker_open_target(struct worker *w, struct err *e)
 	return 0;
 }
 
-/* Queues with their buffers, and the ring they share. */
+/* The target, queues with their buffers and rings, threads. */
 static int worker_prepare(struct worker *w, struct err *e)
 {
 	int r;
@@ -97,9 +167,10 @@ static int worker_prepare(struct worker *w, struct err *e)
 	r = worker_open_target(w, e);
 	if (r < 0)
 		return r;
-	r = lane_open(&w->lane, w->queues, 0, w->spec.nr_queues, &w->spec, &w->target, e);
+	r = crew_open(&w->crew, w->queues, &w->spec, &w->target, worker_serve, e);
 	if (r < 0)
 		return r;
+	w->nr_fetching = w->nr_serving = w->crew.nr;
 	/* A page fault in here may need the very disk that is served. As far as the limit allows.
 	 */
 	mlockall(MCL_CURRENT | MCL_FUTURE);
@@ -142,52 +213,15 @@ static int worker_bind(struct worker *w, struct err *e)
 	files[RING_FILE_CHANNEL] = START_CHANNEL_FD;
 	for (unsigned int i = 0; i < w->backing.nr_fds; i++)
 		files[RING_FILE_BACKING + i] = w->backing.fds[i];
-	r = lane_bind(&w->lane, files, RING_FILE_BACKING + w->backing.nr_fds, &w->spec, e);
-	if (r < 0)
-		return r;
-	return lane_enable(&w->lane, e);
+	return crew_bind(&w->crew, files, RING_FILE_BACKING + w->backing.nr_fds, e);
 }
 
-/* From here on words go through the ring only. */
-static int worker_seal(struct worker *w, struct err *e)
-{
-	int r;
-
-	r = sandbox_close_all_but(w->lane.uring.ring_fd, e);
-	if (r < 0)
-		return r;
-	return sandbox_seal(w->spec.filter, w->spec.nr_filter, e);
-}
-
-static int worker_serve(struct worker *w, struct err *e)
-{
-	int r;
-
-	r = lane_fetch(&w->lane);
-	if (r < 0)
-		return err_sys(e, -r, "the driver refused a tag");
-	w->ready = worker_step(START_READY);
-	ring_say(&w->lane.uring, &w->ready, sizeof(w->ready));
-	r = lane_run(&w->lane);
-	if (r < 0)
-		return err_sys(e, -r, "cannot go on");
-	return 0;
-}
-
-/* Words about a failure before the ring was enabled, or after. */
+/* Words about a failure before the rings were enabled. */
 static int worker_fail_plain(int code, const struct err *e)
 {
 	struct start_failed m = worker_failure(code, e);
 
 	packet_send(START_CHANNEL_FD, &m, sizeof(m), NULL, 0, SEND_TIMEOUT_MS);
-	return EXIT_FAILURE;
-}
-
-static int worker_fail_sealed(struct worker *w, int code, const struct err *e)
-{
-	w->failed = worker_failure(code, e);
-	ring_say(&w->lane.uring, &w->failed, sizeof(w->failed));
-	io_uring_submit(&w->lane.uring);
 	return EXIT_FAILURE;
 }
 
@@ -205,14 +239,10 @@ static int worker_main(struct worker *w)
 		r = worker_bind(w, &e);
 	if (r < 0)
 		return worker_fail_plain(r, &e);
-	r = worker_seal(w, &e);
-	if (r >= 0) {
-		worker_sealed(&w->lane.uring, &w->spec);
-		r = worker_serve(w, &e);
-	}
+	r = crew_seal(&w->crew, &e);
 	if (r < 0)
-		return worker_fail_sealed(w, r, &e);
-	return EXIT_SUCCESS;
+		worker_fail_sealed(w, crew_first(&w->crew), r, &e);
+	crew_serve(&w->crew);
 }
 
 int main(void)

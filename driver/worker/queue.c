@@ -11,6 +11,7 @@
 #include "driver/worker/batch.h"
 #include "driver/worker/desc.h"
 #include "driver/worker/ring.h"
+#include "driver/worker/spec.h"
 #include "driver/worker/stats.h"
 #include "driver/worker/tag.h"
 
@@ -45,8 +46,9 @@ int queue_init(struct queue *q, uint16_t id, const struct start_spec *spec, stru
 		.block_bytes = spec->logical_block_bytes,
 		.id = id,
 		.depth = spec->depth,
-		.slot = (uint16_t)(id * spec->depth),
+		.index = id % spec_queues_per_lane(spec),
 	};
+	q->slot = (uint16_t)(q->index * q->depth);
 	q->ios = calloc(q->depth, sizeof(*q->ios));
 	if (!q->ios)
 		return err_sys(e, ENOMEM, "no memory for %u tags", q->depth);
@@ -76,11 +78,12 @@ static unsigned int queue_pieces(const struct start_spec *spec)
 
 unsigned int queue_ring_entries(const struct start_spec *spec)
 {
-	unsigned int nr_tags = (unsigned int)spec->nr_queues * spec->depth;
+	unsigned int nr_queues = spec_queues_per_lane(spec);
+	unsigned int nr_tags = nr_queues * spec->depth;
 	/* Operations or a command; taking pages out of their slot comes with a commit. */
 	unsigned int per_tag = queue_pieces(spec) + !!(spec->flags & START_ZERO_COPY);
 	/* A commit behind the operation it waits for, and a word to the helper. */
-	return nr_tags * per_tag + spec->nr_queues * BATCH_ENTRIES + 2;
+	return nr_tags * per_tag + nr_queues * BATCH_ENTRIES + 2;
 }
 
 int queue_map(struct queue *q, int char_fd, struct err *e)
@@ -132,7 +135,7 @@ void io_done(struct queue *q, struct io *io, int error)
 struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file)
 {
 	q->operation = ring_sqe(q->uring, (enum ring_file)(t->first_file + file),
-				ring_user_data(RING_TARGET, q->id, queue_tag(q, io)));
+				ring_user_data(RING_TARGET, q->index, queue_tag(q, io)));
 	q->nr_operations++;
 	return q->operation;
 }
@@ -176,7 +179,7 @@ void queue_take(struct queue *q, uint16_t tag, bool alone)
 		return;
 	}
 	io->buf = queue_buffer(q, tag);
-	io->buf_index = q->buffers ? q->id : queue_slot(q, tag);
+	io->buf_index = q->buffers ? q->index : queue_slot(q, tag);
 	if (desc.op_flags & UBLK_IO_F_NEED_REG_BUF && q->flags & START_ZERO_COPY) {
 		q->counts->by_hand++;
 		stats_timed(q, io);

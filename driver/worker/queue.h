@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One hardware queue: depth tags. All queues of a device are served by one
- * thread on one ring.
+ * thread on one ring, or each by a thread on a ring of its own (lane.h).
  *
  *   fetch   give the kernel tags to fill
  *   reap    take completions: new block I/O, or target operations that finished
@@ -31,7 +31,8 @@ struct io_uring_sqe;
 struct stats_queue;
 
 struct queue {
-	struct io_uring *uring;
+	/* Not in one cache line with another thread's. */
+	_Alignas(64) struct io_uring *uring;
 	struct target *target;
 	const struct ublksrv_io_desc *descs; /* mapped; the kernel writes, one per tag */
 	struct io *ios;			     /* one per tag */
@@ -40,11 +41,12 @@ struct queue {
 	struct io_uring_sqe *operation;	     /* what the target asked for last */
 	unsigned int nr_operations;	     /* since queue_start() */
 	struct stats_queue *counts;	     /* mapped, shared: stats_map() */
-	uint64_t *wake_ns;		     /* of all queues; 0: the clock was not read yet */
+	uint64_t *wake_ns;		     /* of its lane; 0: the clock was not read yet */
 	uint32_t flags;			     /* enum start_flag */
 	uint32_t max_io_bytes;
 	uint32_t block_bytes;
-	uint16_t id;
+	uint16_t id;	/* as the driver counts */
+	uint16_t index; /* among those on its ring */
 	uint16_t depth;
 	uint16_t slot;	   /* of tag 0 in the ring's buffer table: START_ZERO_COPY */
 	uint16_t nr_alone; /* requests that could be linked */
@@ -56,7 +58,7 @@ int queue_init(struct queue *q, uint16_t id, const struct start_spec *spec, stru
 	       struct target *target, struct err *e);
 void queue_fini(struct queue *q);
 
-/* Entries of a ring that serves all queues of spec. */
+/* Entries of a ring that serves as many queues as spec says. */
 unsigned int queue_ring_entries(const struct start_spec *spec);
 
 static inline size_t queue_buffers_size(const struct queue *q)

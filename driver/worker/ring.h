@@ -23,7 +23,7 @@ enum ring_file {
 	RING_FILE_BACKING, /* the first of them */
 };
 
-/* user_data: what in the upper half, the rest in the lower. */
+/* user_data: what in the upper half, in the lower which queue of the ring, and tag. */
 enum ring_what {
 	RING_BLOCK,	 /* a fetch or commit of one tag came back: queue and tag */
 	RING_TARGET,	 /* the target's operation on a queue's tag */
@@ -35,9 +35,9 @@ enum ring_what {
 	RING_COMMIT,	 /* results of a queue were taken */
 };
 
-static inline uint64_t ring_user_data(enum ring_what what, uint16_t queue_id, uint16_t tag)
+static inline uint64_t ring_user_data(enum ring_what what, uint16_t index, uint16_t tag)
 {
-	return (uint64_t)what << 32 | (uint32_t)queue_id << 16 | tag;
+	return (uint64_t)what << 32 | (uint32_t)index << 16 | tag;
 }
 
 /* An entry of zeroes on a registered file. The ring has one for everything that can be in flight.

@@ -12,8 +12,8 @@
 /* First act of the process: Landlock where there is one, not dumpable, no signal that ends it. */
 int sandbox_begin(struct err *e);
 
-/* Closes every descriptor but this one. */
-int sandbox_close_all_but(int fd, struct err *e);
+/* Closes every descriptor but these. */
+int sandbox_close_all_but(const int *fds, unsigned int nr_fds, struct err *e);
 
 /* seccomp, all threads, no way back. filter: nr struct sock_filter. */
 int sandbox_seal(const uint64_t *filter, uint16_t nr, struct err *e);

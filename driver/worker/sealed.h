@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Called once, inside the complete sandbox, before the first request. Nothing
+ * Called once, inside the complete sandbox, before the first request, by the
+ * last of the worker's threads with the ring it has. Nothing
  * in the product (sealed.c); tests/hostile links an attacker in its place.
  */
 #pragma once

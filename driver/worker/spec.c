@@ -44,6 +44,15 @@ static bool spec_flags_ok(uint32_t flags)
 	       (!(flags & START_BY_HAND) || flags & START_ZERO_COPY);
 }
 
+static bool spec_cpus_ok(const struct start_spec *s)
+{
+	for (unsigned int cpu = 0; cpu < START_CPUS_MAX; cpu++) {
+		if (s->cpu_queue[cpu] > (s->flags & START_THREADS ? s->nr_queues : 0))
+			return false;
+	}
+	return true;
+}
+
 static bool spec_size_ok(const struct start_spec *s)
 {
 	return num_power_of_two(s->logical_block_bytes) &&
@@ -74,6 +83,8 @@ int spec_admit(struct start_spec *ret, const struct target_ops **ret_ops, const 
 	if (!spec_shape_ok(&s))
 		return err_set(e, EPROTO, "%u queues of %u tags of %u bytes in pieces of %u",
 			       s.nr_queues, s.depth, s.max_io_bytes, s.piece_bytes);
+	if (!spec_cpus_ok(&s))
+		return err_set(e, EPROTO, "a processor of a queue there is not");
 	if (!spec_size_ok(&s))
 		return err_set(e, EPROTO, "%llu bytes in blocks of %u",
 			       (unsigned long long)s.dev_bytes, s.logical_block_bytes);
@@ -95,4 +106,18 @@ int spec_admit_step(const struct packet *p, enum start_type type, unsigned int n
 	if (p->nr_fds != nr_fds)
 		return err_set(e, EPROTO, "%u descriptors, expected %u", p->nr_fds, nr_fds);
 	return 0;
+}
+
+bool spec_cpus(const struct start_spec *spec, uint16_t queue, struct spec_cpus *ret)
+{
+	bool any = false;
+
+	*ret = (struct spec_cpus){ 0 };
+	for (unsigned int cpu = 0; cpu < START_CPUS_MAX; cpu++) {
+		if (spec->cpu_queue[cpu] != queue + 1)
+			continue;
+		ret->words[cpu / 64] |= UINT64_C(1) << cpu % 64;
+		any = true;
+	}
+	return any;
 }

@@ -9,7 +9,7 @@ static struct io_uring_sqe *tag_command(struct queue *q, enum ring_what what, ui
 					const struct ublksrv_io_cmd *cmd)
 {
 	struct io_uring_sqe *sqe =
-		ring_sqe(q->uring, RING_FILE_CHAR, ring_user_data(what, q->id, cmd->tag));
+		ring_sqe(q->uring, RING_FILE_CHAR, ring_user_data(what, q->index, cmd->tag));
 
 	sqe->opcode = IORING_OP_URING_CMD;
 	sqe->cmd_op = cmd_op;

@@ -94,9 +94,10 @@ static bool read_line(FILE *f, char line[SANDBOX_LINE_SIZE])
 	return true;
 }
 
-static void add_status(struct json_object *worker, pid_t pid)
+/* name: "status", or that of one of its threads. */
+static void add_status(struct json_object *worker, pid_t pid, const char *name)
 {
-	auto_fclose FILE *f = open_process_file(pid, "status");
+	auto_fclose FILE *f = open_process_file(pid, name);
 	char line[SANDBOX_LINE_SIZE];
 
 	while (read_line(f, line)) {
@@ -113,6 +114,40 @@ static void add_status(struct json_object *worker, pid_t pid)
 					    status_lines[i].key, value);
 		}
 	}
+}
+
+/*
+ * How many threads are not as the first, whose walls the keys are about; those that
+ * the kernel makes for a ring are among them. Null if one may not know.
+ */
+static void add_unlike_threads(struct json_object *worker, pid_t pid)
+{
+	auto_json struct json_object *first = json_object_new_object();
+	auto_closedir DIR *dir = NULL;
+	uint64_t nr = 0, unlike = 0;
+	struct dirent *d;
+	char name[SANDBOX_LINE_SIZE];
+
+	snprintf(name, sizeof(name), "/proc/%d/task", pid);
+	dir = opendir(name);
+	add_status(first, pid, "status");
+	json_object_object_del(first, "threads"); /* may change meanwhile */
+	while (dir && (d = readdir(dir))) {
+		auto_json struct json_object *other = json_object_new_object();
+
+		if (*d->d_name == '.')
+			continue;
+		snprintf(name, sizeof(name), "task/%s/status", d->d_name);
+		add_status(other, pid, name);
+		json_object_object_del(other, "threads");
+		/* One that has ended meanwhile has no lines. */
+		nr += json_object_object_length(other) > 0;
+		unlike += json_object_object_length(other) > 0 && !json_object_equal(first, other);
+	}
+	if (nr)
+		show_add_number(worker, "unlike_threads", unlike);
+	else
+		json_object_object_add(worker, "unlike_threads", NULL);
 }
 
 /* The effective one is what "worker.uid" says from here on: the kernel's word, not the helper's. */
@@ -319,7 +354,8 @@ static void add_dumpable(struct json_object *worker, pid_t pid)
 
 void sandbox_add(struct json_object *worker, pid_t pid, const struct client_devices *all)
 {
-	add_status(worker, pid);
+	add_status(worker, pid, "status");
+	add_unlike_threads(worker, pid);
 	add_effective_uid(worker);
 	add_namespaces(worker, pid, all);
 	add_limits(worker, pid);

@@ -106,15 +106,19 @@ static bool check_oom_score(struct json_object *value, const struct wire_details
 	return json_object_get_int64(value) == CHECK_OOM_SCORE;
 }
 
-/* Nothing but the ring: what it serves is registered there. */
-static bool check_ring_alone(struct json_object *value, const struct wire_details *d)
+/* Nothing but a ring for each thread: what it serves is registered there. */
+static bool check_rings_alone(struct json_object *value, const struct wire_details *d)
 {
 	const char *link;
 
-	if (json_object_array_length(value) != 1)
+	if (json_object_array_length(value) != show_threads(&d->device))
 		return false;
-	link = strchr(json_object_get_string(json_object_array_get_idx(value, 0)), ':');
-	return link && !strcmp(link, ":anon_inode:[io_uring]");
+	for (size_t i = 0; i < json_object_array_length(value); i++) {
+		link = strchr(json_object_get_string(json_object_array_get_idx(value, i)), ':');
+		if (!link || strcmp(link, ":anon_inode:[io_uring]") != 0)
+			return false;
+	}
+	return true;
 }
 
 /* The one the helper made for this device; never the container's. */
@@ -166,6 +170,7 @@ static const struct {
 	{ NULL, "no_new_privs", check_true },
 	{ NULL, "seccomp", check_filtered },
 	{ NULL, "seccomp_filters", check_some },
+	{ NULL, "unlike_threads", check_zero },
 	{ "namespaces", "mnt", check_not_host },
 	{ "namespaces", "net", check_not_host },
 	{ "namespaces", "ipc", check_not_host },
@@ -185,7 +190,7 @@ static const struct {
 	{ NULL, "cgroup", check_cgroup },
 	{ NULL, "mounts", check_one },
 	{ NULL, "root", check_empty },
-	{ NULL, "fds", check_ring_alone },
+	{ NULL, "fds", check_rings_alone },
 	{ NULL, "environment_bytes", check_zero },
 };
 

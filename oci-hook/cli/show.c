@@ -66,6 +66,11 @@ const char *show_access(uint32_t flags)
 	return flags & WIRE_READ_ONLY ? "ro" : "rw";
 }
 
+unsigned int show_threads(const struct wire_device *d)
+{
+	return d->flags & WIRE_THREADS ? d->nr_queues : 1;
+}
+
 static void show_device_numbers(struct json_object *o, const struct wire_device *d)
 {
 	char name[24];
@@ -154,6 +159,7 @@ struct json_object *show_details(const struct wire_details *d)
 	show_add_text(o, "data_path", d->kernel_flags & UBLK_F_AUTO_BUF_REG ? "zero-copy" : "copy");
 	show_add_text(o, "profile", d->device.flags & WIRE_THROUGHPUT ? "throughput" : "latency");
 	show_add_bool(o, "batch", d->kernel_flags & UBLK_F_BATCH_IO);
+	show_add_number(o, "threads", show_threads(&d->device));
 	show_add_bool(o, "direct_io", d->direct_io);
 	show_add_number(o, "backing_dev", d->backing_dev);
 	show_add_number(o, "backing_inode", d->backing_inode);

@@ -20,6 +20,9 @@ const char *show_state(uint32_t state);
 const char *show_target(uint32_t target);
 const char *show_access(uint32_t flags);
 
+/* Threads that serve it, each with a ring. */
+unsigned int show_threads(const struct wire_device *d);
+
 /* The stable keys of a device; owned by the caller. */
 struct json_object *show_device(const struct wire_device *d);
 struct json_object *show_details(const struct wire_details *d);

@@ -143,6 +143,7 @@ static const struct {
 	{ "batch", START_BATCH, UBLK_F_BATCH_IO },
 	{ "zero-copy", START_ZERO_COPY, UBLK_F_AUTO_BUF_REG | UBLK_F_SUPPORT_ZERO_COPY },
 	{ "by-hand", START_BY_HAND, 0 },
+	{ "threads", START_THREADS, 0 },
 };
 
 static int serve_path(struct serve *s, const char *text)
@@ -375,6 +376,12 @@ static int serve_prepare(struct serve *s, struct err *e)
 	r = spawn_filter_make(SPAWN_WORKER, s->start.filter, &s->start.nr_filter, e);
 	if (r < 0)
 		return r;
+	if (s->path & START_THREADS) {
+		r = ublk_cpu_queues(s->ctl, s->ublk.dev_id, s->ublk.nr_queues, s->start.cpu_queue,
+				    START_CPUS_MAX, e);
+		if (r < 0)
+			return r;
+	}
 	return spawn_prepare(&s->child, &s->start, &s->backing_fd, nr_fds, STEP_MS, e);
 }
 

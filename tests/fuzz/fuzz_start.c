@@ -20,7 +20,7 @@
 #include "driver/worker/spec.h"
 #include "tests/fuzz/fuzz.h"
 
-static_assert(START_VERSION == 1 && sizeof(struct start_spec) == 568, "mend seeds.py");
+static_assert(START_VERSION == 1 && sizeof(struct start_spec) == 1592, "mend seeds.py");
 
 /* Targets do not run here. */
 void io_done(struct queue *q, struct io *io, int error)
@@ -65,6 +65,8 @@ static void spec_must_hold(const struct start_spec *s, const struct target_ops *
 	     s->dev_bytes % s->logical_block_bytes == 0);
 	must(!(s->flags & ~(uint32_t)START_FLAGS_ALL));
 	must(s->nr_filter && s->nr_filter <= START_FILTER_MAX);
+	for (size_t i = 0; i < START_CPUS_MAX; i++)
+		must(s->cpu_queue[i] <= (s->flags & START_THREADS ? s->nr_queues : 0));
 }
 
 static void worker_reads(const uint8_t *bytes, size_t size, unsigned int nr_fds)

@@ -133,10 +133,10 @@ def starts():
         return head(kind, 16, nr_fds, version, START_MAGIC)
 
     def spec(target=NULL, flags=0, size=1 << 20, queues=2, depth=32, block=512, nr_filter=10,
-             nr_fds=1, said=568, piece=65536):
+             nr_fds=1, said=1592, piece=65536, cpus=b""):
         return (head(SPEC, said, nr_fds, magic=START_MAGIC)
                 + struct.pack("<IIQHHIIIHHI", target, flags, size, queues, depth, 65536, block,
-                              piece, nr_filter, 0, 0)).ljust(568, b"\0")
+                              piece, nr_filter, 0, 0).ljust(552, b"\0") + cpus).ljust(1592, b"\0")
 
     def failed(words, rest=b"\0"):
         return (head(FAILED, 184, magic=START_MAGIC) + struct.pack("<iI", -22, 0)
@@ -153,6 +153,9 @@ def starts():
     yield "spec-file-read-only-direct", worker(1, spec(FILE, 3, nr_fds=1, block=4096))
     yield "spec-zero-copy-link", worker(1, spec(FILE, 0x28, block=4096))
     yield "spec-zero-copy-batch-by-hand", worker(1, spec(FILE, 0x58, block=4096))
+    yield "spec-threads", worker(1, spec(FILE, 0x80, block=4096, cpus=b"\1\2" * 512))
+    yield "spec-threads-of-a-third-queue", worker(1, spec(FILE, 0x80, cpus=b"\1\2\3"))
+    yield "spec-cpus-without-threads", worker(1, spec(FILE, 0x20, cpus=b"\1\2"))
     yield "spec-by-hand-alone", worker(1, spec(FILE, 0x40, block=4096))
     yield "spec-fd-missing", worker(0, spec(FILE, nr_fds=1))
     yield "spec-unknown-flag", worker(1, spec(flags=1 << 31))
@@ -163,7 +166,7 @@ def starts():
     yield "spec-queues-17", worker(1, spec(queues=17))
     yield "spec-depth-257", worker(1, spec(depth=257))
     yield "spec-short", worker(1, spec()[:-1])
-    yield "spec-understated", worker(1, spec(said=552))
+    yield "spec-understated", worker(1, spec(said=568))
     yield "serve", worker(2, step(SERVE, 2))
     yield "serve-without-counters", worker(1, step(SERVE, 1))
     yield "serve-without-fd", worker(0, step(SERVE))

@@ -47,7 +47,7 @@
 #define STACK_PAGES (1U << 18) /* 1 GiB */
 
 static char attack_buffer[4096];
-static const void *own_buffers; /* of queue 0: registered, as buffer 0 */
+static const void *own_buffers; /* of the first queue of the attacker's ring: as buffer 0 */
 
 int __real_queue_init(struct queue *q, uint16_t id, const struct start_spec *spec,
 		      struct io_uring *uring, struct target *target, struct err *e);
@@ -60,7 +60,7 @@ int __wrap_queue_init(struct queue *q, uint16_t id, const struct start_spec *spe
 {
 	int r = __real_queue_init(q, id, spec, uring, target, e);
 
-	if (!id)
+	if (!q->index)
 		own_buffers = q->buffers;
 	return r;
 }

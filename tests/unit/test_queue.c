@@ -260,7 +260,7 @@ int io_uring_submit_and_wait(struct io_uring *ring, unsigned int wait_nr)
 static void life_submit(struct target *t, struct queue *q, struct io *io)
 {
 	assert_ptr_equal(io->buf, q->buffers);
-	assert_int_equal(io->buf_index, q->id);
+	assert_int_equal(io->buf_index, q->index);
 	assert_int_equal(io->step, 0);
 	io_done(q, io, 0);
 }
@@ -274,7 +274,8 @@ static int life(const int *script, const struct ublksrv_io_desc *desc)
 	static unsigned int mask = ENTRIES - 1;
 	struct io_uring uring = { 0 };
 	struct target t = { .ops = &ops_life, .dev_bytes = DEV_BYTES };
-	struct start_spec spec = { .depth = DEPTH,
+	struct start_spec spec = { .nr_queues = 1,
+				   .depth = DEPTH,
 				   .max_io_bytes = MAX_IO_BYTES,
 				   .logical_block_bytes = 512,
 				   .piece_bytes = MAX_IO_BYTES };

@@ -17,7 +17,8 @@
 
 static const char whole[] =
 	"{\"uids\":[910000,910000,910000,910000],\"gids\":[910000,910000,910000,910000],"
-	"\"groups\":[],\"seccomp\":2,\"seccomp_filters\":1,\"no_new_privs\":true,"
+	"\"groups\":[],\"seccomp\":2,\"seccomp_filters\":1,\"unlike_threads\":0,\"no_new_privs\":"
+	"true,"
 	"\"capabilities\":{\"inheritable\":\"0000000000000000\",\"permitted\":"
 	"\"0000000000000000\",\"effective\":\"0000000000000000\",\"bounding\":"
 	"\"0000000000000000\",\"ambient\":\"0000000000000000\"},"
@@ -100,6 +101,8 @@ static const struct {
 	{ NULL, "fds", "[\"5:anon_inode:[io_uring]\",\"6:/etc/passwd\"]" },
 	{ NULL, "fds", "[\"5:socket:[4711]\"]" },
 	{ NULL, "environment_bytes", "7" },
+	{ NULL, "unlike_threads", "1" },
+	{ NULL, "fds", "[\"5:anon_inode:[io_uring]\",\"6:anon_inode:[io_uring]\"]" },
 };
 
 static struct json_object *member(struct json_object *o, const char *key)
@@ -176,6 +179,23 @@ static void test_a_read_only_device_writes_nothing(void **state)
 	assert_string_equal(only_word(worker, "faults"), "limits.file_size_bytes");
 }
 
+static void test_each_thread_has_a_ring(void **state)
+{
+	auto_json struct json_object *worker = json_tokener_parse(whole);
+	struct wire_details d = device;
+	struct err e = { "" };
+
+	d.device.flags = WIRE_THREADS;
+	d.device.nr_queues = 3;
+	assert_int_equal(sandbox_check(worker, &d, &e), -EPERM);
+	assert_string_equal(only_word(worker, "faults"), "fds");
+	json_object_object_add(worker, "fds",
+			       json_tokener_parse("[\"5:anon_inode:[io_uring]\","
+						  "\"6:anon_inode:[io_uring]\","
+						  "\"7:anon_inode:[io_uring]\"]"));
+	assert_int_equal(sandbox_check(worker, &d, &e), 0);
+}
+
 static void test_a_device_of_the_host_has_its_own_place(void **state)
 {
 	auto_json struct json_object *worker = json_tokener_parse(whole);
@@ -218,6 +238,7 @@ int main(void)
 		cmocka_unit_test(test_each_wall_that_is_missing_is_named),
 		cmocka_unit_test(test_what_cannot_be_seen_is_not_proven),
 		cmocka_unit_test(test_a_read_only_device_writes_nothing),
+		cmocka_unit_test(test_each_thread_has_a_ring),
 		cmocka_unit_test(test_a_device_of_the_host_has_its_own_place),
 		cmocka_unit_test(test_an_ordinary_process_is_no_worker),
 	};

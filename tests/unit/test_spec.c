@@ -119,6 +119,26 @@ static void test_every_field_has_its_limits(void **state)
 	REFUSED(pad[2], 1);
 }
 
+static void test_processors_are_of_a_queue_there_is(void **state)
+{
+	struct spec_cpus cpus;
+	struct start_spec s = good();
+
+	s.cpu_queue[3] = 1;
+	assert_int_equal(admit(&s, sizeof(s), 1), -EPROTO);
+	s.flags = START_THREADS;
+	assert_int_equal(admit(&s, sizeof(s), 1), 0);
+	s.cpu_queue[START_CPUS_MAX - 1] = 2;
+	assert_int_equal(admit(&s, sizeof(s), 1), 0);
+	assert_true(spec_cpus(&s, 0, &cpus));
+	assert_true(cpus.words[0] == 8 && !cpus.words[START_CPUS_MAX / 64 - 1]);
+	assert_true(spec_cpus(&s, 1, &cpus));
+	assert_true(!cpus.words[0] && cpus.words[START_CPUS_MAX / 64 - 1] == UINT64_C(1) << 63);
+	assert_false(spec_cpus(&s, 2, &cpus));
+	s.cpu_queue[0] = 3;
+	assert_int_equal(admit(&s, sizeof(s), 1), -EPROTO);
+}
+
 static void test_a_step_is_bare(void **state)
 {
 	const struct start_step m = {
@@ -142,6 +162,7 @@ int main(void)
 		cmocka_unit_test(test_a_good_spec_is_admitted),
 		cmocka_unit_test(test_what_does_not_match_exactly_is_refused),
 		cmocka_unit_test(test_every_field_has_its_limits),
+		cmocka_unit_test(test_processors_are_of_a_queue_there_is),
 		cmocka_unit_test(test_a_step_is_bare),
 	};
 

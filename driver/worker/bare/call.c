@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "driver/worker/bare/thread.h"
 #include "driver/worker/bare/vdso.h"
 
 int __poll_chk(struct pollfd *fds, nfds_t nr, int timeout_ms, size_t room);
@@ -27,9 +28,7 @@ struct call_sigaction {
 
 int *__errno_location(void)
 {
-	static int code; /* one thread */
-
-	return &code;
+	return &thread_own()->error;
 }
 
 static long call_result(long r)
@@ -89,6 +88,11 @@ int munmap(void *at, size_t size)
 int madvise(void *at, size_t size, int advice)
 {
 	return (int)CALL(SYS_madvise, at, size, advice, 0, 0, 0);
+}
+
+int mprotect(void *at, size_t size, int access)
+{
+	return (int)CALL(SYS_mprotect, at, size, access, 0, 0, 0);
 }
 
 int mlockall(int flags)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "driver/worker/bare/call.h"
+#include "driver/worker/bare/thread.h"
 
 #define ENTRY_PAGE ((uintptr_t)4096)
 
@@ -23,14 +24,6 @@ extern const Elf64_Dyn _DYNAMIC[] __attribute__((visibility("hidden")));
 
 int main(void);
 void entry_first(const uintptr_t *stack) __attribute__((used, visibility("hidden")));
-
-/* What the compiler's stack protector reads at %fs:40. */
-struct entry_thread {
-	void *self;
-	uintptr_t pad[4];
-	uintptr_t canary;
-};
-static_assert(offsetof(struct entry_thread, canary) == 40, "x86-64 ABI");
 
 /* clang-format off */
 __asm__(".text\n"
@@ -95,7 +88,7 @@ static uintptr_t entry_told(const uintptr_t *stack, uintptr_t what)
 
 static void entry_canary(const uintptr_t *stack)
 {
-	static struct entry_thread thread;
+	static struct bare_thread thread;
 	const void *random = (const void *)entry_told(stack, AT_RANDOM);
 
 	if (random)

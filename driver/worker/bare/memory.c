@@ -102,7 +102,7 @@ size_t strnlen(const char *s, size_t most)
 /* Whole pages from the kernel, which are zeroes; what is left of one serves the next. */
 static void *memory_take(size_t align, size_t size)
 {
-	static uintptr_t at, end; /* one thread */
+	static uintptr_t at, end; /* only the first thread allocates */
 	uintptr_t p = num_round_up(at, align);
 	size_t pages;
 	void *more;

@@ -47,7 +47,7 @@ int __snprintf_chk(char *out, size_t size, int flag, size_t room, const char *fm
 
 char *strerror(int code)
 {
-	static char buf[FORMAT_ERROR_SIZE]; /* one thread */
+	static char buf[FORMAT_ERROR_SIZE]; /* one thread has words at a time */
 
 	return (char *)format_error(code, buf);
 }
