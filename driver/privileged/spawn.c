@@ -6,7 +6,6 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <linux/capability.h>
-#include <linux/sched.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,23 +18,28 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/privileged/spawn_clone.h"
 #include "driver/privileged/spawn_report.h"
 #include "driver/wire/keep.h"
 #include "driver/wire/packet.h"
 
 /*
- * One child, from clone3() to execveat(). It begins as root in the caller's
- * namespaces and steps down:
+ * One child, from clone3() to execveat(). What takes root's rights is done
+ * before by its parent, which it inherits from, or to it:
  *
- *   child                                   parent
- *   shared namespaces, limits, no groups
- *   unshare(user namespace), report   ->
- *                                    <-     id maps, OOM score, "go"
- *   ids, capabilities, no_new_privs, exec
- *   (the report socket closes on exec) ->   end of file: it runs
+ *   parent                                  child
+ *   no groups, shared namespaces, ...
+ *   clone3(new user and pid namespace)
+ *   back to its own mounts
+ *   id maps, limits, "go"              ->   signals, session
+ *                                           ids, capabilities, no_new_privs, exec
+ *   OOM score                         <-    (the report socket closes on exec)
  *
- * The parent has a pidfd from clone3() itself, so whatever fails, there is
- * something to kill.
+ * Until it executes the child shares the parent's memory (spawn_clone.h), and
+ * each of them is asleep in a system call while the other one works. The
+ * parent has a pidfd from clone3() itself, so whatever fails, there is
+ * something to kill; and it waits until the child's memory is its own, or the
+ * child is dead.
  */
 
 #define SPAWN_TIMEOUT_MS 10000
@@ -68,50 +72,11 @@ struct spawn_plan {
 	int report_fd;	/* the child's end */
 	int null_fd;
 	int parent_fds[2]; /* the parent's ends, to be closed */
+	unsigned long last_cap;
 };
 
 /* Each step: NULL, or its name with errno set. */
 typedef const char *spawn_step(const struct spawn_plan *plan);
-
-static const char *spawn_enter_room(const struct spawn_plan *plan)
-{
-	const struct spawn_room *room = plan->spec->room;
-
-	if (setns(room->net_fd, CLONE_NEWNET) < 0 || setns(room->ipc_fd, CLONE_NEWIPC) < 0 ||
-	    setns(room->uts_fd, CLONE_NEWUTS) < 0 || setns(room->mount_fd, CLONE_NEWNS) < 0)
-		return "enter the workers' namespaces";
-	return NULL;
-}
-
-/* The kernel's allocations for this process must not wait for the disk it serves. */
-static const char *spawn_io_flusher(const struct spawn_plan *plan)
-{
-	return prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0 ? "become an I/O flusher" : NULL;
-}
-
-static const char *spawn_limits(const struct spawn_plan *plan)
-{
-	const struct {
-		int what;
-		rlim_t most;
-	} limits[] = {
-		{ RLIMIT_FSIZE, plan->spec->file_size_limit },
-		{ RLIMIT_CORE, 0 },
-		{ RLIMIT_NOFILE, spawn_programs[plan->spec->program].nr_files },
-		/* Counted per uid; too low, and the ring's own threads are refused. */
-		{ RLIMIT_NPROC, SPAWN_NPROC },
-		{ RLIMIT_MEMLOCK, RLIM_INFINITY },
-		{ RLIMIT_STACK, SPAWN_STACK_BYTES },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		const struct rlimit limit = { limits[i].most, limits[i].most };
-
-		if (setrlimit((__rlimit_resource_t)limits[i].what, &limit) < 0)
-			return "set limits";
-	}
-	return NULL;
-}
 
 static const char *spawn_quiet(const struct spawn_plan *plan)
 {
@@ -126,46 +91,29 @@ static const char *spawn_quiet(const struct spawn_plan *plan)
 	return setsid() < 0 ? "begin a session" : NULL;
 }
 
-/* The groups go while they can: a user namespace may not be allowed to change them. */
-static const char *spawn_user_ns(const struct spawn_plan *plan)
-{
-	if (setgroups(0, NULL) < 0)
-		return "drop groups";
-	return unshare(CLONE_NEWUSER) < 0 ? "make a user namespace" : NULL;
-}
-
-static const char *spawn_await_maps(const struct spawn_plan *plan)
-{
-	struct spawn_report m = { 0 };
-	char go;
-
-	errno = -packet_send(plan->report_fd, &m, sizeof(m), NULL, 0, SPAWN_TIMEOUT_MS);
-	if (errno)
-		return "report";
-	if (recv(plan->report_fd, &go, 1, 0) != 1)
-		_exit(1); /* the parent is gone */
-	return NULL;
-}
-
+/* By the kernel's calls: the C library's concern all threads of who shares its memory. */
 static const char *spawn_ids(const struct spawn_plan *plan)
 {
 	uid_t uid = plan->spec->uid;
 	gid_t gid = plan->spec->gid;
 
-	return setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0 ? "change ids" : NULL;
+	if (syscall(SYS_setresgid, gid, gid, gid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0)
+		return "change ids";
+	/* The memory is the helper's: whatever fs.suid_dumpable says, not its new uid's to trace.
+	 */
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? "become undumpable" : NULL;
 }
 
 static const char *spawn_no_capabilities(const struct spawn_plan *plan)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
-	unsigned long cap = 0;
 
-	/* A new user namespace has them all; EINVAL is behind the last this kernel knows. */
-	while (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
-		cap++;
-	if (errno != EINVAL)
-		return "drop the bounding set";
+	/* A new user namespace has them all. */
+	for (unsigned long cap = 0; cap <= plan->last_cap; cap++) {
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return "drop the bounding set";
+	}
 	if (prctl(PR_SET_SECUREBITS, SPAWN_SECUREBITS, 0, 0, 0) < 0)
 		return "set securebits";
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
@@ -198,16 +146,19 @@ static const char *spawn_exec(const struct spawn_plan *plan)
 }
 
 static spawn_step *const spawn_steps[] = {
-	spawn_enter_room, spawn_io_flusher, spawn_limits,	   spawn_quiet,	      spawn_user_ns,
-	spawn_await_maps, spawn_ids,	    spawn_no_capabilities, spawn_descriptors, spawn_exec,
+	spawn_quiet, spawn_ids, spawn_no_capabilities, spawn_descriptors, spawn_exec,
 };
 
-static void spawn_child_main(const struct spawn_plan *plan)
+static void spawn_child_main(const void *arg)
 {
+	const struct spawn_plan *plan = arg;
 	struct spawn_report m;
+	char go;
 
 	for (size_t i = 0; i < ARRAY_SIZE(plan->parent_fds); i++)
 		close(plan->parent_fds[i]);
+	if (recv(plan->report_fd, &go, 1, 0) != 1)
+		_exit(1); /* the parent is gone */
 	for (size_t i = 0; i < ARRAY_SIZE(spawn_steps); i++) {
 		const char *step = spawn_steps[i](plan);
 
@@ -222,20 +173,58 @@ static void spawn_child_main(const struct spawn_plan *plan)
 
 /* --- in the parent ------------------------------------------------------------------ */
 
-static int spawn_write_proc(pid_t pid, const char *file, const char *text, struct err *e)
+static unsigned long spawn_last_cap(void)
 {
-	auto_close int fd = -1;
-	char path[64];
+	unsigned long cap = CAP_LAST_CAP;
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
+	while (cap && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) < 0)
+		cap--;
+	while (prctl(PR_CAPBSET_READ, cap + 1, 0, 0, 0) >= 0)
+		cap++;
+	return cap;
+}
+
+/* What the child inherits, and could not take as the root of a user namespace only. */
+static int spawn_enter_room(const struct spawn_room *room, struct err *e)
+{
+	const struct rlimit locked = { RLIM_INFINITY, RLIM_INFINITY };
+
+	/* A user namespace may not be allowed to change its groups. */
+	if (setgroups(0, NULL) < 0)
+		return err_sys(e, errno, "cannot drop groups");
+	/* All of a user namespace together may lock what its maker may. */
+	if (setrlimit(RLIMIT_MEMLOCK, &locked) < 0)
+		return err_sys(e, errno, "cannot set limits");
+	/* The kernel's allocations for a worker must not wait for the disk it serves. */
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
+		return err_sys(e, errno, "cannot become an I/O flusher");
+	/* Threads of a ring have the same root; mounts are entered by who has one alone. */
+	if (unshare(CLONE_FS) < 0)
+		return err_sys(e, errno, "cannot have a root of its own");
+	if (setns(room->net_fd, CLONE_NEWNET) < 0 || setns(room->ipc_fd, CLONE_NEWIPC) < 0 ||
+	    setns(room->uts_fd, CLONE_NEWUTS) < 0 || setns(room->mount_fd, CLONE_NEWNS) < 0)
+		return err_sys(e, errno, "cannot enter the workers' namespaces");
+	return 0;
+}
+
+static int spawn_leave_room(int mount_fd, struct err *e)
+{
+	if (setns(mount_fd, CLONE_NEWNS) < 0 || prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0) < 0)
+		return err_sys(e, errno, "cannot leave the workers' namespaces");
+	return 0;
+}
+
+static int spawn_write_proc(int proc_fd, const char *file, const char *text, struct err *e)
+{
+	auto_close int fd = openat(proc_fd, file, O_WRONLY | O_CLOEXEC);
+
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		return err_sys(e, errno, "cannot write %s", path);
+		return err_sys(e, errno, "cannot write %s of the worker", file);
 	return 0;
 }
 
 /* Its own id and no other exists in the worker's user namespace. */
-static int spawn_map_ids(pid_t pid, const struct spawn_spec *spec, struct err *e)
+static int spawn_map_ids(int proc_fd, const struct spawn_spec *spec, struct err *e)
 {
 	char uid_map[64], gid_map[64];
 	const struct {
@@ -244,37 +233,68 @@ static int spawn_map_ids(pid_t pid, const struct spawn_spec *spec, struct err *e
 		{ "setgroups", "deny" },
 		{ "gid_map", gid_map },
 		{ "uid_map", uid_map },
-		{ "oom_score_adj", SPAWN_OOM_SCORE },
 	};
 	int r;
 
 	snprintf(uid_map, sizeof(uid_map), "%u %u 1", spec->uid, spec->uid);
 	snprintf(gid_map, sizeof(gid_map), "%u %u 1", spec->gid, spec->gid);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		r = spawn_write_proc(pid, files[i].file, files[i].text, e);
+		r = spawn_write_proc(proc_fd, files[i].file, files[i].text, e);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-/* From the child's report that it waits, to its exec. */
+static int spawn_limits(pid_t pid, const struct spawn_spec *spec, struct err *e)
+{
+	const struct {
+		int what;
+		rlim_t most;
+	} limits[] = {
+		{ RLIMIT_FSIZE, spec->file_size_limit },
+		{ RLIMIT_CORE, 0 },
+		{ RLIMIT_NOFILE, spawn_programs[spec->program].nr_files },
+		/* Counted per uid; too low, and the ring's own threads are refused. */
+		{ RLIMIT_NPROC, SPAWN_NPROC },
+		{ RLIMIT_MEMLOCK, RLIM_INFINITY },
+		{ RLIMIT_STACK, SPAWN_STACK_BYTES },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		const struct rlimit limit = { limits[i].most, limits[i].most };
+
+		if (prlimit(pid, (__rlimit_resource_t)limits[i].what, &limit, NULL) < 0)
+			return err_sys(e, errno, "cannot set limits");
+	}
+	return 0;
+}
+
+/* From the child's birth to its exec. */
 static int spawn_guide(pid_t pid, int report_fd, const struct spawn_spec *spec, struct err *e)
 {
-	auto_packet struct packet p = PACKET_INIT, end = PACKET_INIT;
+	auto_packet struct packet end = PACKET_INIT;
+	auto_close int proc_fd = -1;
+	char path[32];
 	int r;
 
-	r = spawn_report_receive(report_fd, &p, SPAWN_TIMEOUT_MS, e);
-	if (r < 0)
-		return r;
-	r = spawn_map_ids(pid, spec, e);
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc_fd < 0)
+		return err_sys(e, errno, "cannot open %s", path);
+	r = spawn_map_ids(proc_fd, spec, e);
+	if (r == 0)
+		r = spawn_limits(pid, spec, e);
 	if (r < 0)
 		return r;
 	r = packet_send(report_fd, "", 1, NULL, 0, SPAWN_TIMEOUT_MS);
 	if (r < 0)
 		return err_sys(e, -r, "cannot let the worker go on");
 	r = spawn_report_receive(report_fd, &end, SPAWN_TIMEOUT_MS, e);
-	return r == -ECONNRESET ? 0 : r;
+	if (r != -ECONNRESET)
+		return r;
+	/* Not before: it is set for all who share the memory. */
+	return spawn_write_proc(proc_fd, "oom_score_adj", SPAWN_OOM_SCORE, e);
 }
 
 int spawn_report_receive(int report_fd, struct packet *p, int timeout_ms, struct err *e)
@@ -291,19 +311,31 @@ int spawn_report_receive(int report_fd, struct packet *p, int timeout_ms, struct
 	return m.code ? err_sys(e, m.code, "cannot %s", m.step) : 0;
 }
 
-static int spawn_clone(const struct spawn_spec *spec, int *ret_pidfd)
+/* In the workers' namespaces; whoever calls this stays in the network, ipc and uts ones. */
+static int spawn_child(pid_t *ret, int *ret_pidfd, struct spawn_clone_stack *stack,
+		       const struct spawn_plan *plan, struct err *e)
 {
+	const struct spawn_spec *spec = plan->spec;
+	auto_close int mount_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	struct clone_args args = {
-		.flags = CLONE_PIDFD | CLONE_NEWPID | CLONE_CLEAR_SIGHAND,
+		.flags = CLONE_PIDFD | CLONE_NEWUSER | CLONE_NEWPID | CLONE_CLEAR_SIGHAND,
 		.pidfd = (uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 	};
+	int r;
 
+	if (mount_fd < 0)
+		return err_sys(e, errno, "cannot open the helper's mount namespace");
 	if (spec->cgroup_fd >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)spec->cgroup_fd;
 	}
-	return (int)syscall(SYS_clone3, &args, sizeof(args));
+	r = spawn_enter_room(spec->room, e);
+	if (r < 0)
+		return r;
+	*ret = spawn_clone(&args, stack, spawn_child_main, plan);
+	r = spawn_leave_room(mount_fd, e);
+	return *ret < 0 ? err_sys(e, -*ret, "cannot start a process") : r;
 }
 
 static int spawn_pair(int *ret_mine, int *ret_theirs, struct err *e)
@@ -342,7 +374,9 @@ int spawn_worker(struct spawn_child *ret, const struct spawn_spec *spec, struct 
 	auto_close int channel_fd = -1, worker_fd = -1, report_fd = -1, child_fd = -1;
 	auto_close int null_fd = -1, pidfd = -1;
 	auto_close int high_worker = -1, high_child = -1, high_program = -1;
-	pid_t pid;
+	struct spawn_clone_stack stack;
+	struct spawn_plan plan;
+	pid_t pid = 0;
 	int r;
 
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -359,23 +393,23 @@ int spawn_worker(struct spawn_child *ret, const struct spawn_spec *spec, struct 
 		r = spawn_dup_high(&high_program, spec->program_fd, e);
 	if (r < 0)
 		return r;
-	pid = spawn_clone(spec, &pidfd);
-	if (pid < 0)
-		return err_sys(e, errno, "cannot start a process");
-	if (!pid)
-		spawn_child_main(&(struct spawn_plan){
-			.spec = spec,
-			.program_fd = high_program,
-			.channel_fd = high_worker,
-			.report_fd = high_child,
-			.null_fd = null_fd,
-			.parent_fds = { channel_fd, report_fd },
-		});
+	plan = (struct spawn_plan){
+		.spec = spec,
+		.program_fd = high_program,
+		.channel_fd = high_worker,
+		.report_fd = high_child,
+		.null_fd = null_fd,
+		.parent_fds = { channel_fd, report_fd },
+		.last_cap = spawn_last_cap(),
+	};
+	r = spawn_child(&pid, &pidfd, &stack, &plan, e);
 	close_fdp(&child_fd);
 	close_fdp(&high_child);
-	r = spawn_guide(pid, report_fd, spec, e);
+	if (r == 0)
+		r = spawn_guide(pid, report_fd, spec, e);
 	if (r < 0) {
-		spawn_kill(spec, pidfd);
+		if (pid > 0)
+			spawn_kill(spec, pidfd);
 		return r;
 	}
 	*ret = (struct spawn_child){ pid, fd_take(&pidfd), fd_take(&channel_fd) };
