@@ -56,7 +56,7 @@ int birth_spawn(struct birth *b, struct err *e)
 	if (proc_fd < 0 || process_start_time(proc_fd, &rec->worker_start) < 0)
 		return err_set(e, ECHILD, "the worker ended at once");
 	rec->worker_pid = b->worker.pid;
-	return op_update(b->op, rec, e);
+	return 0;
 }
 
 /* Where its threads run best; they serve as well without. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A worker for a device: for a new one, and for one whose worker died. The steps
- * in their order; each writes down in the record what it made before the next.
+ * in their order.
  */
 #pragma once
 
@@ -31,7 +31,10 @@ void birth_fini(struct birth *b);
 /* Its cgroup, of which each has its own, with a limit. */
 int birth_cgroup(struct birth *b, struct err *e);
 
-/* Its process; on record. */
+/*
+ * Its process, whose number is in *rec then. Until somebody writes that down it is
+ * found, and ended, by its cgroup.
+ */
 int birth_spawn(struct birth *b, struct err *e);
 
 /* All that can fail, before it has the char device. */

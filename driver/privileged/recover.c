@@ -71,6 +71,9 @@ static int recover_spawn(struct recover *r, struct err *e)
 	ret = birth_cgroup(&r->birth, e);
 	if (ret == 0)
 		ret = birth_spawn(&r->birth, e);
+	/* The one before it is on record, which is dead. */
+	if (ret == 0)
+		ret = op_update(r->op, &r->rec, e);
 	return ret < 0 ? ret : birth_prepare(&r->birth, e);
 }
 

@@ -110,12 +110,18 @@ static int undo_worker_pin(const struct record *rec)
 	return rec->worker_pid ? process_pin(rec->worker_pid, rec->worker_start) : -ESRCH;
 }
 
-/* Through its cgroup: the helper has no right to signal other uids. */
+/* One that is not on record yet may be there all the same, in the cgroup that is. */
+static bool undo_worker_unseen(const struct record *rec)
+{
+	return !rec->worker_pid && *rec->cgroup;
+}
+
+/* Through its cgroup: the helper has no right to signal other uids. worker: -1 when unseen. */
 static int undo_kill(const struct record *rec, int worker)
 {
 	int r = cgroup_kill(rec->cgroup);
 
-	return r < 0 ? r : spawn_wait_end(worker, UNDO_KILL_MS);
+	return r < 0 || worker < 0 ? r : spawn_wait_end(worker, UNDO_KILL_MS);
 }
 
 /* Flush, then stop. A worker that does not keep up with either is suspect: it is killed. */
@@ -124,6 +130,7 @@ static int undo_stop(const struct op *op, struct ublk_ctl *ctl, const struct rec
 {
 	auto_close int worker = undo_worker_pin(rec);
 	struct err why;
+	bool there = worker >= 0 || undo_worker_unseen(rec);
 	bool suspect = false;
 	int r;
 
@@ -135,10 +142,10 @@ static int undo_stop(const struct op *op, struct ublk_ctl *ctl, const struct rec
 		suspect = r == -ETIMEDOUT;
 	}
 	timing_mark(op->timing, WIRE_STEP_FLUSH);
-	if (worker >= 0 && (suspect || !orderly))
+	if (there && (suspect || !orderly))
 		undo_kill(rec, worker);
 	r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);
-	if (r == -ETIMEDOUT && worker >= 0) {
+	if (r == -ETIMEDOUT && there) {
 		log_warning("ublkb%u: its worker does not let go and is killed", rec->dev_id);
 		undo_kill(rec, worker);
 		r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);

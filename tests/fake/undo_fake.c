@@ -155,7 +155,7 @@ int cgroup_kill(const char *path)
 	int r = fake_call(UNDO_FAKE_KILL, "kill", NULL);
 
 	assert_string_equal(path, fake.rec->cgroup);
-	if (!r)
+	if (!r && fake.rec->worker_pid)
 		kill(fake.rec->worker_pid, SIGKILL);
 	return r;
 }

@@ -32,8 +32,9 @@ struct row {
 	const char *what;
 	/* What is there; the first of each is the usual. */
 	enum { STARTED, ADDED, RESERVED, DEAD, GONE, OTHERS } device;
-	/* SERVES until it stops; LINGERS after; HANGS in it; REUSED is its pid */
-	enum { SERVES, LINGERS, HANGS, ENDED, REUSED, NONE } worker;
+	/* SERVES until it stops; LINGERS after; HANGS in it; REUSED is its pid; UNSEEN hangs, and
+	 * is not on record */
+	enum { SERVES, LINGERS, HANGS, ENDED, REUSED, UNSEEN, NONE } worker;
 	enum { HERE, AWAY, ENDING, NO_CGROUP, LEFT_CGROUP, LEFT_MOUNT_NS, HOST } place;
 	bool abrupt; /* not orderly */
 	bool read_only;
@@ -58,6 +59,20 @@ static const struct row rows[] = {
 	  .device = ADDED,
 	  .worker = ENDED,
 	  .steps = "delete cgroup drop" },
+
+	{ .what = "never started, its worker not on record",
+	  .device = ADDED,
+	  .worker = UNSEEN,
+	  .steps = "delete cgroup drop" },
+	{ .what = "started, and its worker, not on record, holds STOP up until it is killed",
+	  .worker = UNSEEN,
+	  .place = HOST,
+	  .steps = "stop kill stop delete cgroup drop" },
+	{ .what = "started, its worker not on record, not orderly",
+	  .worker = UNSEEN,
+	  .place = HOST,
+	  .abrupt = true,
+	  .steps = "kill stop delete cgroup drop" },
 
 	/* --- a live device --- */
 	{ .what = "live and orderly",
@@ -284,7 +299,9 @@ static void at_ublk_call(enum ublk_fake_call call)
 	if (call != UBLK_FAKE_STOP)
 		return;
 	undo_fake_note("stop");
-	if (row->worker == HANGS)
+	if (row->worker == UNSEEN)
+		ublk_fake_fail(call, strstr(undo_fake_steps(), "kill") ? 0 : ETIMEDOUT);
+	else if (row->worker == HANGS)
 		ublk_fake_fail(call, process_ended(life.worker_fd) ? 0 : ETIMEDOUT);
 	else if (row->worker == SERVES && row->ublk_fails != UBLK_FAKE_STOP)
 		syscall(SYS_pidfd_send_signal, life.worker_fd, SIGKILL, NULL, 0);
@@ -297,11 +314,13 @@ static void worker_make(const struct row *row)
 
 	if (row->worker == NONE)
 		return;
+	strcpy(rec->cgroup, "/sys/fs/cgroup/ublk-oci/workers/1/7");
+	if (row->worker == UNSEEN)
+		return;
 	life.worker = process_new(&life.worker_fd);
 	proc_fd = process_proc_open(life.worker);
 	assert_int_equal(process_start_time(proc_fd, &rec->worker_start), 0);
 	rec->worker_pid = life.worker;
-	strcpy(rec->cgroup, "/sys/fs/cgroup/ublk-oci/workers/1/7");
 	if (row->worker == REUSED)
 		rec->worker_start--;
 	if (row->worker == ENDED) {
