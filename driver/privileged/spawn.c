@@ -24,8 +24,8 @@
 #include "driver/wire/packet.h"
 
 /*
- * One child, from clone3() to execveat(). What takes root's rights is done
- * before by its parent, which it inherits from, or to it:
+ * One child, from clone3() to execveat(). What takes root's rights its parent
+ * does: to itself, for the child to inherit, or to the child.
  *
  *   parent                                  child
  *   no groups, shared namespaces, ...
