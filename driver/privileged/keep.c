@@ -207,10 +207,10 @@ int keep_join(struct keep *k, struct err *e)
 	int r;
 
 	r = keep_connect(&fd);
-	if (r == -ENOTCONN || r == -ECONNREFUSED)
-		return err_set(e, ENOTCONN, "there is no keeper");
 	if (r == 0)
 		r = keep_send(fd, KEEP_STAY, 0, -1, 0);
+	if (r == -ENOTCONN || r == -ECONNREFUSED || r == -EPIPE)
+		return err_set(e, ENOTCONN, "there is no keeper");
 	if (r < 0)
 		return err_sys(e, -r, "cannot connect to the keeper");
 	keep_fini(k);

@@ -33,6 +33,9 @@ int keep_begin(struct keep *k, const struct spawn_room *room, int program_fd,
 	       const char *cgroup_base, uid_t uid, gid_t gid, struct err *e);
 void keep_fini(struct keep *k);
 
+/* Ends it and removes its cgroup, when there is nothing left to hold. Not there is fine. */
+int keep_end(const char *cgroup_base, struct err *e);
+
 /* Connects to one that is there, and waits for its answer; -ENOTCONN: none is. */
 int keep_find(struct keep *k, struct err *e);
 

@@ -28,11 +28,13 @@ static int keep_cgroup(char path[CGROUP_PATH_SIZE], const char *base, struct err
 	return 0;
 }
 
-static int keep_limit(const char *cgroup, struct err *e)
+/* It is not worth being without a keeper. */
+static void keep_limit(const char *cgroup)
 {
 	int r = cgroup_limit_memory(cgroup, KEEP_MEMORY_BYTES);
 
-	return r < 0 ? err_sys(e, -r, "cannot limit the memory of the keeper") : 0;
+	if (r < 0)
+		log_warning("cannot limit the memory of the keeper: %s", strerror(-r));
 }
 
 /* For root only; it is the keeper that listens. */
@@ -99,10 +101,9 @@ static int keep_start(const char *cgroup, struct spawn_spec *spec, struct err *e
 	r = cgroup_remove(cgroup, KEEP_END_MS, e);
 	if (r == 0)
 		r = cgroup_make(cgroup, &cgroup_fd, e);
-	if (r == 0)
-		r = keep_limit(cgroup, e);
 	if (r < 0)
 		return r;
+	keep_limit(cgroup);
 	spec->cgroup_fd = cgroup_fd;
 	r = keep_spawn(spec, e);
 	if (r < 0) {
@@ -129,9 +130,11 @@ int keep_begin(struct keep *k, const struct spawn_room *room, int program_fd,
 	if (r < 0)
 		return r;
 	r = keep_find(k, e);
-	if (r == 0)
-		return keep_limit(cgroup, e); /* the service manager may have lifted it */
-	if (r != -ENOTCONN)
+	if (r == 0) {
+		keep_limit(cgroup); /* the service manager may have lifted it */
+		return 0;
+	}
+	if (r != -ENOTCONN && r != -ECONNRESET)
 		log_error("%s: it is ended, and what it held is lost", e->text);
 	if (uid == (uid_t)-1)
 		r = err_set(e, ENOTCONN, "there is no user for the keeper");
@@ -142,4 +145,16 @@ int keep_begin(struct keep *k, const struct spawn_room *room, int program_fd,
 		return r;
 	}
 	return keep_find(k, e);
+}
+
+int keep_end(const char *cgroup_base, struct err *e)
+{
+	char cgroup[CGROUP_PATH_SIZE];
+	int r;
+
+	r = keep_cgroup(cgroup, cgroup_base, e);
+	if (r < 0)
+		return r;
+	unlink(KEEP_SOCKET);
+	return cgroup_remove(cgroup, KEEP_END_MS, e);
 }

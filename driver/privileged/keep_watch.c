@@ -72,6 +72,14 @@ void keep_watch_done(struct server *s)
 	keep_watch_begin(s);
 }
 
+void keep_watch_end(struct server *s)
+{
+	struct err e;
+
+	if (!s->registry->nr_devices && keep_end(s->helper->cgroup_base, &e) < 0)
+		log_warning("%s", e.text);
+}
+
 void keep_watch_retry(struct server *s, int64_t now_ms)
 {
 	struct keep_watch *w = &s->keeper;

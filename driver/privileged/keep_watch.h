@@ -30,4 +30,7 @@ int keep_watch_start(const struct helper *h, struct err *e);
 /* That child is done. */
 void keep_watch_done(struct server *s);
 
+/* The helper ends in good order: without devices the keeper ends too. */
+void keep_watch_end(struct server *s);
+
 void keep_watch_retry(struct server *s, int64_t now_ms);

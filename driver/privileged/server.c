@@ -279,5 +279,6 @@ int server_run(const struct helper *helper, struct registry *registry, int liste
 			server_event(&s, event.data.u64);
 		server_expire(&s);
 	}
+	keep_watch_end(&s);
 	return 0;
 }

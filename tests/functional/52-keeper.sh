@@ -35,13 +35,13 @@ nr_fds() { # once it has hung up on who asked last
 helper_start
 keeper_is_there || fail "there is no keeper: $(cat "$TEST_DIR/helper.log")"
 uid=$(id -u ublk-oci-keeper) gid=$(id -g ublk-oci-keeper)
-status=$(tr '\t' ' ' <"/proc/$keeper/status")
+said=$(tr '\t' ' ' <"/proc/$keeper/status")
 for line in 'Name: ublk-oci-keeper' "Uid: $uid $uid $uid $uid" "Gid: $gid $gid $gid $gid" \
     'CapInh: 0000000000000000' 'CapPrm: 0000000000000000' 'CapEff: 0000000000000000' \
     'CapBnd: 0000000000000000' 'CapAmb: 0000000000000000' 'NoNewPrivs: 1' 'Seccomp: 2' 'Threads: 1'; do
-    grep -q -x "$line" <<<"$status" || fail "not '$line' but: $status"
+    grep -q -x "$line" <<<"$said" || fail "not '$line' but: $said"
 done
-grep -q -x 'Groups: *' <<<"$status" || fail "it has groups"
+grep -q -x 'Groups: *' <<<"$said" || fail "it has groups"
 for name in user pid mnt net ipc uts; do
     [ "$(readlink "/proc/$keeper/ns/$name")" != "$(readlink "/proc/self/ns/$name")" ] ||
         fail "it is in our $name namespace"
@@ -142,6 +142,45 @@ another_keeper || fail "there is none: $(cat "$TEST_DIR/helper.log")"
 grep -q 'the keeper is of another version' "$TEST_DIR/helper.log" ||
     fail "the log: $(cat "$TEST_DIR/helper.log")"
 ok "keeper: one of another version is replaced, and the log says so"
+
+# Who ends the last device and the helper has ended everything.
+node=$(ublk-oci attach --host --target memory --size 1M)
+helper_stop
+before=$keeper
+helper_start
+{ keeper_is_there && [ "$keeper" = "$before" ]; } || fail "it ended, though there is a device"
+ublk-oci detach "$node" >/dev/null
+expect_nothing_left
+helper_stop
+[ ! -e $cgroup ] && [ ! -e "/proc/$keeper" ] || fail "it stays, without a helper and devices"
+[ ! -e /run/ublk-oci/keeper.sock ] || fail "its socket stays"
+ok "keeper: it stays with a device when the helper ends, and ends with it when there is none"
+
+# One that cannot begin is tried again, and nobody waits for it.
+echo 'no program' >"$TEST_DIR/program"
+chmod 755 "$TEST_DIR/program"
+program=/usr/libexec/ublk-oci/ublk-oci-keeper
+mount --bind "$TEST_DIR/program" $program
+undo umount -l $program
+: >"$TEST_DIR/helper.log"
+helper_start
+grep -q 'cannot execute the keeper program.*a device whose worker dies will be lost' "$TEST_DIR/helper.log" ||
+    fail "the log: $(cat "$TEST_DIR/helper.log")"
+expect_fail 'there is no keeper' "$tool" put 7 /dev/zero
+node=$(ublk-oci attach --host --target memory --size 1M)
+ublk-oci detach "$node" >/dev/null
+expect_nothing_left
+again() { [ "$(grep -c 'cannot execute the keeper' "$TEST_DIR/helper.log")" -ge 3 ]; }
+wait_for 20 again
+[ "$(grep -c 'cannot execute the keeper' "$TEST_DIR/helper.log")" -le 4 ] || fail "it is tried without end"
+ublk-oci list >/dev/null || fail "the helper does not answer"
+ok "keeper: one that cannot begin is tried again, ever more seldom, and nobody waits for it"
+
+# What the helper has open of it is the wrong file: the next one has the right one.
+helper_stop
+umount $program
+helper_start
+keeper_is_there || fail "there is none: $(cat "$TEST_DIR/helper.log")"
 
 # Without its user there is none, and that is all.
 helper_kill
