@@ -12,6 +12,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/privileged/cgroup.h"
+#include "driver/privileged/child.h"
 #include "driver/wire/keep.h"
 #include "driver/wire/packet.h"
 
@@ -92,9 +93,19 @@ static int keep_spawn(const struct spawn_spec *spec, struct err *e)
 	return r;
 }
 
-/* Ends whatever is in the cgroup, and starts anew. */
-static int keep_start(const char *cgroup, struct spawn_spec *spec, struct err *e)
+struct keep_plan {
+	char cgroup[CGROUP_PATH_SIZE];
+	struct spawn_spec spec;
+};
+
+/*
+ * Ends whatever is in the cgroup, and starts anew. In a child: who calls spawn_worker() is
+ * in the workers' namespaces from then on.
+ */
+static int keep_start(void *arg, struct err *e)
 {
+	struct keep_plan *plan = arg;
+	const char *cgroup = plan->cgroup;
 	auto_close int cgroup_fd = -1;
 	int r;
 
@@ -104,8 +115,8 @@ static int keep_start(const char *cgroup, struct spawn_spec *spec, struct err *e
 	if (r < 0)
 		return r;
 	keep_limit(cgroup);
-	spec->cgroup_fd = cgroup_fd;
-	r = keep_spawn(spec, e);
+	plan->spec.cgroup_fd = cgroup_fd;
+	r = keep_spawn(&plan->spec, e);
 	if (r < 0) {
 		cgroup_kill(cgroup);
 		unlink(KEEP_SOCKET_NEW);
@@ -116,22 +127,23 @@ static int keep_start(const char *cgroup, struct spawn_spec *spec, struct err *e
 int keep_begin(struct keep *k, const struct spawn_room *room, int program_fd,
 	       const char *cgroup_base, uid_t uid, gid_t gid, struct err *e)
 {
-	char cgroup[CGROUP_PATH_SIZE];
-	struct spawn_spec spec = {
-		.program = SPAWN_KEEPER,
-		.room = room,
-		.program_fd = program_fd,
-		.uid = uid,
-		.gid = gid,
+	struct keep_plan plan = {
+		.spec = {
+			.program = SPAWN_KEEPER,
+			.room = room,
+			.program_fd = program_fd,
+			.uid = uid,
+			.gid = gid,
+		},
 	};
 	int r;
 
-	r = keep_cgroup(cgroup, cgroup_base, e);
+	r = keep_cgroup(plan.cgroup, cgroup_base, e);
 	if (r < 0)
 		return r;
 	r = keep_find(k, e);
 	if (r == 0) {
-		keep_limit(cgroup); /* the service manager may have lifted it */
+		keep_limit(plan.cgroup); /* the service manager may have lifted it */
 		return 0;
 	}
 	if (r != -ENOTCONN && r != -ECONNRESET)
@@ -139,7 +151,7 @@ int keep_begin(struct keep *k, const struct spawn_room *room, int program_fd,
 	if (uid == (uid_t)-1)
 		r = err_set(e, ENOTCONN, "there is no user for the keeper");
 	else
-		r = keep_start(cgroup, &spec, e);
+		r = child_run(keep_start, &plan, KEEP_START_MS + KEEP_END_MS, e);
 	if (r < 0) {
 		unlink(KEEP_SOCKET); /* nobody is to wait for an answer from there */
 		return r;
