@@ -29,7 +29,7 @@ tasks() { printf '%s\n' "/proc/$pid/task/"* | sort -V; }
 sealed() {
     local task field
 
-    ublk-oci inspect --sandbox "$dev" >sandbox || fail "$is: $(tail -n 1 sandbox)"
+    ublk-oci inspect --sandbox "$dev" >sandbox 2>&1 || fail "$is: $(tail -n 1 sandbox)"
     [ "$(tasks | wc -l)" = "$1" ] || fail "$is: $(tasks | wc -l) tasks"
     for task in $(tasks); do
         for field in 'Seccomp 2' 'NoNewPrivs 1' 'CapEff 0000000000000000' \
@@ -79,7 +79,7 @@ for keys in '--data-path copy' '' '--profile throughput' '--data-path copy --pro
     sealed "$cpus"
     serves
     # Whoever waits for a disk does so on a thread of the kernel's, which is sealed as well.
-    ublk-oci inspect --sandbox "$dev" >sandbox || fail "$is: after I/O: $(tail -n 1 sandbox)"
+    ublk-oci inspect --sandbox "$dev" >sandbox 2>&1 || fail "$is: after I/O: $(tail -n 1 sandbox)"
     ublk-oci stats --json "$dev" | jq -e '.[0].queues | length > 1 and all(.write.ios > 0 and .read.ios > 0)' \
         >/dev/null || fail "$is: $(ublk-oci stats --json "$dev" | jq -c '.[0].queues')"
     ublk-oci detach "$dev" >/dev/null
