@@ -23,7 +23,15 @@ attached() {
     is=$(jq -r '"\(.queues) queues, \(.threads) threads, \(.data_path) \(.profile)"' inspected)
 }
 
-tasks() { printf '%s\n' "/proc/$pid/task/"* | sort -V; }
+# Not those the kernel made for its rings: they have no program.
+tasks() {
+    local task name
+
+    for task in "/proc/$pid/task/"*; do
+        { read -r name <"$task/comm"; } 2>/dev/null || continue
+        [[ $name = iou-wrk* ]] || echo "$task"
+    done | sort -V
+}
 
 # What inspect says of each thread, read here too.
 sealed() {
@@ -87,16 +95,20 @@ for keys in '--data-path copy' '' '--profile throughput' '--data-path copy --pro
     ok "$is: data comes back, each thread is sealed, in its place, and counts"
 done
 
-# Its end, however it comes, is the end of all its threads.
+# Its end, however it comes, is the end of all its threads; the next worker has as many.
 for victim in first last; do
     attached --queues 16
+    threads=$(tasks | wc -l)
     fio --filename="$dev" --direct=1 --ioengine=libaio --iodepth=8 --rw=randread --bs=4k --time_based \
-        --runtime=30 --numjobs="$cpus" --name=jobs --minimal >fio.out 2>&1 &
+        --runtime=10 --numjobs="$cpus" --name=jobs --minimal >fio.out 2>&1 &
     fio=$!
     wait_for 10 sh -c "ublk-oci stats --json $dev | jq -e '.[0].queues | all(.read.ios > 0)'"
     kill -KILL "$(basename "$(tasks | sed -n "$([ $victim = first ] && echo 1 || echo '$')p")")"
-    wait_for 20 gone
-    if wait "$fio"; then fail "fio read from a device without a worker"; fi
-    ok "$is: killed by its $victim thread it is taken away"
+    wait_for 20 sh -c "! test -e /proc/$pid"
+    wait "$fio" || fail "fio: $(tail -n 3 fio.out)"
+    pid=$(ublk-oci inspect --json "$dev" | jq .worker.pid)
+    sealed "$threads"
+    ok "$is: killed by its $victim thread it ends, and the next one has as many"
+    ublk-oci detach "$dev" >/dev/null
 done
 expect_nothing_left

@@ -13,7 +13,7 @@ bundle_make "$TEST_DIR/timing"
 container_start crun timing "$TEST_DIR/timing"
 
 begin='accept fork'
-up='control add cgroup spawn prepare seal start settle node live'
+up='control add keep cgroup spawn prepare seal start settle node live'
 down='revoke control flush stop leave delete clean'
 
 # timed FILTER STEPS FILE: the object at FILTER has these steps, and no part is more than the whole.

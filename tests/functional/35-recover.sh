@@ -39,7 +39,7 @@ helper_start --policy "$policy"
 
 # Under load, at moments nobody chose; twice with the other way data and commands travel.
 truncate -s 64M /srv/ublk-oci/disk
-for options in "" "--data-path copy" "--profile throughput"; do
+for options in "" "--data-path copy --queues 4" "--profile throughput"; do
     # shellcheck disable=SC2086
     dev=$(ublk-oci attach --host --target file --backing /srv/ublk-oci/disk $options)
     fio --direct=1 --filename="$dev" --ioengine=io_uring --iodepth=16 --rw=randrw --bsrange=4k-128k \
