@@ -9,7 +9,9 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/base/ublk_abi.h"
+#include "driver/privileged/container.h"
 #include "driver/privileged/detach.h"
+#include "driver/privileged/devfilter.h"
 #include "driver/privileged/memlimit.h"
 #include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
@@ -52,6 +54,25 @@ static void reconcile_orphans(struct ublk_ctl *ctl, const struct op *op)
 	}
 }
 
+/*
+ * Its container may open it: a helper that died while it looked whether a device is in use
+ * had closed the filter.
+ */
+static void reconcile_allow(const struct op *op, const struct record *rec)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	struct err why;
+
+	if (rec->flags & WIRE_HOST ||
+	    container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
+			   rec->cgroup_inode, NULL) < 0 ||
+	    c.cgroup_fd < 0)
+		return;
+	if (devfilter_allow(op->helper->filter_dir, c.cgroup_fd, rec->major, rec->minor,
+			    !(rec->flags & WIRE_READ_ONLY), &why) < 0)
+		log_warning("ublkb%u: its container may not open it: %s", rec->dev_id, why.text);
+}
+
 static void reconcile_device(struct ublk_ctl *ctl, const struct op *op, const struct record *rec)
 {
 	struct err why;
@@ -61,6 +82,7 @@ static void reconcile_device(struct ublk_ctl *ctl, const struct op *op, const st
 		 */
 		if (memlimit_set(rec, &why) < 0)
 			log_warning("ublkb%u: %s", rec->dev_id, why.text);
+		reconcile_allow(op, rec);
 		return;
 	}
 	log_warning("ublkb%u is served by nobody: it is taken away", rec->dev_id);

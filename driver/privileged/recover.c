@@ -18,7 +18,8 @@
 #include "driver/privileged/ublk_ctl.h"
 #include "driver/privileged/undo.h"
 
-#define RECOVER_END_MS 5000
+#define RECOVER_END_MS 2000 /* every tag is fetched by then: nothing is waited for */
+#define RECOVER_COMMAND_MS 5000
 #define RECOVER_NOTICE_MS 10000 /* until the driver sees that a worker is gone */
 #define RECOVER_RETRY_MS 2
 
@@ -82,7 +83,7 @@ static int recover_begin(struct recover *r, struct err *e)
 	int64_t deadline = clock_deadline_ms(op_left_ms(r->op, RECOVER_NOTICE_MS));
 	int ret;
 
-	while ((ret = ublk_recover_begin(r->ctl, r->rec.dev_id, RECOVER_END_MS, e)) == -EBUSY &&
+	while ((ret = ublk_recover_begin(r->ctl, r->rec.dev_id, RECOVER_COMMAND_MS, e)) == -EBUSY &&
 	       clock_left_ms(deadline) > 0)
 		clock_sleep_ms(RECOVER_RETRY_MS);
 	/* Said before by a helper that was killed. */
@@ -164,7 +165,7 @@ static int recover_finish(struct recover *r, struct err *e)
 	auto_close int worker = process_pin(r->rec.worker_pid, r->rec.worker_start);
 
 	if (worker >= 0 &&
-	    ublk_recover_end(r->ctl, r->rec.dev_id, getpid(), RECOVER_END_MS, NULL) == 0)
+	    ublk_recover_end(r->ctl, r->rec.dev_id, getpid(), RECOVER_COMMAND_MS, NULL) == 0)
 		return recover_live(r, e);
 	return err_set(e, ESTALE,
 		       "a second worker died while it took over, which this kernel's driver does "

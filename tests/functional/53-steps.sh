@@ -1,0 +1,124 @@
+#!/bin/bash
+# The helper dies before each step of an attach, a detach and a recovery: what the next one finds
+# becomes whole or nothing. Then a worker dies while it takes over from a dead one.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../containers.sh"
+requires crun jq
+
+build=${UBLK_OCI_BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build/tests-gcc}
+steps=$build/tests/functional/ublk-ocid-steps
+[ -x "$steps" ] || skip "$steps is not built"
+case $(uname -r) in
+6.12.*) once=1 ;; # its driver takes one replacement for each outage
+*) once=0 ;;
+esac
+
+# steps_start VARIABLE=WHERE: a helper that does that.
+steps_start() {
+    env "$1" "$steps" 2>>"$TEST_DIR/helper.log" &
+    helper_pid=$!
+    helper_answers || fail "the helper does not answer: $(tail -n 5 "$TEST_DIR/helper.log")"
+}
+died() { # WHERE
+    wait_for 20 sh -c "! kill -0 $helper_pid 2>/dev/null"
+    wait "$helper_pid" 2>/dev/null || true
+    grep -q "dying before ${1%:*}" "$TEST_DIR/helper.log" || fail "it did not come to $1"
+    : >"$TEST_DIR/helper.log"
+}
+# attached STEP: data, $before, are in the device that a steps helper has adopted.
+attached() {
+    helper_start
+    attach || fail "$1: the attach failed"
+    crun exec steps dd if=/dev/urandom of=/dev/data bs=1M count=1 conv=fsync 2>/dev/null
+    before=$(sum)
+    kill -KILL "$helper_pid"
+    wait "$helper_pid" 2>/dev/null || true
+    steps_start STEPS_DIE="$1"
+}
+attach() { ublk-oci attach --container steps --device /dev/data --target memory --size 1M >/dev/null 2>&1; }
+detach() { ublk-oci detach --container steps --device /dev/data >/dev/null 2>&1; }
+state() { ublk-oci list --json | jq -r '.[0].state'; }
+settled() { case $(state) in live | failed | null) ;; *) return 1 ;; esac }
+sum() { crun exec steps sha256sum /dev/data 2>/dev/null | cut -c 1-64; }
+
+: >"$TEST_DIR/helper.log"
+undo helper_stop
+bundle_make "$TEST_DIR/steps"
+container_start crun steps "$TEST_DIR/steps"
+
+for step in ublk_add keep_put cgroup_make spawn_worker stats_file_make spawn_prepare spawn_serve \
+    spawn_wait_ready ublk_start op_update devfilter_allow node_insert op_update:2 node_try \
+    op_update:3; do
+    steps_start STEPS_DIE=$step
+    ! attach || fail "$step: the attach went well"
+    died $step
+    helper_start
+    expect_nothing_left
+    ! crun exec steps test -e /dev/data || fail "$step: the node is still there"
+    helper_stop
+done
+ok "steps: a helper that dies before any step of an attach leaves nothing"
+
+# Until it says that there is no way back the device is what it was, and then it goes.
+for step in devfilter_revoke op_begin_undo devfilter_revoke:2 node_disarm node_remove ublk_stop \
+    ublk_delete cgroup_remove keep_drop stats_file_remove op_drop; do
+    attached $step
+    ! detach || fail "$step: the detach went well"
+    died $step
+    helper_start
+    case $step in
+    devfilter_revoke | op_begin_undo)
+        wait_for 10 settled
+        [ "$(state)" = live ] || fail "$step: it is $(state)"
+        [ "$(sum)" = "$before" ] || fail "$step: the container cannot read it any more"
+        detach || fail "$step: it cannot be detached"
+        ;;
+    esac
+    expect_nothing_left
+    ! crun exec steps test -e /dev/data || fail "$step: the node is still there"
+    helper_stop
+done
+ok "steps: a helper that dies before any step of a detach keeps the device whole, or it goes"
+
+last=op_update:$((once ? 3 : 2))
+for step in cgroup_make spawn_worker op_update spawn_prepare ublk_recover_begin spawn_serve \
+    spawn_wait_ready ublk_recover_end $last; do
+    attached "$step"
+    : >"$TEST_DIR/helper.log"
+    kill -KILL "$(ublk-oci list --json | jq '.[0].worker.pid')"
+    died "$step"
+    helper_start
+    wait_for 30 settled
+    wanted=live
+    # It has the char device by the record, and had not by the driver.
+    [ $once = 0 ] || [ "$step" != spawn_serve ] || wanted=failed
+    [ "$(state)" = $wanted ] || fail "$step: it is $(state): $(cat "$TEST_DIR/helper.log")"
+    [ $wanted = failed ] || [ "$(sum)" = "$before" ] || fail "$step: other data"
+    detach || fail "$step: it cannot be detached"
+    expect_nothing_left
+    helper_stop
+done
+ok "steps: a helper that dies before any step of a recovery is followed by one that ends it"
+
+# The worker that takes over dies when it has fetched everything.
+rm -f /run/ublk-oci-test/steps-worker-died
+steps_start STEPS_WORKER=ublk_recover_end
+attach
+dev=/dev/$(ublk-oci list --json | jq -r '.[0].device' | sed 's,^/dev/,,')
+: >"$TEST_DIR/helper.log"
+kill -KILL "$(ublk-oci list --json | jq '.[0].worker.pid')"
+code=0
+timeout 60 dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct 2>"$TEST_DIR/dd" || code=$?
+grep -q 'the worker dies before ublk_recover_end' "$TEST_DIR/helper.log" || fail "it did not die"
+wait_for 30 settled
+if [ $once = 1 ]; then
+    [ "$(state)" = failed ] || fail "it is $(state): $(cat "$TEST_DIR/helper.log")"
+    [ $code = 1 ] && grep -q 'Input/output error' "$TEST_DIR/dd" || fail "dd: $code: $(cat "$TEST_DIR/dd")"
+    ok "steps: a second worker dies while it takes over: this kernel's device fails, with errors"
+else
+    [ "$(state)" = live ] || fail "it is $(state): $(cat "$TEST_DIR/helper.log")"
+    [ $code = 0 ] || fail "dd: $code: $(cat "$TEST_DIR/dd")"
+    ok "steps: a second worker dies while it takes over: the third one does"
+fi
+detach || fail "it cannot be detached"
+expect_nothing_left
