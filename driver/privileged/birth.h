@@ -26,7 +26,6 @@ struct birth {
 	}
 
 void birth_fini(struct birth *b);
-#define auto_birth __attribute__((cleanup(birth_fini)))
 
 /* Its cgroup, of which each has its own, with a limit. */
 int birth_cgroup(struct birth *b, struct err *e);

@@ -36,6 +36,11 @@ void ublk_fake_watch(void (*begins)(enum ublk_fake_call call))
 	fake.begins = begins;
 }
 
+void ublk_fake_state(uint32_t dev_id, uint32_t state)
+{
+	fake.info[dev_id].state = state;
+}
+
 unsigned int ublk_fake_calls(enum ublk_fake_call call)
 {
 	return fake.calls[call];
@@ -124,6 +129,21 @@ int ublk_add(struct ublk_ctl *c, struct ublk_spec *spec, struct err *e)
 int ublk_start(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms, struct err *e)
 {
 	int r = fake_call_on(UBLK_FAKE_START, dev_id, e);
+
+	if (r >= 0)
+		fake.info[dev_id].state = UBLK_S_DEV_LIVE;
+	return r;
+}
+
+int ublk_recover_begin(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e)
+{
+	return fake_call_on(UBLK_FAKE_RECOVER_BEGIN, dev_id, e);
+}
+
+int ublk_recover_end(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms,
+		     struct err *e)
+{
+	int r = fake_call_on(UBLK_FAKE_RECOVER_END, dev_id, e);
 
 	if (r >= 0)
 		fake.info[dev_id].state = UBLK_S_DEV_LIVE;

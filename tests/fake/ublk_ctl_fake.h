@@ -16,6 +16,8 @@ enum ublk_fake_call {
 	UBLK_FAKE_FEATURES,
 	UBLK_FAKE_ADD,
 	UBLK_FAKE_START,
+	UBLK_FAKE_RECOVER_BEGIN,
+	UBLK_FAKE_RECOVER_END,
 	UBLK_FAKE_STOP,
 	UBLK_FAKE_DELETE,
 	UBLK_FAKE_INFO,
@@ -31,6 +33,9 @@ void ublk_fake_fail(enum ublk_fake_call call, int code);
 
 /* Called when a call begins, before its failure is looked up; NULL: nothing. */
 void ublk_fake_watch(void (*begins)(enum ublk_fake_call call));
+
+/* The driver's state of a device that was added: UBLK_S_DEV_*. */
+void ublk_fake_state(uint32_t dev_id, uint32_t state);
 
 unsigned int ublk_fake_calls(enum ublk_fake_call call);
 unsigned int ublk_fake_devices(void);

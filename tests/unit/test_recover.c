@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What recover_run() makes of a device, by what the record, the driver, the keeper and the
+ * worker say. The driver is played by tests/fake, all else by this file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/ublk_abi.h"
+#include "driver/privileged/birth.h"
+#include "driver/privileged/keep.h"
+#include "driver/privileged/process.h"
+#include "driver/privileged/recover.h"
+#include "driver/privileged/undo.h"
+#include "tests/fake/ublk_ctl_fake.h"
+
+#define DEV_ID 7
+#define GENERATION UINT64_C(0x75626f6300000007)
+
+enum step { NONE, GET, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
+
+struct row {
+	const char *what;
+	enum wire_state state; /* 0: live */
+	bool old;	       /* Linux before 6.16 */
+	bool handed_over;
+	bool alive;    /* its worker is */
+	bool not_kept; /* there was no keeper at the attach */
+	bool other_file;
+	bool other_device; /* the number is somebody else's device by now */
+	uint32_t kernel;   /* UBLK_S_DEV_*; 0: held (DEAD: see stopped) */
+	bool stopped;
+	enum ublk_fake_call ublk_fails;
+	enum step fails;
+	int code;
+	unsigned int busy; /* so often the driver says EBUSY */
+	/* What comes of it. */
+	int r;
+	enum wire_state then;
+	const char *steps;
+};
+
+/* Each update says what the record was then: state, and "!" where handed over. */
+#define MADE "get cgroup spawn +recovering prepare begin "
+
+static const struct row rows[] = {
+	{ .what = "a worker died",
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill " MADE "hand end +live " },
+	{ .what = "a worker died, Linux before 6.16",
+	  .old = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill " MADE "+recovering! hand end +live " },
+	{ .what = "a helper died half way",
+	  .state = WIRE_STATE_RECOVERING,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill " MADE "hand end +live " },
+	{ .what = "the driver has not seen it yet",
+	  .kernel = UBLK_S_DEV_LIVE,
+	  .busy = 3,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill " MADE "begin begin begin hand end +live " },
+	{ .what = "it was begun before, Linux before 6.16",
+	  .old = true,
+	  .ublk_fails = UBLK_FAKE_RECOVER_BEGIN,
+	  .code = EINVAL,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill " MADE "+recovering! hand end +live " },
+
+	{ .what = "its worker serves after all",
+	  .alive = true,
+	  .kernel = UBLK_S_DEV_LIVE,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "+live " },
+	{ .what = "somebody takes it away", .state = WIRE_STATE_DETACHING, .steps = "" },
+	{ .what = "it has failed", .state = WIRE_STATE_FAILED, .steps = "" },
+	{ .what = "the number is another device's",
+	  .other_device = true,
+	  .then = WIRE_STATE_DETACHING,
+	  .steps = "undo " },
+	{ .what = "the driver does not know it",
+	  .ublk_fails = UBLK_FAKE_INFO,
+	  .code = ENODEV,
+	  .then = WIRE_STATE_DETACHING,
+	  .steps = "undo " },
+	{ .what = "somebody stopped it",
+	  .stopped = true,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "fail +failed " },
+
+	/* --- what it served from --- */
+	{ .what = "nobody kept it",
+	  .not_kept = true,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "kill kill fail +failed " },
+	{ .what = "the keeper forgot it",
+	  .fails = GET,
+	  .code = ENOENT,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "kill get kill fail +failed " },
+	{ .what = "the keeper gives another file",
+	  .other_file = true,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "kill get kill fail +failed " },
+	{ .what = "the keeper does not answer",
+	  .fails = GET,
+	  .code = ETIMEDOUT,
+	  .r = -ETIMEDOUT,
+	  .steps = "kill get kill " },
+
+	/* --- what may go better the next time --- */
+	{ .what = "no memory for a worker",
+	  .fails = SPAWN,
+	  .code = ENOMEM,
+	  .r = -ENOMEM,
+	  .steps = "kill get cgroup spawn kill " },
+	{ .what = "the worker cannot prepare",
+	  .fails = PREPARE,
+	  .code = EPROTO,
+	  .r = -EPROTO,
+	  .then = WIRE_STATE_RECOVERING,
+	  .steps = "kill get cgroup spawn +recovering prepare kill " },
+	{ .what = "the driver refuses",
+	  .ublk_fails = UBLK_FAKE_RECOVER_BEGIN,
+	  .code = EINVAL,
+	  .r = -EINVAL,
+	  .then = WIRE_STATE_RECOVERING,
+	  .steps = "kill " MADE "kill " },
+	{ .what = "the worker dies with the char device",
+	  .fails = HAND_OVER,
+	  .code = ECONNRESET,
+	  .r = -ECONNRESET,
+	  .then = WIRE_STATE_RECOVERING,
+	  .steps = "kill " MADE "hand kill " },
+	{ .what = "and at the very end",
+	  .ublk_fails = UBLK_FAKE_RECOVER_END,
+	  .code = ETIMEDOUT,
+	  .r = -ETIMEDOUT,
+	  .then = WIRE_STATE_RECOVERING,
+	  .steps = "kill " MADE "hand end kill " },
+
+	/* --- and what may not --- */
+	{ .what = "the worker dies with the char device, Linux before 6.16",
+	  .old = true,
+	  .fails = HAND_OVER,
+	  .code = ECONNRESET,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "kill " MADE "+recovering! hand kill fail +failed! " },
+	{ .what = "a helper died when it had handed over, and so did the worker",
+	  .old = true,
+	  .state = WIRE_STATE_RECOVERING,
+	  .handed_over = true,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "fail +failed! " },
+	{ .what = "a helper died when it had handed over, the worker goes on",
+	  .old = true,
+	  .state = WIRE_STATE_RECOVERING,
+	  .handed_over = true,
+	  .alive = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "end +live " },
+	{ .what = "it does not",
+	  .old = true,
+	  .state = WIRE_STATE_RECOVERING,
+	  .handed_over = true,
+	  .alive = true,
+	  .ublk_fails = UBLK_FAKE_RECOVER_END,
+	  .code = ETIMEDOUT,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "end fail +failed! " },
+	{ .what = "it cannot even be stopped",
+	  .stopped = true,
+	  .fails = FAIL,
+	  .code = ETIMEDOUT,
+	  .r = -ETIMEDOUT,
+	  .steps = "fail " },
+};
+
+static struct {
+	const struct row *row;
+	struct record rec;
+	char steps[256];
+	unsigned int busy;
+	int file_fd;
+} life;
+
+static void note(const char *step)
+{
+	size_t n = strlen(life.steps);
+
+	snprintf(life.steps + n, sizeof(life.steps) - n, "%s ", step);
+}
+
+static int step_done(enum step step, const char *name, struct err *e)
+{
+	note(name);
+	return life.row->fails == step ? err_sys(e, life.row->code, "as the test wants") : 0;
+}
+
+/* --- what recover.c calls --- */
+
+int op_left_ms(const struct op *op, int at_most_ms)
+{
+	return at_most_ms;
+}
+
+int op_take(const struct op *op, uint64_t generation, struct record *ret, struct err *e)
+{
+	assert_int_equal(generation, GENERATION);
+	*ret = life.rec;
+	return 0;
+}
+
+int op_update(const struct op *op, const struct record *rec, struct err *e)
+{
+	static const char *const names[] = {
+		[WIRE_STATE_LIVE] = "+live",
+		[WIRE_STATE_RECOVERING] = "+recovering",
+		[WIRE_STATE_FAILED] = "+failed",
+	};
+	char text[32];
+
+	snprintf(text, sizeof(text), "%s%s", names[rec->state], rec->handed_over ? "!" : "");
+	note(text);
+	life.rec = *rec;
+	return 0;
+}
+
+void op_begin_undo(const struct op *op, struct record *rec)
+{
+	life.rec.state = rec->state = WIRE_STATE_DETACHING;
+}
+
+int undo_run(const struct op *op, const struct record *rec, bool orderly, struct err *e)
+{
+	note("undo");
+	return 0;
+}
+
+int undo_fail(const struct op *op, const struct record *rec, struct err *e)
+{
+	return step_done(FAIL, "fail", e);
+}
+
+int undo_kill_worker(const struct record *rec, struct err *e)
+{
+	note("kill");
+	return 0;
+}
+
+int process_pin(pid_t pid, uint64_t start_ticks)
+{
+	return life.row->alive ? dup(life.file_fd) : -ESRCH;
+}
+
+int keep_get(uint64_t generation, int *ret_fd, struct err *e)
+{
+	int r = step_done(GET, "get", e);
+
+	if (r == 0)
+		*ret_fd = dup(life.file_fd);
+	return r;
+}
+
+void birth_fini(struct birth *b)
+{
+}
+
+int birth_cgroup(struct birth *b, struct err *e)
+{
+	return step_done(CGROUP, "cgroup", e);
+}
+
+int birth_spawn(struct birth *b, struct err *e)
+{
+	return step_done(SPAWN, "spawn", e);
+}
+
+int birth_prepare(struct birth *b, struct err *e)
+{
+	assert_true(b->backing_fd >= 0 && b->ctl);
+	return step_done(PREPARE, "prepare", e);
+}
+
+int birth_hand_over(struct birth *b, struct err *e)
+{
+	return step_done(HAND_OVER, "hand", e);
+}
+
+static void at_ublk_call(enum ublk_fake_call call)
+{
+	if (call == UBLK_FAKE_RECOVER_END)
+		note("end");
+	if (call != UBLK_FAKE_RECOVER_BEGIN)
+		return;
+	note("begin");
+	if (life.row->busy)
+		ublk_fake_fail(call, life.busy++ < life.row->busy ? EBUSY : 0);
+}
+
+/* --- */
+
+static void begin(const struct row *row)
+{
+	struct ublk_spec spec = {
+		.dev_id = DEV_ID,
+		.cookie = GENERATION + row->other_device,
+	};
+	struct stat st;
+
+	life.row = row;
+	*life.steps = '\0';
+	life.busy = 0;
+	assert_int_equal(fstat(life.file_fd, &st), 0);
+	life.rec = (struct record){
+		.state = row->state ? row->state : WIRE_STATE_LIVE,
+		.generation = GENERATION,
+		.dev_id = DEV_ID,
+		.kernel_features = row->old ? 0 : UBLK_F_PER_IO_DAEMON,
+		.handed_over = row->handed_over,
+		.kept_dev = row->not_kept ? 0 : st.st_dev,
+		.kept_inode = st.st_ino + row->other_file,
+	};
+	ublk_fake_reset();
+	assert_int_equal(ublk_add(NULL, &spec, NULL), 0);
+	ublk_fake_state(DEV_ID, row->stopped  ? UBLK_S_DEV_DEAD
+				: row->kernel ? row->kernel
+					      : UBLK_S_DEV_QUIESCED);
+	ublk_fake_watch(at_ublk_call);
+	if (row->ublk_fails)
+		ublk_fake_fail(row->ublk_fails, row->code);
+}
+
+static void test_rows(void **state)
+{
+	struct err e;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct row *row = &rows[i];
+		enum wire_state then = row->then;
+
+		begin(row);
+		if (!then)
+			then = (enum wire_state)life.rec.state;
+		e = (struct err){ "" };
+		r = recover_run(&(struct op){ 0 }, GENERATION, &e);
+		if (r != row->r || life.rec.state != then || strcmp(life.steps, row->steps))
+			fail_msg("%s: %d (%s), state %u, steps: %s", row->what, r, e.text,
+				 life.rec.state, life.steps);
+		if (then == WIRE_STATE_FAILED && row->state != WIRE_STATE_FAILED)
+			assert_true(*life.rec.failure);
+	}
+}
+
+static void test_giving_up_says_why(void **state)
+{
+	static const struct row row = { .what = "nine died" };
+	struct err e;
+
+	begin(&row);
+	assert_int_equal(recover_give_up(&(struct op){ 0 }, GENERATION, "nine died", &e), 0);
+	assert_int_equal(life.rec.state, WIRE_STATE_FAILED);
+	assert_string_equal(life.rec.failure, "nine died");
+	assert_string_equal(life.steps, "fail +failed ");
+}
+
+static int setup(void **state)
+{
+	life.file_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return life.file_fd < 0;
+}
+
+static int teardown(void **state)
+{
+	close(life.file_fd);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_giving_up_says_why),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
