@@ -86,6 +86,8 @@ static int recover_begin(struct recover *r, struct err *e)
 	while ((ret = ublk_recover_begin(r->ctl, r->rec.dev_id, RECOVER_COMMAND_MS, e)) == -EBUSY &&
 	       clock_left_ms(deadline) > 0)
 		clock_sleep_ms(RECOVER_RETRY_MS);
+	if (ret == -EBUSY && recover_once(&r->rec))
+		return err_set(e, ESTALE, "the driver does not see that its worker is gone");
 	/* Said before by a helper that was killed. */
 	return ret == -EINVAL && recover_once(&r->rec) ? 0 : ret;
 }
@@ -102,9 +104,14 @@ static int recover_hand_over(struct recover *r, struct err *e)
 			return ret;
 	}
 	ret = birth_hand_over(&r->birth, e);
-	return ret < 0 ? ret
-		       : ublk_recover_end(r->ctl, r->rec.dev_id, getpid(),
-					  op_left_ms(r->op, RECOVER_END_MS), e);
+	if (ret == 0)
+		ret = ublk_recover_end(r->ctl, r->rec.dev_id, getpid(),
+				       op_left_ms(r->op, RECOVER_END_MS), e);
+	/* Of a worker that is gone by now these kernels have no other notice: it would seem live.
+	 */
+	if (ret == 0 && recover_once(&r->rec) && process_ended(r->birth.worker.pidfd))
+		return err_set(e, ESTALE, "a second worker died while it took over");
+	return ret;
 }
 
 static int recover_live(struct recover *r, struct err *e)

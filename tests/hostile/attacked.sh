@@ -6,7 +6,8 @@
 requires jq unshare
 
 # attacked_start: both helpers, $helper_pid and $idle_socket. The idle one is the same program on
-# the same CPUs at the same time, with a /run/ublk-oci of its own.
+# the same CPUs at the same time, with a /run/ublk-oci and cgroups of its own: of those there is one
+# helper, which ends another one's keeper.
 attacked_start() {
     local policy=$TEST_DIR/policy.json
 
@@ -15,7 +16,9 @@ attacked_start() {
     helper_start --policy "$policy"
     undo attacked_clean
     idle_socket=$TEST_DIR/idle.sock
-    unshare --mount sh -c 'mount -t tmpfs -o mode=755 run /run/ublk-oci && exec "$@"' sh \
+    mkdir -p /sys/fs/cgroup/ublk-oci-idle
+    unshare --mount sh -c 'mount -t tmpfs -o mode=755 run /run/ublk-oci &&
+        mount --bind /sys/fs/cgroup/ublk-oci-idle /sys/fs/cgroup && exec "$@"' sh \
         /usr/sbin/ublk-ocid --socket "$idle_socket" 2>"$TEST_DIR/idle.log" &
     undo kill $!
     wait_for 10 test -S "$idle_socket"

@@ -26,6 +26,7 @@
 #include "tests/fake/ublk_ctl_fake.h"
 
 #define DEV_ID 7
+#define LEFT_MS 50
 #define GENERATION UINT64_C(0x75626f6300000007)
 
 enum step { NONE, GET, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
@@ -45,10 +46,11 @@ struct row {
 	enum step fails;
 	int code;
 	unsigned int busy; /* so often the driver says EBUSY */
+	bool ends;	   /* the worker does, just before END_USER_RECOVERY */
 	/* What comes of it. */
 	int r;
 	enum wire_state then;
-	const char *steps;
+	const char *steps; /* NULL: as many as fit */
 };
 
 /* Each update says what the record was then: state, and "!" where handed over. */
@@ -157,6 +159,23 @@ static const struct row rows[] = {
 	  .code = ECONNRESET,
 	  .then = WIRE_STATE_FAILED,
 	  .steps = "kill " MADE "+recovering! hand kill fail +failed! " },
+	{ .what = "and at the very end, Linux before 6.16, whose driver does not see that",
+	  .old = true,
+	  .ends = true,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "kill " MADE "+recovering! hand end kill fail +failed! " },
+	{ .what = "the driver never sees the end of the one before, Linux before 6.16",
+	  .old = true,
+	  .ublk_fails = UBLK_FAKE_RECOVER_BEGIN,
+	  .code = EBUSY,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = NULL },
+	{ .what = "the driver has not seen the end of the one before yet",
+	  .ublk_fails = UBLK_FAKE_RECOVER_BEGIN,
+	  .code = EBUSY,
+	  .r = -EBUSY,
+	  .then = WIRE_STATE_RECOVERING,
+	  .steps = NULL },
 	{ .what = "a helper died when it had handed over, and so did the worker",
 	  .old = true,
 	  .state = WIRE_STATE_RECOVERING,
@@ -212,7 +231,7 @@ static int step_done(enum step step, const char *name, struct err *e)
 
 int op_left_ms(const struct op *op, int at_most_ms)
 {
-	return at_most_ms;
+	return at_most_ms < LEFT_MS ? at_most_ms : LEFT_MS;
 }
 
 int op_take(const struct op *op, uint64_t generation, struct record *ret, struct err *e)
@@ -262,6 +281,11 @@ int undo_kill_worker(const struct record *rec, struct err *e)
 int process_pin(pid_t pid, uint64_t start_ticks)
 {
 	return life.row->alive ? dup(life.file_fd) : -ESRCH;
+}
+
+bool process_ended(int pidfd)
+{
+	return life.row->ends;
 }
 
 int keep_get(uint64_t generation, int *ret_fd, struct err *e)
@@ -356,7 +380,8 @@ static void test_rows(void **state)
 			then = (enum wire_state)life.rec.state;
 		e = (struct err){ "" };
 		r = recover_run(&(struct op){ 0 }, GENERATION, &e);
-		if (r != row->r || life.rec.state != then || strcmp(life.steps, row->steps))
+		if (r != row->r || life.rec.state != then ||
+		    (row->steps && strcmp(life.steps, row->steps)))
 			fail_msg("%s: %d (%s), state %u, steps: %s", row->what, r, e.text,
 				 life.rec.state, life.steps);
 		if (then == WIRE_STATE_FAILED && row->state != WIRE_STATE_FAILED)
