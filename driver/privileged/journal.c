@@ -37,6 +37,12 @@ int journal_open(const char *dir, int *ret_fd, struct err *e)
 	return 0;
 }
 
+/* A name in a directory is as durable as the directory. */
+static int journal_sync(int journal_fd, struct err *e)
+{
+	return fsync(journal_fd) < 0 ? err_sys(e, errno, "cannot write the journal") : 0;
+}
+
 int journal_save(int journal_fd, const struct record *rec, struct err *e)
 {
 	char name[JOURNAL_NAME_SIZE], temporary[JOURNAL_NAME_SIZE + 4];
@@ -56,9 +62,13 @@ int journal_save(int journal_fd, const struct record *rec, struct err *e)
 		unlinkat(journal_fd, temporary, 0);
 		return err_sys(e, code, "cannot write the journal");
 	}
-	if (renameat(journal_fd, temporary, journal_fd, name) < 0)
-		return err_sys(e, errno, "cannot write the journal");
-	return 0;
+	if (renameat(journal_fd, temporary, journal_fd, name) < 0) {
+		int code = errno;
+
+		unlinkat(journal_fd, temporary, 0);
+		return err_sys(e, code, "cannot write the journal");
+	}
+	return journal_sync(journal_fd, e);
 }
 
 int journal_remove(int journal_fd, uint64_t generation, struct err *e)
@@ -66,9 +76,9 @@ int journal_remove(int journal_fd, uint64_t generation, struct err *e)
 	char name[JOURNAL_NAME_SIZE];
 
 	journal_name(generation, name);
-	if (unlinkat(journal_fd, name, 0) < 0 && errno != ENOENT)
-		return err_sys(e, errno, "cannot remove a record from the journal");
-	return 0;
+	if (unlinkat(journal_fd, name, 0) == 0)
+		return journal_sync(journal_fd, e);
+	return errno == ENOENT ? 0 : err_sys(e, errno, "cannot remove a record from the journal");
 }
 
 /* Does a component say ".."? */

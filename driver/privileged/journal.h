@@ -100,9 +100,10 @@ static_assert(sizeof(struct record) == 1952, "journal format changed: raise RECO
 /* Makes DIR/devices; returns its fd. */
 int journal_open(const char *dir, int *ret_fd, struct err *e);
 
+/* Returns when it is durable, the name as well. */
 int journal_save(int journal_fd, const struct record *rec, struct err *e);
 
-/* Not there is fine. */
+/* Durable as well; not there is fine. */
 int journal_remove(int journal_fd, uint64_t generation, struct err *e);
 
 /* Calls found() for each record; files that are none are renamed to *.bad and logged. */

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What of the journal reaches the disk, in which order, and what stays when it does not. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/privileged/journal.h"
+
+/* Each call by a letter: the file synced, renamed, unlinked, the directory synced. */
+static struct {
+	char seen[16];
+	size_t nr;
+	char fails; /* the letter of the call that does not work */
+} calls;
+
+static bool call_fails(char letter)
+{
+	assert_true(calls.nr < sizeof(calls.seen) - 1);
+	calls.seen[calls.nr++] = letter;
+	if (letter != calls.fails)
+		return false;
+	errno = EIO;
+	return true;
+}
+
+int __wrap_fsync(int fd);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	/* What is renamed into place is whole by then. */
+	if (S_ISREG(st.st_mode))
+		assert_int_equal(st.st_size, sizeof(struct record));
+	return call_fails(S_ISDIR(st.st_mode) ? 'd' : 'f') ? -1 : __real_fsync(fd);
+}
+
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+	return call_fails('r') ? -1 : __real_renameat(from_fd, from, to_fd, to);
+}
+
+int __wrap_unlinkat(int fd, const char *name, int flags);
+int __real_unlinkat(int fd, const char *name, int flags);
+int __wrap_unlinkat(int fd, const char *name, int flags)
+{
+	return call_fails('u') ? -1 : __real_unlinkat(fd, name, flags);
+}
+
+struct fixture {
+	char dir[32];
+	int journal_fd;
+};
+
+static const struct record record = {
+	.magic = RECORD_MAGIC,
+	.version = RECORD_VERSION,
+	.size = sizeof(struct record),
+	.generation = (uint64_t)RECORD_GENERATION_MARK << 32 | 7,
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	memset(&calls, 0, sizeof(calls));
+	strcpy(f->dir, "/tmp/journal.XXXXXX");
+	*state = f;
+	return mkdtemp(f->dir) ? journal_open(f->dir, &f->journal_fd, NULL) : -1;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char path[64];
+
+	calls.nr = 0;
+	calls.fails = 0;
+	journal_remove(f->journal_fd, record.generation, NULL);
+	close(f->journal_fd);
+	snprintf(path, sizeof(path), "%s/devices", f->dir);
+	/* Fails when anything else was left behind. */
+	if (rmdir(path) < 0 || rmdir(f->dir) < 0)
+		return -1;
+	free(f);
+	return 0;
+}
+
+static unsigned int nr_files(const struct fixture *f)
+{
+	unsigned int nr = 0;
+	char path[64];
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/devices", f->dir);
+	d = opendir(path);
+	assert_non_null(d);
+	for (struct dirent *entry = readdir(d); entry; entry = readdir(d))
+		nr += entry->d_name[0] != '.';
+	closedir(d);
+	return nr;
+}
+
+static void test_a_record_is_durable_before_it_counts(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(journal_save(f->journal_fd, &record, NULL), 0);
+	assert_string_equal(calls.seen, "frd");
+}
+
+static void test_a_removal_is_durable(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(journal_save(f->journal_fd, &record, NULL), 0);
+	memset(&calls, 0, sizeof(calls));
+	assert_int_equal(journal_remove(f->journal_fd, record.generation, NULL), 0);
+	assert_string_equal(calls.seen, "ud");
+}
+
+static void test_what_is_not_there_is_removed(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(journal_remove(f->journal_fd, record.generation, NULL), 0);
+	assert_string_equal(calls.seen, "u");
+}
+
+static void test_what_cannot_be_saved_leaves_nothing(void **state)
+{
+	static const char steps[] = { 'f', 'r' };
+	struct fixture *f = *state;
+	struct err e;
+
+	for (size_t i = 0; i < sizeof(steps); i++) {
+		memset(&calls, 0, sizeof(calls));
+		calls.fails = steps[i];
+		assert_int_equal(journal_save(f->journal_fd, &record, &e), -EIO);
+		assert_int_equal(nr_files(f), 0);
+	}
+}
+
+static void test_a_directory_that_is_not_durable_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+
+	calls.fails = 'd';
+	assert_int_equal(journal_save(f->journal_fd, &record, &e), -EIO);
+	assert_int_equal(journal_remove(f->journal_fd, record.generation, &e), -EIO);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_record_is_durable_before_it_counts),
+		TEST(test_a_removal_is_durable),
+		TEST(test_what_is_not_there_is_removed),
+		TEST(test_what_cannot_be_saved_leaves_nothing),
+		TEST(test_a_directory_that_is_not_durable_is_an_error),
+	};
+
+	return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
+}
