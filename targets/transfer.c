@@ -48,7 +48,8 @@ void transfer_complete(struct target *t, struct queue *q, struct io *io, unsigne
 	if (io->moved < io->asked && io->asked > t->piece_bytes) {
 		io->one_by_one = true;
 	} else if (result <= 0) {
-		io_done(q, io, result ? result : -EIO);
+		/* Nothing is there any more: it got shorter. Who asked for the data hears EIO. */
+		io_done(q, io, result ? result : -ENXIO);
 		return;
 	} else {
 		io->step += io->moved;

@@ -12,6 +12,7 @@
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/datapath.h"
 #include "driver/privileged/memlimit.h"
+#include "driver/privileged/notice.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
 
@@ -23,6 +24,7 @@ void birth_fini(struct birth *b)
 	close_fdp(&b->worker.channel_fd);
 	close_fdp(&b->cgroup_fd);
 	close_fdp(&b->stats_fd);
+	close_fdp(&b->notices_fd);
 }
 
 int birth_cgroup(struct birth *b, struct err *e)
@@ -94,6 +96,8 @@ int birth_prepare(struct birth *b, struct err *e)
 	memcpy(spec.filter, h->filter, sizeof(spec.filter));
 	birth_name_cpus(b, &spec);
 	r = stats_file_make(h->stats_fd, rec->generation, rec->nr_queues, &b->stats_fd, e);
+	if (r == 0)
+		r = notice_connect(&b->notices_fd, e);
 	if (r < 0)
 		return r;
 	return spawn_prepare(&b->worker, &spec, &b->backing_fd, b->backing_fd >= 0,
@@ -109,7 +113,8 @@ int birth_hand_over(struct birth *b, struct err *e)
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open %s", path);
-	r = spawn_serve(&b->worker, fd, b->stats_fd, op_left_ms(b->op, BIRTH_WORKER_MS), e);
+	r = spawn_serve(&b->worker, fd, b->stats_fd, b->notices_fd,
+			op_left_ms(b->op, BIRTH_WORKER_MS), e);
 	close(fd);
 	return r < 0 ? r : spawn_wait_ready(&b->worker, op_left_ms(b->op, BIRTH_WORKER_MS), e);
 }

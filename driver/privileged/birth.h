@@ -17,12 +17,14 @@ struct birth {
 	struct spawn_child worker;
 	int cgroup_fd;
 	int stats_fd;
+	int notices_fd;
 };
 
 #define BIRTH_INIT(o, r)                                                                           \
 	{                                                                                          \
 		.op = (o), .rec = (r), .backing_fd = -1,                                           \
-		.worker = { .pidfd = -1, .channel_fd = -1 }, .cgroup_fd = -1, .stats_fd = -1       \
+		.worker = { .pidfd = -1, .channel_fd = -1 }, .cgroup_fd = -1, .stats_fd = -1,      \
+		.notices_fd = -1                                                                   \
 	}
 
 void birth_fini(struct birth *b);

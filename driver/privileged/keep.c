@@ -14,6 +14,7 @@
 
 #define KEEP_TIMEOUT_MS 2000
 #define KEEP_RETRY_MS 5
+#define KEEP_NOTICES UINT64_MAX /* no device's generation */
 
 void keep_fini(struct keep *k)
 {
@@ -171,14 +172,14 @@ static int keep_ask(const struct keep_question *q, struct packet *reply, struct 
 	return r < 0 ? err_sys(e, -r, "the keeper does not do it") : 0;
 }
 
-int keep_put(uint64_t generation, int fd, struct err *e)
+static int keep_put_as(uint64_t generation, int fd, struct err *e)
 {
 	auto_packet struct packet reply = PACKET_INIT;
 
 	return keep_ask(&(struct keep_question){ KEEP_PUT, generation, fd }, &reply, e);
 }
 
-int keep_get(uint64_t generation, int *ret_fd, struct err *e)
+static int keep_get_as(uint64_t generation, int *ret_fd, struct err *e)
 {
 	auto_packet struct packet reply = PACKET_INIT;
 	int r;
@@ -188,6 +189,26 @@ int keep_get(uint64_t generation, int *ret_fd, struct err *e)
 		return r;
 	r = reply.nr_fds ? keep_open_box(ret_fd, reply.fds[0]) : -EPROTO;
 	return r < 0 ? err_sys(e, -r, "the keeper gave something else") : 0;
+}
+
+int keep_put(uint64_t generation, int fd, struct err *e)
+{
+	return keep_put_as(generation, fd, e);
+}
+
+int keep_get(uint64_t generation, int *ret_fd, struct err *e)
+{
+	return keep_get_as(generation, ret_fd, e);
+}
+
+int keep_put_notices(int fd, struct err *e)
+{
+	return keep_put_as(KEEP_NOTICES, fd, e);
+}
+
+int keep_get_notices(int *ret_fd, struct err *e)
+{
+	return keep_get_as(KEEP_NOTICES, ret_fd, e);
 }
 
 int keep_drop(uint64_t generation, struct err *e)

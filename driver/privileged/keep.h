@@ -56,5 +56,9 @@ int keep_put(uint64_t generation, int fd, struct err *e);
 /* -ENOENT: it has none. */
 int keep_get(uint64_t generation, int *ret_fd, struct err *e);
 
+/* The same for the socket of notice.h: there is one for all devices. */
+int keep_put_notices(int fd, struct err *e);
+int keep_get_notices(int *ret_fd, struct err *e);
+
 /* Not there is fine. The descriptor's last close, which may wait, is in this process. */
 int keep_drop(uint64_t generation, struct err *e);

@@ -59,6 +59,8 @@ int keep_watch_start(const struct helper *h, struct err *e)
 	r = keep_begin(&keep, &h->room, h->keeper_fd, h->cgroup_base, h->keeper_uid, h->keeper_gid,
 		       e);
 	keep_fini(&keep);
+	if (r == 0 && h->notices_fd >= 0)
+		r = keep_put_notices(h->notices_fd, e);
 	return r;
 }
 

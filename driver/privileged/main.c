@@ -30,6 +30,7 @@
 #include "driver/privileged/journal.h"
 #include "driver/privileged/keep.h"
 #include "driver/privileged/node.h"
+#include "driver/privileged/notice.h"
 #include "driver/privileged/registry.h"
 #include "driver/privileged/sd.h"
 #include "driver/privileged/server.h"
@@ -222,6 +223,7 @@ static int main_serve(const struct main_options *o, struct err *e)
 		.journal_fd = -1,
 		.stats_fd = -1,
 		.program_fd = -1,
+		.notices_fd = -1,
 		.keeper_fd = -1,
 		.room = SPAWN_ROOM_INIT,
 	};
@@ -241,6 +243,8 @@ static int main_serve(const struct main_options *o, struct err *e)
 	if (r < 0)
 		return r;
 	main_keeper(&helper, &keep);
+	if (notice_open(&helper.notices_fd, e) < 0)
+		log_warning("%s", e->text);
 	r = main_listen(o->socket, &listen_fd, e);
 	if (r < 0)
 		return r;

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "driver/privileged/journal.h"
+#include "driver/wire/notice.h"
 #include "policy/policy.h"
 
 #define REGISTRY_WORDS_SIZE 48
@@ -26,6 +27,7 @@ struct device {
 	unsigned int nr_deaths; /* of workers, one soon after the other */
 	int64_t served_ms;	/* since when the last one served */
 	char last_words[REGISTRY_WORDS_SIZE]; /* how it ended */
+	struct notice_said said;	      /* of its I/O that failed */
 };
 
 struct registry {

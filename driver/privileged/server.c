@@ -13,6 +13,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
+#include "driver/privileged/notice.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/sd.h"
 #include "driver/privileged/watch.h"
@@ -163,13 +164,15 @@ static void server_expire(struct server *s)
 	}
 	watch_retry(s, now);
 	keep_watch_retry(s, now);
+	notice_retry(s, now);
 }
 
 /* Until the next deadline, in milliseconds. */
 static int server_patience_ms(const struct server *s)
 {
 	int64_t first_ms = s->keeper.retry_ms ? s->keeper.retry_ms : INT64_MAX;
-	const int64_t others_ms[] = { caller_next_ms(&s->callers), watch_next_ms(s->registry) };
+	const int64_t others_ms[] = { caller_next_ms(&s->callers), watch_next_ms(s->registry),
+				      s->notices_ms ? s->notices_ms : INT64_MAX };
 
 	for (size_t i = 0; i < ARRAY_SIZE(others_ms); i++)
 		first_ms = others_ms[i] < first_ms ? others_ms[i] : first_ms;
@@ -208,6 +211,9 @@ static void server_event(struct server *s, uint64_t data)
 	case SERVER_KEEPER:
 		keep_watch_hear(s);
 		break;
+	case SERVER_NOTICE:
+		notice_hear(s);
+		break;
 	}
 }
 
@@ -236,6 +242,7 @@ static void server_begin(struct server *s)
 	for (size_t i = 0; i < s->registry->nr_devices; i++)
 		watch_settle(s, s->registry->devices[i]);
 	keep_watch_begin(s);
+	notice_begin(s);
 	s->reconcile_pid = work_own(s, WORK_RECONCILE, 0);
 	if (!s->reconcile_pid)
 		s->ending = true;

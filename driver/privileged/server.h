@@ -9,6 +9,7 @@
  *   work.c    the children
  *   watch.c   the devices nobody works on
  *   keep_watch.c  the keeper
+ *   notice.c  what workers say of I/O that failed
  *   reload.c  another policy
  *   server.c  the loop
  */
@@ -30,6 +31,7 @@ struct server {
 	pid_t reconcile_pid; /* 0: done */
 	pid_t reload_pid;    /* 0: no reload of our own is under way */
 	bool reload_again;   /* asked for meanwhile */
+	int64_t notices_ms;  /* when workers are heard again; 0: they are */
 	bool ending;
 };
 
@@ -42,6 +44,7 @@ enum server_event {
 	SERVER_WORKER,	  /* the end of a device's worker: lower half of the generation */
 	SERVER_CONTAINER, /* the end of a device's container: the same */
 	SERVER_KEEPER,	  /* the keeper's answer, or its end */
+	SERVER_NOTICE,	  /* a worker's */
 };
 
 /* Adds fd to the loop; extra: more EPOLL* flags. 0 or -errno. */

@@ -67,10 +67,10 @@ int spawn_worker(struct spawn_child *ret, const struct spawn_spec *spec, struct 
  */
 int spawn_prepare(const struct spawn_child *w, const struct start_spec *spec,
 		  const int *backing_fds, unsigned int nr_fds, int timeout_ms, struct err *e);
-/* Sends the char device and the counters. They are borrowed: close the device right after, the
- * driver waits for its last copy. */
-int spawn_serve(const struct spawn_child *w, int char_fd, int stats_fd, int timeout_ms,
-		struct err *e);
+/* Sends the char device, the counters and a socket for notices. They are borrowed: close the
+ * device right after, the driver waits for its last copy. */
+int spawn_serve(const struct spawn_child *w, int char_fd, int stats_fd, int notices_fd,
+		int timeout_ms, struct err *e);
 int spawn_wait_ready(const struct spawn_child *w, int timeout_ms, struct err *e);
 
 /*

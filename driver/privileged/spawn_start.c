@@ -61,16 +61,16 @@ int spawn_prepare(const struct spawn_child *w, const struct start_spec *spec,
 	return spawn_await(w, START_PREPARED, timeout_ms, e);
 }
 
-int spawn_serve(const struct spawn_child *w, int char_fd, int stats_fd, int timeout_ms,
-		struct err *e)
+int spawn_serve(const struct spawn_child *w, int char_fd, int stats_fd, int notices_fd,
+		int timeout_ms, struct err *e)
 {
-	const int fds[] = { char_fd, stats_fd };
+	const int fds[] = { char_fd, stats_fd, notices_fd };
 	const struct start_step m = {
-		.head = { START_MAGIC, START_VERSION, START_SERVE, sizeof(m), 2 },
+		.head = { START_MAGIC, START_VERSION, START_SERVE, sizeof(m), ARRAY_SIZE(fds) },
 	};
 	int r;
 
-	r = packet_send(w->channel_fd, &m, sizeof(m), fds, 2, timeout_ms);
+	r = packet_send(w->channel_fd, &m, sizeof(m), fds, ARRAY_SIZE(fds), timeout_ms);
 	return r < 0 ? err_sys(e, -r, "cannot send the char device to the worker") : 0;
 }
 

@@ -7,7 +7,8 @@
  *   START_SPEC + backing fds ->            what to serve, and the filter to wear
  *                            <- START_PREPARED   everything that can fail is done
  *   START_SERVE + ublkcN,    ->            the char device, opened only now,
- *     counters                             and the file of stats.h to count in
+ *     counters, socket                     the file of stats.h to count in, and a
+ *                                          way for notice.h
  *                            <- START_READY      sealed, every tag is fetched
  *
  * A worker that cannot go on answers START_FAILED instead and exits. The
@@ -84,7 +85,7 @@ struct start_spec {
 };
 static_assert(sizeof(struct start_spec) == 1592, "start format changed");
 
-/* START_PREPARED, START_SERVE (fds: /dev/ublkcN, counters), START_READY. */
+/* START_PREPARED, START_SERVE (fds: /dev/ublkcN, counters, notices), START_READY. */
 struct start_step {
 	struct start_head head;
 };

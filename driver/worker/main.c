@@ -177,7 +177,7 @@ static int worker_prepare(struct worker *w, struct err *e)
 	return 0;
 }
 
-/* The char device and the counters, which this takes over from p. */
+/* The char device, the counters and the socket for notices, which are p's. */
 static int worker_receive_device(struct worker *w, struct packet *p, struct err *e)
 {
 	struct start_step prepared = worker_step(START_PREPARED);
@@ -189,7 +189,7 @@ static int worker_receive_device(struct worker *w, struct packet *p, struct err 
 	r = packet_receive(START_CHANNEL_FD, p, -1);
 	if (r < 0)
 		return err_sys(e, -r, "no char device from the helper");
-	return spec_admit_step(p, START_SERVE, 2, e);
+	return spec_admit_step(p, START_SERVE, 3, e);
 }
 
 static int worker_bind(struct worker *w, struct err *e)
@@ -211,6 +211,7 @@ static int worker_bind(struct worker *w, struct err *e)
 	}
 	files[RING_FILE_CHAR] = p.fds[0];
 	files[RING_FILE_CHANNEL] = START_CHANNEL_FD;
+	files[RING_FILE_NOTICES] = p.fds[2];
 	for (unsigned int i = 0; i < w->backing.nr_fds; i++)
 		files[RING_FILE_BACKING + i] = w->backing.fds[i];
 	return crew_bind(&w->crew, files, RING_FILE_BACKING + w->backing.nr_fds, e);

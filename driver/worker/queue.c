@@ -10,6 +10,7 @@
 #include "driver/base/num.h"
 #include "driver/worker/batch.h"
 #include "driver/worker/desc.h"
+#include "driver/worker/report.h"
 #include "driver/worker/ring.h"
 #include "driver/worker/spec.h"
 #include "driver/worker/stats.h"
@@ -82,8 +83,9 @@ unsigned int queue_ring_entries(const struct start_spec *spec)
 	unsigned int nr_tags = nr_queues * spec->depth;
 	/* Operations or a command; taking pages out of their slot comes with a commit. */
 	unsigned int per_tag = queue_pieces(spec) + !!(spec->flags & START_ZERO_COPY);
-	/* A commit behind the operation it waits for, and a word to the helper. */
-	return nr_tags * per_tag + nr_queues * BATCH_ENTRIES + 2;
+	/* A queue's notice; a commit behind the operation it waits for, and a word to the helper.
+	 */
+	return nr_tags * per_tag + nr_queues * (BATCH_ENTRIES + 1) + 2;
 }
 
 int queue_map(struct queue *q, int char_fd, struct err *e)
@@ -130,6 +132,8 @@ void io_done(struct queue *q, struct io *io, int error)
 	if (io->held)
 		tag_unregister(q, queue_tag(q, io));
 	queue_commit(q, queue_tag(q, io), io_result(io, error));
+	if (__builtin_expect(error, 0))
+		report_failure(q, io, error);
 }
 
 struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file)
@@ -238,6 +242,9 @@ static int queue_handle(struct queue *queues, const struct io_uring_cqe *cqe, bo
 		return batch_prepared(q, cqe->res);
 	case RING_REGISTER:
 		queue_handle_register(q, tag, cqe->res);
+		return 0;
+	case RING_NOTICE:
+		report_sent(q);
 		return 0;
 	case RING_UNREGISTER: /* the commit behind it says what became of the request */
 	case RING_CHANNEL:    /* a helper that is gone does not matter */

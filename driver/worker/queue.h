@@ -22,6 +22,7 @@
 
 #include "driver/base/err.h"
 #include "driver/base/ublk_abi.h"
+#include "driver/wire/notice.h"
 #include "driver/wire/start.h"
 #include "targets/target.h"
 
@@ -29,6 +30,13 @@ struct batch;
 struct io_uring;
 struct io_uring_sqe;
 struct stats_queue;
+
+/* What was told of requests that failed: report.h. */
+struct report {
+	struct notice notice; /* the ring's while it is under way */
+	struct notice_said said;
+	bool under_way;
+};
 
 struct queue {
 	/* Not in one cache line with another thread's. */
@@ -51,6 +59,7 @@ struct queue {
 	uint16_t slot;	   /* of tag 0 in the ring's buffer table: START_ZERO_COPY */
 	uint16_t nr_alone; /* requests that could be linked */
 	uint16_t live;	   /* what the kernel may still answer; none left means stopped */
+	struct report report;
 };
 
 /* Memory for tags and buffers, page aligned. uring and target are borrowed. */

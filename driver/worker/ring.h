@@ -4,8 +4,8 @@
  * the target needs. seccomp sees io_uring_enter() only, so the list of
  * permitted operations is the ring's own.
  *
- * Registered files: the char device, the channel to the helper, then the
- * target's backing files. Registered buffers: one per queue; with zero copy a
+ * Registered files: the char device, the channel to the helper, the socket for
+ * notices, then the target's backing files. Registered buffers: one per queue; with zero copy a
  * slot for every tag instead, which the driver fills and empties.
  */
 #pragma once
@@ -20,6 +20,7 @@
 enum ring_file {
 	RING_FILE_CHAR,
 	RING_FILE_CHANNEL,
+	RING_FILE_NOTICES, /* driver/wire/notice.h */
 	RING_FILE_BACKING, /* the first of them */
 };
 
@@ -33,6 +34,7 @@ enum ring_what {
 	RING_PREPARE,	 /* batch.h: every tag of a queue is the driver's */
 	RING_FETCH,	 /* tags of a queue were filled */
 	RING_COMMIT,	 /* results of a queue were taken */
+	RING_NOTICE,	 /* report.h: a queue's was sent, or nobody took it */
 };
 
 static inline uint64_t ring_user_data(enum ring_what what, uint16_t index, uint16_t tag)

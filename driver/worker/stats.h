@@ -48,9 +48,15 @@ static inline void stats_timed(const struct queue *q, struct io *io)
 		io->begun_ns = stats_now(q);
 }
 
+/* The row of an operation. */
+static inline unsigned int stats_op(const struct io *io)
+{
+	return io->op - (io->op == IO_WRITE_ZEROES);
+}
+
 static inline struct stats_ops *stats_row(const struct queue *q, const struct io *io)
 {
-	return &q->counts->ops[io->op - (io->op == IO_WRITE_ZEROES)];
+	return &q->counts->ops[stats_op(io)];
 }
 
 /* Does the next request that may be linked go without, to be timed? */

@@ -21,8 +21,10 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "driver/base/cleanup.h"
@@ -388,6 +390,7 @@ static int serve_prepare(struct serve *s, struct err *e)
 static int serve_hand_over(struct serve *s, struct err *e)
 {
 	auto_close int char_fd = -1, stats_fd = memfd_create("counters", MFD_CLOEXEC);
+	auto_close int notices_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	char path[32];
 
 	snprintf(path, sizeof(path), "/dev/ublkc%u", s->ublk.dev_id);
@@ -396,7 +399,9 @@ static int serve_hand_over(struct serve *s, struct err *e)
 		return err_sys(e, errno, "cannot open %s", path);
 	if (stats_fd < 0 || ftruncate(stats_fd, (off_t)stats_size(s->ublk.nr_queues)) < 0)
 		return err_sys(e, errno, "cannot make counters");
-	return spawn_serve(&s->child, char_fd, stats_fd, STEP_MS, e);
+	if (notices_fd < 0)
+		return err_sys(e, errno, "cannot make a socket");
+	return spawn_serve(&s->child, char_fd, stats_fd, notices_fd, STEP_MS, e);
 }
 
 /* A device that was left behind: serve_end() does the rest. */
@@ -514,10 +519,23 @@ static bool serve_wants(const char *prefix, const char *name)
 }
 
 /* Each in a process of its own, so that nothing of one is left to the next; some at once. */
+/* For ring_send_to_name: were it reached, it would be there. Stays open. */
+static int serve_name(void)
+{
+	static const struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = ATTACK_NAME };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? -1
+		      : bind(fd, (const struct sockaddr *)&name,
+			     offsetof(struct sockaddr_un, sun_path) + sizeof(ATTACK_NAME) - 1);
+}
+
 static int serve_attacks(struct serve *s)
 {
 	unsigned int running = 0;
 
+	if (serve_name() < 0)
+		return 1;
 	for (size_t i = 0; i < ATTACKS_COUNT; i++) {
 		pid_t pid;
 

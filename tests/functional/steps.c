@@ -96,8 +96,10 @@ STEP(spawn_prepare,
      (const struct spawn_child *w, const struct start_spec *spec, const int *fds,
       unsigned int nr_fds, int ms, struct err *e),
      (w, spec, fds, nr_fds, ms, e))
-STEP(spawn_serve, (const struct spawn_child *w, int char_fd, int stats_fd, int ms, struct err *e),
-     (w, char_fd, stats_fd, ms, e))
+STEP(spawn_serve,
+     (const struct spawn_child *w, int char_fd, int stats_fd, int notices_fd, int ms,
+      struct err *e),
+     (w, char_fd, stats_fd, notices_fd, ms, e))
 STEP(devfilter_allow,
      (const char *dir, int fd, uint32_t major, uint32_t minor, bool writable, struct err *e),
      (dir, fd, major, minor, writable, e))

@@ -338,8 +338,31 @@ def counters():
     yield "gone", seed(b"", b"")
 
 
+def notices():
+    """fuzz_notice.c: rows of a size and so many bytes."""
+    read, write, flush, discard = range(1, 5)
+    eio, enospc = 5, 28
+
+    def notice(op, error, off=0, size=512, magic=0x6E74736F):
+        packet = struct.pack("<IHHQQ", magic, op, error, off, size)
+        return bytes([len(packet)]) + packet
+
+    yield "write-full", notice(write, enospc, 4096, 8192)
+    yield "again", notice(read, eio) + notice(read, eio)
+    yield "after-a-while", notice(read, eio) + b"\0" * 60 + notice(read, eio)
+    yield "every-kind", b"".join(notice(flush, error, 0, 0) for error in range(1, 140))
+    yield "discard-the-last", notice(discard, 95, (1 << 30) - 512)
+    yield "over-the-end", notice(write, eio, 1 << 30)
+    yield "wraps", notice(write, eio, 512, (1 << 64) - 512)
+    yield "no-operation", notice(0, eio) + notice(5, eio) + notice(65535, eio)
+    yield "no-error", notice(read, 0) + notice(read, 4096) + notice(read, 65535)
+    yield "other-magic", notice(read, eio, magic=0)
+    yield "short", bytes([23]) + notice(read, eio)[1:24]
+
+
 FUZZERS = {"counters": counters, "keep": keeps, "packet": packets, "request": requests,
-           "start": starts, "proc": procs, "record": records, "audit": audits}
+           "start": starts, "proc": procs, "record": records, "audit": audits,
+           "notice": notices}
 
 
 def main():

@@ -90,6 +90,9 @@ passes outside open_password openat2
 ok "walls: with the host's namespaces and uid 0, files open"
 attack outside "$hostile-no-walls" ring_op --no-limit --uid 0 --host-namespaces
 passes outside ring_openat
+attack outside "$hostile-no-walls" ring_send_to --no-limit --uid 0 --host-namespaces
+passes outside ring_send_to_name
+ok "walls: with the host's network namespace, names of sockets are reached"
 attack outside "$hostile-no-walls" ring_write_ --no-limit --uid 0 --host-namespaces
 [ "${ends[ring_write_behind_end]}" = 'status 1' ] || fail "the memory's seals do not hold"
 ok "walls: without RLIMIT_FSIZE the memory's own seals hold"

@@ -369,6 +369,19 @@ static void attack_ring_personality(struct io_uring *u, const struct start_spec 
 	attack_submit(u);
 }
 
+/* The socket is connected; a send may name another one all the same. */
+static void attack_ring_send_to_name(struct io_uring *u, const struct start_spec *spec)
+{
+	static const struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = ATTACK_NAME };
+	struct io_uring_sqe *sqe =
+		attack_sqe(u, IORING_OP_SEND, RING_FILE_NOTICES, IOSQE_FIXED_FILE);
+
+	sqe->msg_flags = MSG_DONTWAIT;
+	sqe->addr2 = (uintptr_t)&name;
+	sqe->addr_len = offsetof(struct sockaddr_un, sun_path) + sizeof(ATTACK_NAME) - 1;
+	attack_submit(u);
+}
+
 static bool attack_is_permitted(unsigned int op)
 {
 	/* Those of a memory target that may free space, and the worker's own two. */

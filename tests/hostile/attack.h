@@ -22,6 +22,7 @@ static const struct attack_name attack_names[] = {
 
 #define ATTACKS_COUNT (sizeof(attack_names) / sizeof(attack_names[0]))
 #define ATTACK_UNIT_BYTES (UINT64_C(1) << 20)
+#define ATTACK_NAME "\0ublk-oci-hostile" /* of a socket of the host, in no file system */
 
 /* 0 for a name that is none. */
 static inline uint64_t attack_dev_bytes(const char *name)

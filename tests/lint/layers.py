@@ -27,8 +27,8 @@ LAYERS = {
     "driver/wire": ["driver/base"],
     "driver/privileged": ["driver/base", "driver/wire", "policy", "targets/catalog.h",
                           "driver/worker/uapi"],
-    "driver/worker": ["driver/base", "driver/wire/start.h", "driver/wire/stats.h",
-                      "driver/wire/packet.h", "driver/worker/uapi", "targets/target.h"],
+    "driver/worker": ["driver/base", "driver/wire/notice.h", "driver/wire/start.h",
+                      "driver/wire/stats.h", "driver/wire/packet.h", "driver/worker/uapi", "targets/target.h"],
     "driver/keeper": ["driver/base", "driver/wire/keep.h", "driver/wire/packet.h",
                       "driver/worker/sandbox.h"],
     # The kernel's own header, vendored: constants for both sides of the wall.

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -146,7 +147,8 @@ static void begin(uint32_t flags)
 	kernel.q.descs = kernel.descs;
 	kernel.q.counts = &kernel.counts;
 	kernel.q.wake_ns = &kernel.wake_ns;
-	kernel.q.nr_alone = 1; /* the first is a sample */
+	kernel.q.nr_alone = 1;		  /* the first is a sample */
+	kernel.q.report.under_way = true; /* nobody is told of failures */
 	queue_fetch(&kernel.q);
 }
 
@@ -192,6 +194,86 @@ static void test_requests_that_come_together_are_not(void **state)
 	assert_int_equal(sqe[0].flags, 0);
 	assert_int_equal(sqe[1].opcode, IORING_OP_READ_FIXED);
 	assert_int_equal(sqe[1].flags, 0);
+	end();
+}
+
+static struct notice notice_of(const struct io_uring_sqe *sqe)
+{
+	struct notice m;
+
+	assert_int_equal(sqe->opcode, IORING_OP_SEND);
+	assert_int_equal(sqe->fd, RING_FILE_NOTICES);
+	assert_int_equal(sqe->msg_flags, MSG_DONTWAIT | MSG_NOSIGNAL);
+	assert_int_equal(sqe->len, sizeof(m));
+	memcpy(&m, (const void *)(uintptr_t)sqe->addr, sizeof(m));
+	assert_int_equal(m.magic, NOTICE_MAGIC);
+	return m;
+}
+
+/* The tag comes with a request, which fails. */
+static int fails(uint16_t tag, int error)
+{
+	int r = TURN({ RING_BLOCK, tag, UBLK_IO_RES_OK });
+
+	submitted(1);
+	return r < 0 ? r : TURN({ RING_TARGET, tag, error });
+}
+
+static void test_of_failures_the_first_of_a_kind_is_told(void **state)
+{
+	struct notice m;
+
+	begin(0);
+	submitted(DEPTH);
+	kernel.q.report.under_way = false;
+	assert_int_equal(fails(1, -ENOSPC), 0);
+	m = notice_of(&submitted(2)[1]);
+	assert_int_equal(m.op, STATS_READ);
+	assert_int_equal(m.error, ENOSPC);
+	assert_int_equal(m.off, 8 << 9);
+	assert_int_equal(m.len, IO_BYTES);
+
+	/* Another kind, while that one is under way; then when nobody took it; then again. */
+	assert_int_equal(fails(2, -EIO), 0);
+	submitted(1);
+	assert_int_equal(TURN({ RING_NOTICE, 0, -ECONNREFUSED }), 0);
+	submitted(0);
+	assert_int_equal(fails(2, -EIO), 0);
+	assert_int_equal(notice_of(&submitted(2)[1]).error, EIO);
+	assert_int_equal(TURN({ RING_NOTICE, 0, sizeof(m) }), 0);
+	assert_int_equal(fails(3, -EIO), 0);
+	submitted(1);
+	assert_int_equal(fails(1, -ENOSPC), 0);
+	submitted(1);
+
+	/* It may be told again after a while. */
+	for (size_t i = 0; i < NOTICE_KINDS; i++)
+		kernel.q.report.said.until_ms[i] = 1;
+	assert_int_equal(fails(1, -ENOSPC), 0);
+	assert_int_equal(notice_of(&submitted(2)[1]).error, ENOSPC);
+	assert_int_equal(TURN({ RING_NOTICE, 0, sizeof(m) }), 0);
+
+	/* No news: the target cannot do it, or it is no request. */
+	assert_int_equal(fails(1, -EOPNOTSUPP), 0);
+	submitted(1);
+	kernel.descs[1].start_sector = 1 << 30;
+	assert_int_equal(TURN({ RING_BLOCK, 1, UBLK_IO_RES_OK }), 0);
+	submitted(1);
+	end();
+}
+
+/* The device hears EIO, the log what it was. */
+static void test_a_backing_that_got_shorter_is_told_apart(void **state)
+{
+	struct io_uring_sqe *sqe;
+
+	begin(0);
+	submitted(DEPTH);
+	kernel.q.report.under_way = false;
+	assert_int_equal(fails(1, 0), 0);
+	sqe = submitted(2);
+	assert_int_equal(command_of(sqe).result, -EIO);
+	assert_int_equal(notice_of(&sqe[1]).error, ENXIO);
 	end();
 }
 
@@ -683,6 +765,8 @@ int main(void)
 		cmocka_unit_test(test_many_pieces_do_not_all_go_at_once),
 		cmocka_unit_test(test_a_piece_that_was_short_or_failed_is_tried_again),
 		cmocka_unit_test(test_of_those_that_come_alone_some_are_not_linked_but_timed),
+		cmocka_unit_test(test_of_failures_the_first_of_a_kind_is_told),
+		cmocka_unit_test(test_a_backing_that_got_shorter_is_told_apart),
 		cmocka_unit_test(test_the_clock_is_read_once_in_a_wake),
 		cmocka_unit_test(test_write_zeroes_count_as_discards),
 		cmocka_unit_test(test_zero_copy_names_slots_and_no_addresses),

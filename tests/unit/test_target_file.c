@@ -97,7 +97,7 @@ static void test_an_early_end_is_an_error(void **state)
 	complete(&target_memory, &io, 2048);
 	complete(&target_memory, &io, 0);
 	assert_int_equal(core.nr_done, 1);
-	assert_int_equal(core.error, -EIO);
+	assert_int_equal(core.error, -ENXIO);
 }
 
 static void test_space_operations(void **state)
