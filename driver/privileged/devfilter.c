@@ -9,16 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
-#include "driver/base/clock.h"
 #include "driver/privileged/bpf.h"
 #include "driver/privileged/devfilter_bpf.h"
+#include "driver/privileged/dir_lock.h"
 
 #define DEVFILTER_DEVICES_MAX 1024
 #define DEVFILTER_PROGRAMS_MAX 64 /* the kernel's own limit for one cgroup */
@@ -77,32 +76,14 @@ int devfilter_open(const char *dir, struct err *e)
 	return 0;
 }
 
-/* Requests of several processes for one cgroup must not mix. */
-static int devfilter_lock(struct devfilter *d, const char *dir, struct err *e)
-{
-	int64_t deadline_ms = clock_deadline_ms(DEVFILTER_LOCK_MS);
-
-	d->lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d->lock_fd < 0)
-		return err_sys(e, errno, "cannot open %s", dir);
-	while (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_sys(e, errno, "cannot lock %s", dir);
-		if (!clock_left_ms(deadline_ms))
-			return err_set(e, ETIMEDOUT, "%s stayed locked for %d s", dir,
-				       DEVFILTER_LOCK_MS / 1000);
-		clock_sleep_ms(5);
-	}
-	return 0;
-}
-
 static int devfilter_begin(struct devfilter *d, const char *dir, uint64_t inode, const char *level,
 			   struct err *e)
 {
 	if (snprintf(d->dir, sizeof(d->dir), "%s/%" PRIu64 "%s", dir, inode, level) >=
 	    (int)sizeof(d->dir) - 32)
 		return err_set(e, ENAMETOOLONG, "the path of the bpf pins is too long");
-	return devfilter_lock(d, dir, e);
+	/* Requests of several processes for one cgroup must not mix. */
+	return dir_lock(AT_FDCWD, dir, DEVFILTER_LOCK_MS, &d->lock_fd, e);
 }
 
 static int devfilter_inode(int cgroup_fd, uint64_t *ret, struct err *e)
