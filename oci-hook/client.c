@@ -35,6 +35,12 @@ static const struct field device_texts[] = {
 	FIELD(struct wire_device, backing),
 };
 
+static const struct field orphan_texts[] = {
+	FIELD(struct wire_orphan, name),
+	FIELD(struct wire_orphan, why),
+	FIELD(struct wire_orphan, failure),
+};
+
 static const char *client_socket(void)
 {
 	const char *path = secure_getenv(CLIENT_SOCKET_VARIABLE);
@@ -137,6 +143,7 @@ static const struct {
 	bool has_device;
 	unsigned int nr_fds;
 } answers[] = {
+	{ WIRE_ORPHAN, sizeof(struct wire_orphan) },
 	{ WIRE_REPLY, sizeof(struct wire_reply), 0, false },
 	{ WIRE_DEVICE, sizeof(struct wire_device), 0, true },
 	{ WIRE_DETAILS, sizeof(struct wire_details), offsetof(struct wire_details, device), true },
@@ -174,6 +181,9 @@ static int client_admit(const struct packet *p, struct err *e)
 		if (head->type == WIRE_REPLY &&
 		    (!text_padded_ok(reply->reason, sizeof(reply->reason)) || reply->status > 0))
 			return client_bad_answer("a reply that is none", e);
+		if (head->type == WIRE_ORPHAN &&
+		    !texts_ok(p->bytes, orphan_texts, ARRAY_SIZE(orphan_texts)))
+			return client_bad_answer("text without an end", e);
 		if (head->type == WIRE_TIMING && !timing_report_ok((const void *)p->bytes))
 			return client_bad_answer("times that are none", e);
 		return 0;
@@ -449,6 +459,55 @@ int client_reload(int timeout_ms, struct wire_reply *ret, struct err *e)
 	struct wire_reload ask = { .head = client_head(WIRE_RELOAD, sizeof(ask), 0) };
 
 	return client_ask_reply(&ask.head, NULL, timeout_ms, ret, e);
+}
+
+void client_orphans_fini(struct client_orphans *o)
+{
+	free(o->rows);
+	o->rows = NULL;
+	o->nr = 0;
+}
+
+static int client_orphans_add(struct client_orphans *o, const struct packet *p, struct err *e)
+{
+	struct wire_orphan row;
+
+	memcpy(&row, p->bytes, sizeof(row));
+	if (o->nr >= WIRE_ORPHANS_MAX || row.kind >= WIRE_ORPHAN_END ||
+	    row.outcome >= WIRE_OUTCOME_END)
+		return client_bad_answer("an orphan that is none", e);
+	if (!o->rows)
+		o->rows = calloc(WIRE_ORPHANS_MAX, sizeof(*o->rows));
+	if (!o->rows)
+		return err_sys(e, ENOMEM, "cannot keep the answer");
+	o->rows[o->nr++] = row;
+	return 0;
+}
+
+int client_repair(uint32_t flags, int timeout_ms, struct client_orphans *ret,
+		  struct wire_reply *ret_reply, struct err *e)
+{
+	int64_t deadline = clock_deadline_ms(timeout_ms + CLIENT_GRACE_MS);
+	struct wire_repair ask = {
+		.head = client_head(WIRE_REPAIR, sizeof(ask), 0),
+		.flags = flags,
+	};
+	auto_close int fd = -1;
+	int r;
+
+	r = client_ask(&fd, &ask.head, NULL, e);
+	while (r == 0) {
+		auto_packet struct packet p = PACKET_INIT;
+
+		r = client_receive(fd, &p, deadline, e);
+		if (r < 0)
+			break;
+		if (packet_type(&p) == WIRE_REPLY)
+			return client_verdict(&p, ret_reply, e);
+		r = packet_type(&p) == WIRE_ORPHAN ? client_orphans_add(ret, &p, e)
+						   : client_bad_answer("not an orphan", e);
+	}
+	return r;
 }
 
 int client_device_matches(const struct wire_device *d, const char *id)

@@ -73,6 +73,21 @@ int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret
 /* Only root may ask. On success ret->reason says what there is now. */
 int client_reload(int timeout_ms, struct wire_reply *ret, struct err *e);
 
+struct client_orphans {
+	struct wire_orphan *rows;
+	size_t nr;
+};
+
+void client_orphans_fini(struct client_orphans *o);
+#define auto_client_orphans __attribute__((cleanup(client_orphans_fini)))
+
+/*
+ * flags: enum wire_repair_flag. Only root may ask. ret is empty before; ret_reply->reason
+ * says when there may be more.
+ */
+int client_repair(uint32_t flags, int timeout_ms, struct client_orphans *ret,
+		  struct wire_reply *ret_reply, struct err *e);
+
 /*
  * Whether a device belongs to a container: 2 if its label is id, 1 if its
  * label begins with id, else 0.

@@ -68,14 +68,27 @@ static bool serve_drop(struct table *t, const struct serve_call *call)
 	return false;
 }
 
+static bool serve_list(struct table *t, const struct serve_call *call)
+{
+	struct keep_names m = {
+		.magic = KEEP_MAGIC,
+		.version = KEEP_VERSION,
+		.type = KEEP_NAMES,
+		.size = sizeof(m),
+	};
+
+	m.nr = table_names(t, call->generation, m.generations, KEEP_NAMES_MAX);
+	packet_send(call->fd, &m, sizeof(m), NULL, 0, 0);
+	return false;
+}
+
 static const struct {
 	bool (*run)(struct table *t, const struct serve_call *call);
 	unsigned int nr_fds;
 } serve_types[KEEP_TYPES] = {
-	[KEEP_STAY] = { serve_stay, 0 },
-	[KEEP_PUT] = { serve_put, 1 },
-	[KEEP_GET] = { serve_get, 0 },
-	[KEEP_DROP] = { serve_drop, 0 },
+	[KEEP_STAY] = { serve_stay, 0 }, [KEEP_PUT] = { serve_put, 1 },
+	[KEEP_GET] = { serve_get, 0 },	 [KEEP_DROP] = { serve_drop, 0 },
+	[KEEP_LIST] = { serve_list, 0 },
 };
 
 bool serve_answer(struct table *t, int fd)

@@ -47,3 +47,12 @@ int table_take(struct table *t, uint64_t generation)
 	t->fds[i] = t->fds[t->nr];
 	return fd;
 }
+
+unsigned int table_names(const struct table *t, uint64_t first, uint64_t *names, unsigned int max)
+{
+	unsigned int n = 0;
+
+	for (uint64_t i = first; i < t->nr && n < max; i++)
+		names[n++] = t->generations[i];
+	return n;
+}

@@ -16,6 +16,9 @@ struct table {
  */
 int table_put(struct table *t, uint64_t generation, int fd, int *ret_old);
 
+/* Names of entries, without the first ones; how many there were, at most max. */
+unsigned int table_names(const struct table *t, uint64_t first, uint64_t *names, unsigned int max);
+
 /* The descriptor, which stays the table's; or -ENOENT. */
 int table_get(const struct table *t, uint64_t generation);
 

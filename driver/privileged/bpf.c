@@ -54,13 +54,19 @@ int bpf_map_remove(int map_fd, const void *key)
 	return bpf_call(BPF_MAP_DELETE_ELEM, &attr);
 }
 
-int bpf_map_first(int map_fd, void *ret_key)
+int bpf_map_next(int map_fd, const void *key, void *ret_key)
 {
 	union bpf_attr attr = { 0 };
 
 	attr.map_fd = (uint32_t)map_fd;
+	attr.key = (uintptr_t)key;
 	attr.next_key = (uintptr_t)ret_key;
 	return bpf_call(BPF_MAP_GET_NEXT_KEY, &attr);
+}
+
+int bpf_map_first(int map_fd, void *ret_key)
+{
+	return bpf_map_next(map_fd, NULL, ret_key);
 }
 
 int bpf_pin(int fd, const char *path)

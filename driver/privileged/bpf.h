@@ -24,6 +24,8 @@ int bpf_map_put(int map_fd, const void *key, const void *value);
 int bpf_map_remove(int map_fd, const void *key);
 /* -ENOENT: it is empty. */
 int bpf_map_first(int map_fd, void *ret_key);
+/* The one behind key; -ENOENT: it was the last. */
+int bpf_map_next(int map_fd, const void *key, void *ret_key);
 
 /* Names in a bpf file system. */
 int bpf_pin(int fd, const char *path);

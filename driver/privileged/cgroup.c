@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/privileged/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,6 +20,7 @@
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 #define CGROUP_RETRY_MS 5
+#define CGROUP_DEPTH_MAX 32 /* more the search does not follow */
 
 /* systemd marks a cgroup it has handed over (Delegate=yes). */
 static bool cgroup_delegated(const char *path)
@@ -192,4 +194,96 @@ int cgroup_remove(const char *path, int timeout_ms, struct err *e)
 		clock_sleep_ms(CGROUP_RETRY_MS);
 	}
 	return 0;
+}
+
+/* --- looking for them ------------------------------------------------------------------- */
+
+int cgroup_each_worker(const char *base,
+		       int (*found)(void *arg, const char *path, uint32_t dev_id, uint32_t number),
+		       void *arg, struct err *e)
+{
+	char workers[CGROUP_PATH_SIZE + sizeof("/workers")];
+	char path[CGROUP_PATH_SIZE], name[CGROUP_PATH_SIZE];
+	auto_closedir DIR *d = NULL;
+	uint32_t dev_id, number;
+	struct dirent *entry;
+	uint64_t place;
+	int r;
+
+	snprintf(workers, sizeof(workers), "%s/workers", base);
+	d = opendir(workers);
+	if (!d)
+		return err_sys(e, errno, "cannot read %s", workers);
+	while ((entry = readdir(d))) {
+		if (sscanf(entry->d_name, "%16" SCNx64 "-ublk%" SCNu32 "-%8" SCNx32, &place,
+			   &dev_id, &number) != 3 ||
+		    snprintf(name, sizeof(name), "%s/%s", workers, entry->d_name) >=
+			    (int)sizeof(name) ||
+		    cgroup_worker_path(path, base, place, dev_id, number, NULL) < 0 ||
+		    strcmp(path, name))
+			continue;
+		r = found(arg, path, dev_id, number);
+		if (r < 0)
+			return err_sys(e, -r, "cannot look at %s", path);
+	}
+	return 0;
+}
+
+int cgroup_each_process(const char *path, int (*found)(void *arg, pid_t pid), void *arg,
+			struct err *e)
+{
+	char procs[CGROUP_PATH_SIZE + sizeof("/cgroup.procs")];
+	auto_fclose FILE *f = NULL;
+	int pid, r = 0;
+
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
+	f = fopen(procs, "re");
+	if (!f)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open %s", procs);
+	while (r == 0 && fscanf(f, "%d", &pid) == 1)
+		r = found(arg, pid);
+	return r < 0 ? err_sys(e, -r, "cannot look at %s", procs) : 0;
+}
+
+/* The cgroup below this one, or this one: a descriptor, or -ENOENT. Takes fd. */
+static int cgroup_search(int fd, const struct stat *wanted, unsigned int depth)
+{
+	auto_close int own_fd = fd;
+	auto_closedir DIR *d = NULL;
+	struct dirent *entry;
+	struct stat st;
+	int r = -ENOENT, below;
+
+	if (fstat(own_fd, &st) < 0)
+		return -errno;
+	if (st.st_dev != wanted->st_dev)
+		return -ENOENT; /* something else is mounted here */
+	if (st.st_ino == wanted->st_ino)
+		return fd_take(&own_fd);
+	d = fdopendir(own_fd);
+	if (!d)
+		return -errno;
+	fd_take(&own_fd);
+	while (r == -ENOENT && (entry = readdir(d))) {
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		below = openat(dirfd(d), entry->d_name,
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below >= 0)
+			r = depth ? cgroup_search(below, wanted, depth - 1) : -ELOOP;
+		else if (errno != ENOENT)
+			r = -errno; /* what cannot be looked at may be the one */
+	}
+	return r;
+}
+
+int cgroup_open_inode(uint64_t inode)
+{
+	auto_close int fd = open(CGROUP_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat wanted;
+
+	if (fd < 0 || fstat(fd, &wanted) < 0)
+		return -errno;
+	wanted.st_ino = inode;
+	return cgroup_search(fd_take(&fd), &wanted, CGROUP_DEPTH_MAX);
 }

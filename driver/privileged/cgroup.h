@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "driver/base/err.h"
 
@@ -32,6 +33,21 @@ int cgroup_limit_memory(const char *path, const char *bytes);
 
 /* Makes it; *ret_fd is its directory, for CLONE_INTO_CGROUP. */
 int cgroup_make(const char *path, int *ret_fd, struct err *e);
+
+/*
+ * Calls found() for each cgroup below BASE/workers that has a name of ours; number: the lower half
+ * of the generation in it. A negative number of found() ends this.
+ */
+int cgroup_each_worker(const char *base,
+		       int (*found)(void *arg, const char *path, uint32_t dev_id, uint32_t number),
+		       void *arg, struct err *e);
+
+/* The same for each process in a cgroup. Not there is fine. */
+int cgroup_each_process(const char *path, int (*found)(void *arg, pid_t pid), void *arg,
+			struct err *e);
+
+/* The directory of the cgroup with this inode. -ENOENT: there is none. Looks at all there are. */
+int cgroup_open_inode(uint64_t inode);
 
 /* SIGKILL for whatever is in it, of any uid: who may write the cgroup needs no CAP_KILL. */
 int cgroup_kill(const char *path);

@@ -484,9 +484,13 @@ int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t min
 	return r;
 }
 
-/* cgroup_fd is -1 when there is no cgroup any more, only pins. */
+/*
+ * cgroup_fd is -1 when there is no cgroup any more, only pins. stray: NULL, or whom to ask
+ * whether it is wanted.
+ */
 static int devfilter_take_out(const char *dir, uint64_t inode, const char *level, int cgroup_fd,
-			      const struct devfilter_key *key, struct err *e)
+			      const struct devfilter_key *key, const struct devfilter_stray *stray,
+			      struct err *e)
 {
 	auto_devfilter struct devfilter d = DEVFILTER_INIT;
 	char path[DEVFILTER_PATH_MAX];
@@ -496,6 +500,8 @@ static int devfilter_take_out(const char *dir, uint64_t inode, const char *level
 	r = devfilter_begin(&d, dir, inode, level, e);
 	if (r < 0)
 		return r;
+	if (stray && stray->wanted(stray->arg))
+		return err_set(e, EBUSY, "it is somebody's by now");
 	d.map_fd = bpf_open(devfilter_pin(&d, path, 'm', 0));
 	if (d.map_fd < 0 && d.map_fd != -ENOENT)
 		return err_sys(e, -d.map_fd, "cannot open %s", path);
@@ -520,8 +526,9 @@ int devfilter_revoke(const char *dir, int cgroup_fd, uint32_t major, uint32_t mi
 	if (r < 0)
 		return r;
 	scope_fd = devfilter_scope_open(cgroup_fd);
-	r = devfilter_take_out(dir, inode, DEVFILTER_OWN, cgroup_fd, &key, e);
-	r_scope = devfilter_take_out(dir, inode, DEVFILTER_SCOPE, scope_fd, &key, r < 0 ? NULL : e);
+	r = devfilter_take_out(dir, inode, DEVFILTER_OWN, cgroup_fd, &key, NULL, e);
+	r_scope = devfilter_take_out(dir, inode, DEVFILTER_SCOPE, scope_fd, &key, NULL,
+				     r < 0 ? NULL : e);
 	return r < 0 ? r : r_scope;
 }
 
@@ -531,8 +538,83 @@ int devfilter_forget(const char *dir, uint64_t cgroup_inode, uint32_t major, uin
 	struct devfilter_key key = { major, minor };
 	int r, r_scope;
 
-	r = devfilter_take_out(dir, cgroup_inode, DEVFILTER_OWN, -1, &key, e);
-	r_scope =
-		devfilter_take_out(dir, cgroup_inode, DEVFILTER_SCOPE, -1, &key, r < 0 ? NULL : e);
+	r = devfilter_take_out(dir, cgroup_inode, DEVFILTER_OWN, -1, &key, NULL, e);
+	r_scope = devfilter_take_out(dir, cgroup_inode, DEVFILTER_SCOPE, -1, &key, NULL,
+				     r < 0 ? NULL : e);
 	return r < 0 ? r : r_scope;
+}
+
+/* --- what nobody wants --------------------------------------------------------------------- */
+
+int devfilter_reclaim(const char *dir, const struct devfilter_stray *stray, struct err *e)
+{
+	struct devfilter_key key = { stray->major, stray->minor };
+	auto_close int scope_fd =
+		stray->cgroup_fd < 0 ? -1 : devfilter_scope_open(stray->cgroup_fd);
+	int r, r_scope;
+
+	r = devfilter_take_out(dir, stray->cgroup_inode, DEVFILTER_OWN, stray->cgroup_fd, &key,
+			       stray, e);
+	r_scope = devfilter_take_out(dir, stray->cgroup_inode, DEVFILTER_SCOPE, scope_fd, &key,
+				     stray, r < 0 ? NULL : e);
+	return r < 0 ? r : r_scope;
+}
+
+/* The devices in one map, or 0:0. */
+static int devfilter_each_device(const char *pins, uint64_t inode,
+				 int (*found)(void *arg, uint64_t cgroup_inode, uint32_t major,
+					      uint32_t minor),
+				 void *arg)
+{
+	struct devfilter_key key = { 0, 0 }, next;
+	char path[DEVFILTER_PATH_MAX];
+	auto_close int map_fd = -1;
+	unsigned int n = 0;
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/map", pins) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	map_fd = bpf_open(path);
+	if (map_fd < 0)
+		return map_fd == -ENOENT ? found(arg, inode, 0, 0) : map_fd;
+	for (r = bpf_map_first(map_fd, &next); r == 0 && n < DEVFILTER_DEVICES_MAX; n++) {
+		key = next;
+		r = found(arg, inode, key.major, key.minor);
+		if (r == 0)
+			r = bpf_map_next(map_fd, &key, &next);
+	}
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return n ? 0 : found(arg, inode, 0, 0);
+}
+
+int devfilter_each(const char *dir,
+		   int (*found)(void *arg, uint64_t cgroup_inode, uint32_t major, uint32_t minor),
+		   void *arg, struct err *e)
+{
+	auto_close int lock_fd = -1;
+	auto_closedir DIR *d = NULL;
+	char pins[DEVFILTER_PATH_MAX];
+	struct dirent *entry;
+	uint64_t inode;
+	char *end;
+	int r;
+
+	r = dir_lock(AT_FDCWD, dir, DEVFILTER_LOCK_MS, &lock_fd, e);
+	if (r < 0)
+		return r;
+	d = opendir(dir);
+	if (!d)
+		return err_sys(e, errno, "cannot read %s", dir);
+	while ((entry = readdir(d))) {
+		inode = strtoull(entry->d_name, &end, 10);
+		if (end == entry->d_name ||
+		    (strcmp(end, DEVFILTER_OWN) && strcmp(end, DEVFILTER_SCOPE)) ||
+		    snprintf(pins, sizeof(pins), "%s/%s", dir, entry->d_name) >= (int)sizeof(pins))
+			continue; /* no pins of ours */
+		r = devfilter_each_device(pins, inode, found, arg);
+		if (r < 0)
+			return err_sys(e, -r, "cannot read the pins in %s", pins);
+	}
+	return 0;
 }

@@ -52,3 +52,25 @@ int devfilter_revoke(const char *dir, int cgroup_fd, uint32_t major, uint32_t mi
  */
 int devfilter_forget(const char *dir, uint64_t cgroup_inode, uint32_t major, uint32_t minor,
 		     struct err *e);
+
+/*
+ * What the pins in dir let through: found() for each device, by the inode of the cgroup, and
+ * with 0:0 where they let nothing through. It is called while no filter changes. A
+ * negative number of it ends this.
+ */
+int devfilter_each(const char *dir,
+		   int (*found)(void *arg, uint64_t cgroup_inode, uint32_t major, uint32_t minor),
+		   void *arg, struct err *e);
+
+struct devfilter_stray {
+	uint64_t cgroup_inode;
+	int cgroup_fd; /* -1: the cgroup is gone */
+	uint32_t major;
+	uint32_t minor;
+	/* Is it somebody's by now? Asked while no filter changes. */
+	bool (*wanted)(void *arg);
+	void *arg;
+};
+
+/* devfilter_revoke() or devfilter_forget(), unless it is wanted: -EBUSY. */
+int devfilter_reclaim(const char *dir, const struct devfilter_stray *stray, struct err *e);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -170,6 +171,12 @@ static bool journal_ends_in(const char *name, const char *end)
 	return n >= m && !strcmp(name + n - m, end);
 }
 
+static bool journal_is_stray(const char *name)
+{
+	return name[0] != '.' && !strchr(name, '/') &&
+	       (journal_ends_in(name, ".bad") || journal_ends_in(name, ".tmp"));
+}
+
 int journal_load(int journal_fd, int (*found)(void *arg, const struct record *rec), void *arg,
 		 struct err *e)
 {
@@ -197,5 +204,45 @@ int journal_load(int journal_fd, int (*found)(void *arg, const struct record *re
 		if (r < 0)
 			return err_sys(e, -r, "cannot take a record from the journal");
 	}
+	return 0;
+}
+
+uint64_t journal_generation(const char *name)
+{
+	char own_name[JOURNAL_NAME_SIZE];
+	uint64_t generation = strtoull(name, NULL, 16);
+
+	journal_name(generation, own_name);
+	return !strcmp(name, own_name) && generation >> 32 == RECORD_GENERATION_MARK ? generation
+										     : 0;
+}
+
+int journal_each_stray(int journal_fd, int (*found)(void *arg, const char *name), void *arg,
+		       struct err *e)
+{
+	auto_close int fd = openat(journal_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_closedir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	int r;
+
+	if (!d)
+		return err_sys(e, errno, "cannot read the journal");
+	fd = -1; /* the directory stream's now */
+	while ((entry = readdir(d))) {
+		if (!journal_is_stray(entry->d_name))
+			continue;
+		r = found(arg, entry->d_name);
+		if (r < 0)
+			return err_sys(e, -r, "cannot look at the journal");
+	}
+	return 0;
+}
+
+int journal_remove_stray(int journal_fd, const char *name, struct err *e)
+{
+	if (!journal_is_stray(name))
+		return err_set(e, EINVAL, "%s is not a file of the journal", name);
+	if (unlinkat(journal_fd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "cannot remove %s from the journal", name);
 	return 0;
 }

@@ -110,5 +110,13 @@ int journal_remove(int journal_fd, uint64_t generation, struct err *e);
 int journal_load(int journal_fd, int (*found)(void *arg, const struct record *rec), void *arg,
 		 struct err *e);
 
+/* The generation that names a file of ours, here or in other directories; 0: it is none. */
+uint64_t journal_generation(const char *name);
+
+/* Calls found() for each file that is no record: begun and never finished, or set aside. */
+int journal_each_stray(int journal_fd, int (*found)(void *arg, const char *name), void *arg,
+		       struct err *e);
+int journal_remove_stray(int journal_fd, const char *name, struct err *e);
+
 /* Is this a record as we write them: sizes, strings, ranges? */
 bool journal_record_ok(const struct record *rec);

@@ -220,6 +220,55 @@ int keep_drop(uint64_t generation, struct err *e)
 	return r == -ENOENT || r == -ENOTCONN ? 0 : r;
 }
 
+/* One packet of names. One that hangs up on the question is from before there was the question. */
+static int keep_ask_names(uint64_t first, struct keep_names *ret, struct err *e)
+{
+	int64_t deadline_ms = clock_deadline_ms(KEEP_TIMEOUT_MS);
+	auto_packet struct packet p = PACKET_INIT;
+	auto_close int fd = -1;
+	int r;
+
+	r = keep_connect(&fd);
+	if (r == -ENOTCONN || r == -ECONNREFUSED)
+		return err_set(e, ENOTCONN, "there is no keeper");
+	if (r == 0)
+		r = keep_send(fd, KEEP_LIST, first, -1, clock_left_ms(deadline_ms));
+	if (r == 0)
+		r = packet_receive(fd, &p, clock_left_ms(deadline_ms));
+	if (r == -ECONNRESET)
+		return err_set(e, EOPNOTSUPP, "the keeper does not tell what it holds");
+	if (r == 0 && p.size != sizeof(*ret))
+		r = -EPROTO;
+	if (r < 0)
+		return err_sys(e, -r, "the keeper does not answer");
+	memcpy(ret, p.bytes, sizeof(*ret));
+	if (ret->magic != KEEP_MAGIC || ret->type != KEEP_NAMES || ret->nr > KEEP_NAMES_MAX)
+		return err_set(e, EPROTO, "the keeper's answer is not understood");
+	return 0;
+}
+
+int keep_each(int (*found)(void *arg, uint64_t generation), void *arg, struct err *e)
+{
+	struct keep_names names;
+	uint64_t first = 0;
+	int r;
+
+	do {
+		r = keep_ask_names(first, &names, e);
+		if (r < 0)
+			return r == -ENOTCONN ? 0 : r;
+		for (uint32_t i = 0; i < names.nr; i++) {
+			if (names.generations[i] == KEEP_NOTICES)
+				continue;
+			r = found(arg, names.generations[i]);
+			if (r < 0)
+				return err_sys(e, -r, "cannot look at what the keeper holds");
+		}
+		first += names.nr;
+	} while (names.nr == KEEP_NAMES_MAX && first < KEEP_ENTRIES_MAX);
+	return 0;
+}
+
 /* --- the idle connection ------------------------------------------------------------------ */
 
 int keep_join(struct keep *k, struct err *e)

@@ -60,5 +60,11 @@ int keep_get(uint64_t generation, int *ret_fd, struct err *e);
 int keep_put_notices(int fd, struct err *e);
 int keep_get_notices(int *ret_fd, struct err *e);
 
+/*
+ * Calls found() for each device it has something of. -EOPNOTSUPP: it is one that does not tell. A
+ * negative number of found() ends this.
+ */
+int keep_each(int (*found)(void *arg, uint64_t generation), void *arg, struct err *e);
+
 /* Not there is fine. The descriptor's last close, which may wait, is in this process. */
 int keep_drop(uint64_t generation, struct err *e);

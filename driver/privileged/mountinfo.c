@@ -116,8 +116,10 @@ int mountinfo_parse(char *line, struct mountinfo_entry *ret)
 	ret->minor = (uint32_t)strtoul(number, &end, 10);
 	if (end == number || *end)
 		return -EINVAL;
+	mountinfo_unescape(field[ROOT]);
 	mountinfo_unescape(field[POINT]);
 	mountinfo_unescape(source);
+	ret->root = field[ROOT];
 	ret->point = field[POINT];
 	ret->type = type;
 	ret->source = source;

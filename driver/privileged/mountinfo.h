@@ -22,7 +22,8 @@ struct mountinfo_entry {
 	const char *point; /* relative to the root of the process that reads its own, or of PID */
 	const char *type;
 	const char *source;
-	uint32_t id; /* of the mount: mnt_id in /proc/PID/fdinfo/FD */
+	uint32_t id;	  /* of the mount: mnt_id in /proc/PID/fdinfo/FD */
+	const char *root; /* what of its file system is mounted */
 };
 
 #define MOUNTINFO_INIT                                                                             \

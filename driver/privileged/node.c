@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/privileged/node.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,6 +20,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/privileged/child.h"
+#include "driver/privileged/dir_lock.h"
 #include "driver/privileged/node_dir.h"
 #include "driver/privileged/node_map.h"
 
@@ -113,6 +115,7 @@ int node_store_mount(const char *dir, struct err *e)
 }
 
 #define NODE_STORE_NAME_SIZE 24
+#define NODE_LOCK_MS 5000
 
 static void node_store_name(char name[NODE_STORE_NAME_SIZE], uint32_t major, uint32_t minor)
 {
@@ -133,6 +136,44 @@ int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct er
 	    errno != ENOENT)
 		return err_sys(e, errno, "cannot close the device node %s", name);
 	return 0;
+}
+
+int node_store_each(const char *store_dir, int (*found)(void *arg, uint32_t major, uint32_t minor),
+		    void *arg, struct err *e)
+{
+	auto_closedir DIR *d = opendir(store_dir);
+	char name[NODE_STORE_NAME_SIZE];
+	struct dirent *entry;
+	uint32_t major, minor;
+	int r;
+
+	if (!d)
+		return err_sys(e, errno, "cannot read %s", store_dir);
+	while ((entry = readdir(d))) {
+		if (sscanf(entry->d_name, "%" SCNu32 ":%" SCNu32, &major, &minor) != 2)
+			continue;
+		node_store_name(name, major, minor);
+		if (strcmp(name, entry->d_name))
+			continue; /* not a name of ours */
+		r = found(arg, major, minor);
+		if (r < 0)
+			return err_sys(e, -r, "cannot look at the nodes in %s", store_dir);
+	}
+	return 0;
+}
+
+int node_reclaim(const char *store_dir, uint32_t major, uint32_t minor, bool (*wanted)(void *arg),
+		 void *arg, struct err *e)
+{
+	auto_close int lock_fd = -1;
+	int r;
+
+	r = dir_lock(AT_FDCWD, store_dir, NODE_LOCK_MS, &lock_fd, e);
+	if (r < 0)
+		return r;
+	if (wanted(arg))
+		return err_set(e, EBUSY, "it is somebody's by now");
+	return node_disarm(store_dir, major, minor, e);
 }
 
 /* Makes the node and clones it as a detached mount: an fd or -errno. */
@@ -243,11 +284,23 @@ static int node_insert_inside(void *arg, struct err *e)
 	return 0;
 }
 
+/* In place of one of an earlier device of this number, whose record was lost. */
+static int node_store_replace(const char *store_dir, const struct node_spec *spec, uid_t uid,
+			      gid_t gid, struct err *e)
+{
+	auto_close int store_fd = -1;
+	int r;
+
+	r = dir_lock(AT_FDCWD, store_dir, NODE_LOCK_MS, &store_fd, e);
+	if (!r)
+		r = node_disarm(store_dir, spec->major, spec->minor, e);
+	return r < 0 ? r : node_store_make(store_fd, spec, uid, gid, e);
+}
+
 int node_insert(const struct node_place *place, const char *store_dir, const struct node_spec *spec,
 		unsigned int *ret_made_dirs, struct err *e)
 {
 	auto_node_work struct node_work *w = NULL;
-	auto_close int store_fd = -1;
 	uint32_t uid, gid;
 	int r;
 
@@ -262,13 +315,7 @@ int node_insert(const struct node_place *place, const char *store_dir, const str
 		r = node_host_id(place, "gid_map", 0, &w->root_gid, e);
 	if (r < 0)
 		return r;
-	store_fd = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (store_fd < 0)
-		return err_sys(e, errno, "cannot open %s", store_dir);
-	/* A node of an earlier device of this number, whose record was lost. */
-	r = node_disarm(store_dir, spec->major, spec->minor, e);
-	if (!r)
-		r = w->tree_fd = node_store_make(store_fd, spec, uid, gid, e);
+	r = w->tree_fd = node_store_replace(store_dir, spec, uid, gid, e);
 	if (r >= 0)
 		r = child_run(node_insert_inside, w, place->timeout_ms, e);
 	/* A child that was killed may have done everything, or nothing. */

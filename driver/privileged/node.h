@@ -68,6 +68,14 @@ int node_try(const struct node_place *place, const struct node_spec *spec, struc
  */
 int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct err *e);
 
+/* Calls found() for each node of the store; a negative number of it ends this. */
+int node_store_each(const char *store_dir, int (*found)(void *arg, uint32_t major, uint32_t minor),
+		    void *arg, struct err *e);
+
+/* node_disarm(), unless it is wanted by now, which is asked while no node is made: -EBUSY. */
+int node_reclaim(const char *store_dir, uint32_t major, uint32_t minor, bool (*wanted)(void *arg),
+		 void *arg, struct err *e);
+
 /* Takes it away again, only if it is this device's; not there is fine. */
 int node_remove(const struct node_place *place, const struct node_spec *spec,
 		unsigned int made_dirs, struct err *e);

@@ -20,6 +20,7 @@ enum op_question_type {
 	OP_DROP,
 	OP_SHORTEN,
 	OP_RELOAD,
+	OP_OWNED,
 };
 
 /* Both ends are one program and one memory image, so this is no wire format. */
@@ -27,6 +28,7 @@ struct op_question {
 	enum op_question_type type;
 	int64_t deadline_ms;	/* OP_SHORTEN only */
 	uint64_t policy_serial; /* OP_RELOAD only, which comes with an fd */
+	struct orphan_key key;	/* OP_OWNED only */
 	struct record rec;	/* OP_TAKE, OP_DROP: its generation only */
 };
 
@@ -113,6 +115,13 @@ int op_drop(const struct op *op, uint64_t generation, struct err *e)
 	return op_ask(op, &question, NULL, e);
 }
 
+int op_owned(const struct op *op, const struct orphan_key *key, struct err *e)
+{
+	struct op_question question = { .type = OP_OWNED, .key = *key };
+
+	return op_ask(op, &question, NULL, e);
+}
+
 void op_begin_undo(const struct op *op, struct record *rec)
 {
 	rec->state = WIRE_STATE_DETACHING;
@@ -187,6 +196,9 @@ int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *p
 	case OP_RELOAD:
 		reply.policy_serial = reg->policy_serial;
 		reply.status = op_answer_reload(reg, &question, &p, &ret->policy, &reply.why);
+		break;
+	case OP_OWNED:
+		reply.status = orphan_owned(reg, &question.key);
 		break;
 	case OP_NONE:
 		return -EPROTO;

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "driver/privileged/helper.h"
+#include "driver/privileged/orphan.h"
 #include "driver/privileged/registry.h"
 #include "driver/wire/timing.h"
 
@@ -52,6 +53,13 @@ int op_drop(const struct op *op, uint64_t generation, struct err *e);
  * is in *serial now; the file may be newer than what was read.
  */
 int op_reload(const struct op *op, int text_fd, uint64_t *serial, struct err *e);
+
+/*
+ * Is it somebody's at this moment? 1, 0, or -errno. Each thing is made after the record it
+ * belongs to: who saw it first, and asks then, may take 0 for the truth, but for a number
+ * that may be given away again.
+ */
+int op_owned(const struct op *op, const struct orphan_key *key, struct err *e);
 
 /* There is no way back for this device: to be said before undo_run(). */
 void op_begin_undo(const struct op *op, struct record *rec);

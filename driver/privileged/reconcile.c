@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/privileged/reconcile.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/base/ublk_abi.h"
@@ -13,7 +8,7 @@
 #include "driver/privileged/detach.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/memlimit.h"
-#include "driver/privileged/stats_file.h"
+#include "driver/privileged/repair.h"
 #include "driver/privileged/ublk_ctl.h"
 
 /* Does the driver serve what this record says, or hold it for another worker? */
@@ -23,35 +18,6 @@ static bool reconcile_is_there(struct ublk_ctl *ctl, const struct record *rec)
 
 	return ublk_info(ctl, rec->dev_id, &info, NULL) == 0 && info.cookie == rec->generation &&
 	       info.state != UBLK_S_DEV_DEAD;
-}
-
-/* A device with our mark that the journal does not know: its helper's journal was lost. */
-static void reconcile_orphan(struct ublk_ctl *ctl, const struct op *op, uint32_t dev_id)
-{
-	struct ublk_info info;
-	struct err why;
-
-	if (ublk_info(ctl, dev_id, &info, NULL) < 0 ||
-	    info.cookie >> 32 != RECORD_GENERATION_MARK || registry_find(op->registry, info.cookie))
-		return;
-	log_warning("ublkb%u has our mark and no record: it is removed", dev_id);
-	if (ublk_stop(ctl, dev_id, op_left_ms(op, 5000), &why) < 0 ||
-	    ublk_delete(ctl, dev_id, op_left_ms(op, 5000), &why) < 0)
-		log_error("ublkb%u: %s", dev_id, why.text);
-	else if (stats_file_remove(op->helper->stats_fd, info.cookie, &why) < 0)
-		log_error("ublkb%u: %s", dev_id, why.text);
-}
-
-static void reconcile_orphans(struct ublk_ctl *ctl, const struct op *op)
-{
-	auto_closedir DIR *d = opendir("/sys/class/ublk-char");
-	struct dirent *entry;
-	unsigned int dev_id;
-
-	while (d && (entry = readdir(d))) {
-		if (sscanf(entry->d_name, "ublkc%u", &dev_id) == 1)
-			reconcile_orphan(ctl, op, dev_id);
-	}
 }
 
 /*
@@ -93,12 +59,14 @@ static void reconcile_device(struct ublk_ctl *ctl, const struct op *op, const st
 int reconcile_run(const struct op *op, struct err *e)
 {
 	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
+	struct err why;
 	int r;
 
 	r = ublk_ctl_open(&ctl, e);
 	if (r < 0)
 		return r;
-	reconcile_orphans(ctl, op);
+	if (repair_start(op, &why) < 0)
+		log_error("%s", why.text);
 	for (size_t i = 0; i < op->registry->nr_devices; i++) {
 		const struct record *rec = &op->registry->devices[i]->rec;
 

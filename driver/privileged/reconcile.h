@@ -2,7 +2,7 @@
 /*
  * What a helper that starts does about the devices of the one before it: the
  * journal is compared with the kernel. Served devices are adopted; what nobody
- * serves is undone; a device that carries our mark and has no record too.
+ * serves is undone; so is what carries our mark and has no record (repair.h).
  */
 #pragma once
 

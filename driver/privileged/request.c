@@ -9,6 +9,7 @@
 #include "driver/privileged/audit.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/reload.h"
+#include "driver/privileged/repair.h"
 #include "driver/privileged/show.h"
 
 #define REQUEST_SEND_MS 2000
@@ -22,8 +23,9 @@ static const struct request requests[] = {
 	{ WIRE_DETACH, sizeof(struct wire_detach), 0, false, detach_serve },
 	{ WIRE_LIST, sizeof(struct wire_list), 0, false, show_list },
 	{ WIRE_INSPECT, sizeof(struct wire_inspect), 0, false, show_inspect },
-	{ WIRE_RELOAD, sizeof(struct wire_reload), 0, true, reload_serve },
+	{ WIRE_RELOAD, sizeof(struct wire_reload), 0, true, reload_serve, "reload" },
 	{ WIRE_STATS, sizeof(struct wire_stats), 0, false, show_stats },
+	{ WIRE_REPAIR, sizeof(struct wire_repair), 0, true, repair_serve, "repair" },
 };
 
 const struct request *request_admit(const void *bytes, size_t size, unsigned int nr_fds,
@@ -122,7 +124,7 @@ void request_run(struct op *op)
 	}
 	if (request->root_only && op->uid != 0) {
 		r = err_set(&e, EPERM, "only root may ask for this");
-		request_refused(op, "reload", NULL, e.text);
+		request_refused(op, request->name, NULL, e.text);
 	} else {
 		r = request->serve(op, &p, &e);
 	}

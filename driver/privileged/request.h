@@ -16,6 +16,7 @@ struct request {
 	bool root_only;
 	/* Answers the peer. 0, or -errno with a reason, which becomes a refusal. */
 	int (*serve)(struct op *op, struct packet *p, struct err *e);
+	const char *name; /* for the audit, of those that are root's only */
 };
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/privileged/stats_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,6 +11,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
+#include "driver/privileged/journal.h"
 #include "driver/wire/stats.h"
 
 #define STATS_FILE_NAME_SIZE 32
@@ -82,5 +84,26 @@ int stats_file_remove(int dir_fd, uint64_t generation, struct err *e)
 		return 0;
 	if (fd < 0 || ftruncate(fd, 0) < 0 || unlinkat(dir_fd, name, 0) < 0)
 		return err_sys(e, errno, "cannot remove the device's counters");
+	return 0;
+}
+
+int stats_file_each(int dir_fd, int (*found)(void *arg, uint64_t generation), void *arg,
+		    struct err *e)
+{
+	auto_close int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_closedir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	uint64_t generation;
+	int r;
+
+	if (!d)
+		return err_sys(e, errno, "cannot read the counters' directory");
+	fd = -1; /* the directory stream's now */
+	while ((entry = readdir(d))) {
+		generation = journal_generation(entry->d_name);
+		r = generation ? found(arg, generation) : 0;
+		if (r < 0)
+			return err_sys(e, -r, "cannot look at the counters");
+	}
 	return 0;
 }

@@ -21,5 +21,9 @@ int stats_file_make(int dir_fd, uint64_t generation, unsigned int nr_queues, int
 /* For a caller: to be read. -ENOENT: the device has none. */
 int stats_file_open(int dir_fd, uint64_t generation, int *ret_fd, struct err *e);
 
+/* Calls found() for each there is; a negative number of it ends this. */
+int stats_file_each(int dir_fd, int (*found)(void *arg, uint64_t generation), void *arg,
+		    struct err *e);
+
 /* Once its worker is gone. Who still has it open holds no memory. Not there is fine. */
 int stats_file_remove(int dir_fd, uint64_t generation, struct err *e);

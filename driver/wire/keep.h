@@ -7,6 +7,8 @@
  *   KEEP_PUT + a box             ->           replaces what it has under that name
  *   KEEP_GET, KEEP_DROP          ->
  *                                <- KEEP_REPLY + a box, for a name it has
+ *   KEEP_LIST                    ->
+ *                                <- KEEP_NAMES: what it has, some at a time
  *
  * One request per connection: the keeper hangs up behind its answer. After
  * KEEP_STAY it does not, so that the helper learns of its end.
@@ -35,8 +37,10 @@ enum keep_type {
 	KEEP_PUT,
 	KEEP_GET,
 	KEEP_DROP,
+	KEEP_LIST, /* generation: the place of the first name; a keeper before it hangs up */
 	KEEP_TYPES,
 	KEEP_REPLY = 64,
+	KEEP_NAMES,
 };
 
 struct keep_request {
@@ -45,7 +49,7 @@ struct keep_request {
 	uint16_t type; /* enum keep_type */
 	uint32_t size; /* of the whole packet, bytes */
 	uint32_t nr_fds;
-	uint64_t generation; /* KEEP_STAY: 0 */
+	uint64_t generation; /* KEEP_STAY: 0; KEEP_LIST: how many to leave out */
 };
 static_assert(sizeof(struct keep_request) == 24, "keep format changed");
 
@@ -59,6 +63,22 @@ struct keep_reply {
 	uint32_t pad;
 };
 static_assert(sizeof(struct keep_reply) == 24, "keep format changed");
+
+/* Fewer than KEEP_NAMES_MAX: these are the last. In no order, and what is dropped meanwhile may
+ * hide another one. */
+#define KEEP_NAMES_MAX 64
+
+struct keep_names {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type; /* KEEP_NAMES */
+	uint32_t size;
+	uint32_t nr_fds; /* 0 */
+	uint32_t nr;
+	uint32_t pad;
+	uint64_t generations[KEEP_NAMES_MAX];
+};
+static_assert(sizeof(struct keep_names) == 536, "keep format changed");
 
 /*
  * START_KEEP, the first packet on the keeper's START_CHANNEL_FD, with a bound

@@ -28,6 +28,9 @@
 #define WIRE_REASON_SIZE 320
 #define WIRE_FDS_MAX 2
 #define WIRE_SPANS_MAX 20
+#define WIRE_ORPHAN_NAME_SIZE 256
+#define WIRE_ORPHAN_WHY_SIZE 96
+#define WIRE_ORPHANS_MAX 1024 /* in one answer */
 
 enum wire_type {
 	WIRE_NONE,
@@ -37,12 +40,14 @@ enum wire_type {
 	WIRE_INSPECT,
 	WIRE_RELOAD,
 	WIRE_STATS,
+	WIRE_REPAIR,
 	/* answers */
 	WIRE_REPLY = 64,
 	WIRE_DEVICE,
 	WIRE_DETAILS,
 	WIRE_TIMING,
 	WIRE_COUNTERS,
+	WIRE_ORPHAN,
 };
 
 struct wire_head {
@@ -145,6 +150,22 @@ struct wire_stats {
 };
 static_assert(sizeof(struct wire_stats) == 24, "wire format changed");
 
+enum wire_repair_flag {
+	WIRE_REPAIR_DRY_RUN = 1 << 0, /* look only */
+};
+#define WIRE_REPAIR_FLAGS_ALL WIRE_REPAIR_DRY_RUN
+
+/*
+ * Find what carries our mark and belongs to nobody, and remove it; root only. Answer: one
+ * WIRE_ORPHAN each, then a WIRE_REPLY, whose reason says when there may be more.
+ */
+struct wire_repair {
+	struct wire_head head;
+	uint32_t flags; /* enum wire_repair_flag */
+	uint32_t pad;
+};
+static_assert(sizeof(struct wire_repair) == 24, "wire format changed");
+
 struct wire_reply {
 	struct wire_head head;
 	int32_t status;	 /* 0 or -errno */
@@ -241,6 +262,40 @@ struct wire_counters {
 	struct wire_device device;
 };
 static_assert(sizeof(struct wire_counters) == 704, "wire format changed");
+
+/* What can belong to nobody, in the order it is removed in. Never renumbered, only added to. */
+enum wire_orphan_kind {
+	WIRE_ORPHAN_NONE,
+	WIRE_ORPHAN_RECORD,   /* of an attach or a detach that nobody ends */
+	WIRE_ORPHAN_FILTER,   /* a cgroup's device filter lets a device through */
+	WIRE_ORPHAN_NODE,     /* a device node of the helper's */
+	WIRE_ORPHAN_PLACE,    /* where a container has one */
+	WIRE_ORPHAN_WORKER,   /* a process in a worker's cgroup */
+	WIRE_ORPHAN_DEVICE,   /* of the driver */
+	WIRE_ORPHAN_CGROUP,   /* a worker's */
+	WIRE_ORPHAN_KEPT,     /* a descriptor the keeper holds */
+	WIRE_ORPHAN_COUNTERS, /* a file of them */
+	WIRE_ORPHAN_FILE,     /* in the journal, and no record */
+	WIRE_ORPHAN_END,
+};
+
+enum wire_outcome {
+	WIRE_OUTCOME_NONE,
+	WIRE_OUTCOME_FOUND, /* it was only looked for */
+	WIRE_OUTCOME_REMOVED,
+	WIRE_OUTCOME_STAYS,
+	WIRE_OUTCOME_END,
+};
+
+struct wire_orphan {
+	struct wire_head head;
+	uint32_t kind;	  /* enum wire_orphan_kind */
+	uint32_t outcome; /* enum wire_outcome */
+	char name[WIRE_ORPHAN_NAME_SIZE];
+	char why[WIRE_ORPHAN_WHY_SIZE]; /* it is nobody's */
+	char failure[WIRE_REASON_SIZE]; /* WIRE_OUTCOME_STAYS: why */
+};
+static_assert(sizeof(struct wire_orphan) == 696, "wire format changed");
 
 /* What a container may do to its device per second; 0: as much as it can. */
 struct wire_io {

@@ -10,6 +10,7 @@
 #include "oci-hook/cli/inspect.h"
 #include "oci-hook/cli/list.h"
 #include "oci-hook/cli/policy.h"
+#include "oci-hook/cli/repair.h"
 #include "oci-hook/cli/stats.h"
 #include "oci-hook/quote.h"
 
@@ -24,6 +25,7 @@ static const struct {
 	{ "inspect", inspect_main, "show everything about one device and its worker" },
 	{ "stats", stats_main, "show what devices do: rates, latencies, errors" },
 	{ "doctor", doctor_main, "find out why it does not work on this machine" },
+	{ "repair", repair_main, "remove what belongs to nobody any more" },
 	{ "policy", policy_main, "check a policy, explain a decision, have the helper reload" },
 };
 

@@ -15,7 +15,7 @@ import sys
 
 PATH = "/run/ublk-oci/keeper.sock"
 MAGIC, VERSION = 0x6B74736F, 1
-STAY, PUT, GET, DROP, REPLY = 1, 2, 3, 4, 64
+STAY, PUT, GET, DROP, LIST, REPLY = 1, 2, 3, 4, 5, 64
 CONNECTIONS_MAX = 64
 EPROTONOSUPPORT, ENOENT = 93, 2
 
@@ -55,7 +55,7 @@ def case_strange():
     for packet, nr_fds in ((good[:-1], 0), (good + b"\0", 0), (good, 1), (b"x", 0), (b"x" * 3000, 0),
                            (request(GET, magic=1), 0), (request(GET, size=25), 0),
                            (request(GET, fds=1), 1), (request(DROP, fds=1), 1),
-                           (request(0), 0), (request(5), 0), (request(REPLY), 0),
+                           (request(0), 0), (request(LIST, fds=1), 1), (request(6), 0), (request(REPLY), 0),
                            (request(65535), 0), (request(PUT), 0), (request(PUT, fds=1), 0),
                            (request(PUT, fds=1), 2), (request(PUT, fds=2), 2),
                            (request(PUT, fds=50), 50), (request(STAY, fds=1), 1)):

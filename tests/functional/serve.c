@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -68,29 +69,18 @@ struct serve {
 /* --- the command line -------------------------------------------------------------- */
 
 static const struct option serve_options[] = {
-	{ "worker", required_argument, NULL, 'w' },
-	{ "target", required_argument, NULL, 't' },
-	{ "backing", required_argument, NULL, 'b' },
-	{ "size", required_argument, NULL, 's' },
-	{ "queues", required_argument, NULL, 'q' },
-	{ "depth", required_argument, NULL, 'd' },
-	{ "max-io", required_argument, NULL, 'm' },
-	{ "block", required_argument, NULL, 'l' },
-	{ "uid", required_argument, NULL, 'u' },
-	{ "flags", required_argument, NULL, 'f' },
-	{ "delete", required_argument, NULL, 'x' },
-	{ "list-attacks", no_argument, NULL, 'L' },
-	{ "attack", required_argument, NULL, 'a' },
-	{ "attacks", required_argument, NULL, 'A' },
-	{ "path", required_argument, NULL, 'p' },
-	{ "no-limit", no_argument, NULL, 'N' },
-	{ "host-namespaces", no_argument, NULL, 'H' },
-	{ "direct", no_argument, NULL, 'D' },
-	{ "read-only", no_argument, NULL, 'r' },
-	{ "early", no_argument, NULL, 'E' },
-	{ "no-discard", no_argument, NULL, 'S' },
-	{ "piece", required_argument, NULL, 'P' },
-	{ NULL, 0, NULL, 0 },
+	{ "worker", required_argument, NULL, 'w' },    { "target", required_argument, NULL, 't' },
+	{ "backing", required_argument, NULL, 'b' },   { "size", required_argument, NULL, 's' },
+	{ "queues", required_argument, NULL, 'q' },    { "depth", required_argument, NULL, 'd' },
+	{ "max-io", required_argument, NULL, 'm' },    { "block", required_argument, NULL, 'l' },
+	{ "uid", required_argument, NULL, 'u' },       { "flags", required_argument, NULL, 'f' },
+	{ "delete", required_argument, NULL, 'x' },    { "list-attacks", no_argument, NULL, 'L' },
+	{ "attack", required_argument, NULL, 'a' },    { "attacks", required_argument, NULL, 'A' },
+	{ "path", required_argument, NULL, 'p' },      { "no-limit", no_argument, NULL, 'N' },
+	{ "host-namespaces", no_argument, NULL, 'H' }, { "direct", no_argument, NULL, 'D' },
+	{ "read-only", no_argument, NULL, 'r' },       { "early", no_argument, NULL, 'E' },
+	{ "no-discard", no_argument, NULL, 'S' },      { "piece", required_argument, NULL, 'P' },
+	{ "cookie", required_argument, NULL, 'c' },    { NULL, 0, NULL, 0 },
 };
 
 static int serve_number(struct serve *s, int option, const char *text)
@@ -98,6 +88,10 @@ static int serve_number(struct serve *s, int option, const char *text)
 	uint64_t n;
 	int r;
 
+	if (option == 'c') {
+		s->ublk.cookie = strtoull(text, NULL, 16);
+		return 0;
+	}
 	r = num_parse_size(text, &n);
 	if (r < 0)
 		return r;

@@ -18,6 +18,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #define PACKETS_MAX 16
+#define MODEL_NAMES 1000
 
 static_assert(sizeof(struct keep_request) == 24 && KEEP_VERSION == 1, "mend seeds.py");
 
@@ -36,7 +37,14 @@ static unsigned int model_place(const struct model *m, uint64_t name)
 	return i;
 }
 
-/* 1: no answer; else the status. *ret_fds: how many descriptors come with it. */
+/* How many are told of, where the first ones are left out. */
+static unsigned int model_names(const struct model *m, uint64_t first)
+{
+	return first < m->nr ? m->nr - (unsigned int)first : 0;
+}
+
+/* 1: no answer; MODEL_NAMES and more: so many names; else the status. *ret_fds: how many
+ * descriptors come with it. */
 static int model_answer(struct model *m, const struct keep_request *q, size_t size,
 			unsigned int nr_fds, unsigned int *ret_fds)
 {
@@ -49,14 +57,28 @@ static int model_answer(struct model *m, const struct keep_request *q, size_t si
 	if (q->version != KEEP_VERSION)
 		return -EPROTONOSUPPORT;
 	if (size != sizeof(*q) || q->size != sizeof(*q) || q->nr_fds != nr_fds ||
-	    q->type < KEEP_STAY || q->type > KEEP_DROP || nr_fds != (q->type == KEEP_PUT))
+	    q->type < KEEP_STAY || q->type > KEEP_LIST || nr_fds != (q->type == KEEP_PUT))
 		return 1;
+	if (q->type == KEEP_LIST)
+		return MODEL_NAMES + (int)model_names(m, q->generation);
 	*ret_fds = there && q->type != KEEP_STAY;
 	if (q->type == KEEP_PUT && !there)
 		m->names[m->nr++] = q->generation;
 	if (q->type == KEEP_DROP && there)
 		m->names[place] = m->names[--m->nr];
 	return q->type == KEEP_STAY || q->type == KEEP_PUT || there ? 0 : -ENOENT;
+}
+
+static int answer_names(const struct packet *p)
+{
+	struct keep_names m;
+
+	memcpy(&m, p->bytes, sizeof(m));
+	must(m.magic == KEEP_MAGIC && m.version == KEEP_VERSION && m.type == KEEP_NAMES &&
+	     m.size == sizeof(m) && !m.nr_fds && !p->nr_fds && !m.pad && m.nr <= KEEP_NAMES_MAX);
+	for (unsigned int i = m.nr; i < KEEP_NAMES_MAX; i++)
+		must(!m.generations[i]);
+	return MODEL_NAMES + (int)m.nr;
 }
 
 /* How it was answered, in the same way. */
@@ -71,6 +93,8 @@ static int answer_of(int fd, unsigned int *ret_fds)
 		must(r == -ETIMEDOUT);
 		return 1;
 	}
+	if (p.size == sizeof(struct keep_names))
+		return answer_names(&p);
 	must(p.size == sizeof(m));
 	memcpy(&m, p.bytes, sizeof(m));
 	must(m.magic == KEEP_MAGIC && m.version == KEEP_VERSION && m.type == KEEP_REPLY &&

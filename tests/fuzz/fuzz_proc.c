@@ -32,7 +32,7 @@ static void read_mountinfo(char *text, size_t size)
 		return;
 	}
 	must(inside(entry.point, text, size) && inside(entry.type, text, size) &&
-	     inside(entry.source, text, size));
+	     inside(entry.source, text, size) && inside(entry.root, text, size));
 	must(!strchr(entry.type, ' ') && !strchr(entry.type, '\n'));
 }
 

@@ -15,9 +15,9 @@ import sys
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 WIRE_MAGIC, START_MAGIC, STATS_MAGIC = 0x6F6B6275, 0x7774736F, 0x74736F75
 KEEP_MAGIC = 0x6B74736F
-ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPLY = 1, 2, 3, 4, 5, 6, 64
+ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, REPLY = 1, 2, 3, 4, 5, 6, 7, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
-KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP = 1, 2, 3, 4
+KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
 NULL, MEMORY, FILE = 1, 2, 3
 READ_ONLY, HOST = 1, 2
 PACKET_SIZE_MAX = 2560
@@ -118,6 +118,7 @@ def requests():
         yield f"list-as-{name}", seed(who, [], head(LIST, 16))
         yield f"inspect-as-{name}", seed(who, [], inspect(generation(0)))
         yield f"reload-as-{name}", seed(who, [], head(RELOAD, 16))
+        yield f"repair-as-{name}", seed(who, [], head(REPAIR, 24) + bytes(8))
         yield f"stats-as-{name}", seed(who, [], stats(0))
     yield "stats-without-counters", seed(root, [], stats(1))
     yield "stats-of-nothing", seed(root, [], stats(7))
@@ -204,7 +205,10 @@ def keeps():
     yield "get-with-fd", ask(KEEP_GET, nr_fds=1) + ask(KEEP_DROP, sent_fds=1)
     yield "other-version", ask(KEEP_PUT, version=2) + ask(KEEP_GET, version=2) + ask(KEEP_GET)
     yield "other-magic", ask(KEEP_GET, magic=START_MAGIC)
-    yield "other-types", ask(0) + ask(5) + ask(64) + ask(65535)
+    yield "list", (ask(KEEP_LIST, 0) + b"".join(ask(KEEP_PUT, name) for name in range(3))
+                   + ask(KEEP_LIST, 0) + ask(KEEP_LIST, 2) + ask(KEEP_LIST, 1 << 63)
+                   + ask(KEEP_LIST, nr_fds=1))
+    yield "other-types", ask(0) + ask(6) + ask(64) + ask(65535)
     yield "understated", ask(KEEP_GET, size=23)
     yield "sizes", (row(0, b"") + row(1, b"") + row(0, ask(KEEP_GET)[2:-1])
                     + row(0, ask(KEEP_GET)[2:] + b"x"))

@@ -297,6 +297,43 @@ static void test_what_is_put_is_kept(void **state)
 	keeper_end(pid);
 }
 
+struct told {
+	unsigned int nr;
+	uint64_t sum;
+};
+
+static int tell(void *arg, uint64_t generation)
+{
+	struct told *told = arg;
+
+	told->nr++;
+	told->sum += generation;
+	return generation == 666 ? -EIO : 0;
+}
+
+/* More than fit into one packet. */
+static void test_it_tells_what_it_holds(void **state)
+{
+	auto_close int one = memory_file("one");
+	struct told told = { 0 };
+	pid_t pid = keeper_start();
+	uint64_t sum = 0;
+
+	assert_int_equal(keep_each(tell, &told, NULL), 0);
+	assert_int_equal(told.nr, 0);
+	for (uint64_t name = 1; name <= 2 * KEEP_NAMES_MAX; name++) {
+		assert_int_equal(keep_put(name, one, NULL), 0);
+		sum += name;
+	}
+	assert_int_equal(keep_each(tell, &told, NULL), 0);
+	assert_int_equal(told.nr, 2 * KEEP_NAMES_MAX);
+	assert_int_equal(told.sum, sum);
+	assert_int_equal(keep_put(666, one, NULL), 0);
+	assert_int_equal(keep_each(tell, &told, NULL), -EIO);
+	keeper_end(pid);
+	assert_int_equal(keep_each(tell, &told, NULL), 0); /* there is none */
+}
+
 /* It holds boxes: of a file it has no descriptor, whose close could wait. */
 static void test_keeper_has_sockets_only(void **state)
 {
@@ -395,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_strange_packets_get_no_answer),
 		cmocka_unit_test(test_another_version_is_told_so),
 		cmocka_unit_test(test_what_is_put_is_kept),
+		cmocka_unit_test(test_it_tells_what_it_holds),
 		cmocka_unit_test(test_keeper_has_sockets_only),
 		cmocka_unit_test(test_connections_that_say_nothing_disturb_nobody),
 		cmocka_unit_test(test_its_end_is_heard),

@@ -56,7 +56,7 @@ static const struct {
 } mounts[] = {
 	{ "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n",
 	  0,
-	  { 98, 0, "/mnt2", "ext3", "/dev/root" } },
+	  { 98, 0, "/mnt2", "ext3", "/dev/root", .root = "/mnt1" } },
 	{ "36 35 0:44 / /a\\040b\\134\\011c rw - tmpfs a\\040b rw",
 	  0,
 	  { 0, 44, "/a b\\\tc", "tmpfs", "a b" } },
@@ -88,6 +88,7 @@ static void test_mounts_are_read(void **state)
 		assert_string_equal(got.point, mounts[i].entry.point);
 		assert_string_equal(got.type, mounts[i].entry.type);
 		assert_string_equal(got.source, mounts[i].entry.source);
+		assert_string_equal(got.root, mounts[i].entry.root ? mounts[i].entry.root : "/");
 	}
 }
 
