@@ -35,6 +35,10 @@ static const struct field device_texts[] = {
 	FIELD(struct wire_device, backing),
 };
 
+static const struct field loss_texts[] = {
+	FIELD(struct wire_loss, text),
+};
+
 static const struct field orphan_texts[] = {
 	FIELD(struct wire_orphan, name),
 	FIELD(struct wire_orphan, why),
@@ -144,6 +148,7 @@ static const struct {
 	unsigned int nr_fds;
 } answers[] = {
 	{ WIRE_ORPHAN, sizeof(struct wire_orphan) },
+	{ WIRE_LOSS, sizeof(struct wire_loss) },
 	{ WIRE_REPLY, sizeof(struct wire_reply), 0, false },
 	{ WIRE_DEVICE, sizeof(struct wire_device), 0, true },
 	{ WIRE_DETAILS, sizeof(struct wire_details), offsetof(struct wire_details, device), true },
@@ -181,6 +186,9 @@ static int client_admit(const struct packet *p, struct err *e)
 		if (head->type == WIRE_REPLY &&
 		    (!text_padded_ok(reply->reason, sizeof(reply->reason)) || reply->status > 0))
 			return client_bad_answer("a reply that is none", e);
+		if (head->type == WIRE_LOSS &&
+		    !texts_ok(p->bytes, loss_texts, ARRAY_SIZE(loss_texts)))
+			return client_bad_answer("text without an end", e);
 		if (head->type == WIRE_ORPHAN &&
 		    !texts_ok(p->bytes, orphan_texts, ARRAY_SIZE(orphan_texts)))
 			return client_bad_answer("text without an end", e);
@@ -240,7 +248,23 @@ static int client_call_begin(struct client_call *ret, const struct wire_head *re
 {
 	ret->deadline_ms = clock_deadline_ms(timeout_ms + CLIENT_GRACE_MS);
 	ret->timed = timed;
+	ret->lost = NULL;
 	return client_ask(&ret->fd, req, fds, e);
+}
+
+/* The next packet that is none of those that say what is lost. */
+static int client_receive_past_losses(const struct client_call *call, int fd, struct packet *p,
+				      struct err *e)
+{
+	struct wire_loss loss;
+	int r;
+
+	while ((r = client_receive(fd, p, call->deadline_ms, e)) == 0 && call->lost &&
+	       packet_type(p) == WIRE_LOSS) {
+		memcpy(&loss, p->bytes, sizeof(loss));
+		call->lost(call->arg, loss.text);
+	}
+	return r;
 }
 
 /* Expects nothing but a reply, with what it took before it if that was asked for. */
@@ -252,7 +276,7 @@ static int client_call_end(struct client_call *call, struct wire_reply *ret,
 	bool told = false;
 	int r;
 
-	r = client_receive(fd, &p, call->deadline_ms, e);
+	r = client_receive_past_losses(call, fd, &p, e);
 	if (r == 0 && call->timed && packet_type(&p) == WIRE_TIMING) {
 		memcpy(ret_timing, p.bytes, sizeof(*ret_timing));
 		told = true;

@@ -39,6 +39,9 @@ struct client_call {
 	int fd;
 	int64_t deadline_ms;
 	bool timed;
+	/* NULL, or told what is lost with WIRE_DETACH_TELL, while it is still to be done. */
+	void (*lost)(void *arg, const char *text);
+	void *arg;
 };
 
 int client_detach_begin(struct client_call *ret, uint64_t generation, uint32_t flags,

@@ -179,6 +179,20 @@ int cgroup_kill(const char *path)
 	return cgroup_write(path, "cgroup.kill", "1");
 }
 
+static bool cgroup_says(const char *path, const char *file, const char *what)
+{
+	auto_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char text[256];
+
+	return fd >= 0 && process_read(fd, file, text, sizeof(text)) > 0 && strstr(text, what);
+}
+
+bool cgroup_frozen(const char *path)
+{
+	return cgroup_says(path, "cgroup.freeze", "1") ||
+	       cgroup_says(path, "cgroup.events", "frozen 1");
+}
+
 int cgroup_remove(const char *path, int timeout_ms, struct err *e)
 {
 	int64_t deadline = clock_deadline_ms(timeout_ms);

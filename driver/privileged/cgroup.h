@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -51,6 +52,9 @@ int cgroup_open_inode(uint64_t inode);
 
 /* SIGKILL for whatever is in it, of any uid: who may write the cgroup needs no CAP_KILL. */
 int cgroup_kill(const char *path);
+
+/* Is what is in it kept from running, by itself or with a cgroup above it? */
+bool cgroup_frozen(const char *path);
 
 /* Kills whatever is in it and removes it. Not there is fine. -ETIMEDOUT when a process stays. */
 int cgroup_remove(const char *path, int timeout_ms, struct err *e);

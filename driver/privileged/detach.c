@@ -5,16 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "driver/base/log.h"
+#include "driver/base/text.h"
 #include "driver/privileged/audit.h"
-#include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
-#include "driver/privileged/holders.h"
+#include "driver/privileged/loss.h"
 #include "driver/privileged/recover.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/undo.h"
 
 #define DETACH_LOOK_MS 5000
+#define DETACH_SEND_MS 500
 
 bool detach_peer_ok(const struct op *op, const struct record *rec)
 {
@@ -27,33 +29,6 @@ bool detach_peer_admit(const struct op *op, const char *what, const struct recor
 		return true;
 	request_refused(op, what, rec, "it is another user's device");
 	return false;
-}
-
-struct detach_look {
-	const struct op *op;
-	const struct record *rec;
-};
-
-/* Workers are not looked at: they are sealed, and have no descriptors. */
-static int detach_look(void *arg, struct err *e)
-{
-	const struct detach_look *look = arg;
-	const struct record *rec = look->rec;
-	char node[32], who[ERR_TEXT_SIZE / 2];
-	int r;
-
-	snprintf(node, sizeof(node), "/dev/ublkb%u", rec->dev_id);
-	r = holders_find(rec->major, rec->minor, look->op->helper->room.mount_fd, who, sizeof(who),
-			 e);
-	if (r < 0)
-		return r;
-	if (r > 0)
-		return err_set(e, EBUSY,
-			       "%s (ublkb%u) is in use: %s; close or unmount it first, or "
-			       "use --force",
-			       *rec->path ? rec->path : node, rec->dev_id, who);
-	r = holders_probe_busy(node, e);
-	return r == -EBUSY ? r : 0;
 }
 
 /* The device filter again as it was before a detach that is refused. */
@@ -71,7 +46,7 @@ static void detach_allow_again(const struct op *op, const struct record *rec, st
 static int detach_check_unused(const struct op *op, const struct record *rec, struct err *e)
 {
 	auto_container struct container c = CONTAINER_INIT;
-	struct detach_look look = { op, rec };
+	struct err why;
 	int r;
 
 	if (!(rec->flags & WIRE_HOST) &&
@@ -83,10 +58,27 @@ static int detach_check_unused(const struct op *op, const struct record *rec, st
 		if (r < 0)
 			return r;
 	}
-	r = child_run(detach_look, &look, op_left_ms(op, DETACH_LOOK_MS), e);
-	if (r < 0)
-		detach_allow_again(op, rec, &c);
-	return r;
+	r = loss_in_use(op, rec, op_left_ms(op, DETACH_LOOK_MS), &why);
+	if (r == 0)
+		return 0;
+	detach_allow_again(op, rec, &c);
+	return r == -EBUSY ? err_set(e, EBUSY, "%s; close or unmount it first, or use --force",
+				     why.text)
+			   : err_set(e, -r, "%s", why.text);
+}
+
+/* What it costs, before it is done. Who does not read it need not know. */
+static void detach_tell(const struct op *op, const struct record *rec, const struct loss *loss)
+{
+	struct wire_loss m = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_LOSS, sizeof(m), 0 },
+	};
+
+	for (unsigned int i = 0; i < loss->nr; i++) {
+		log_warning("ublkb%u is detached by force: %s", rec->dev_id, loss->text[i]);
+		text_copy(m.text, sizeof(m.text), loss->text[i]);
+		packet_send(op->peer_fd, &m, sizeof(m), NULL, 0, op_left_ms(op, DETACH_SEND_MS));
+	}
 }
 
 /* It is done even where this cannot be written. */
@@ -124,6 +116,7 @@ static int detach_take(const struct op *op, const struct wire_detach *ask, struc
 
 int detach_serve(struct op *op, struct packet *p, struct err *e)
 {
+	struct loss loss = { 0 };
 	const struct device *d;
 	struct wire_detach ask;
 	struct record rec;
@@ -155,8 +148,13 @@ int detach_serve(struct op *op, struct packet *p, struct err *e)
 		if (r < 0)
 			return r;
 	}
+	if (ask.flags & WIRE_DETACH_FORCE) {
+		loss_find(&loss, op, &rec);
+		if (ask.flags & WIRE_DETACH_TELL)
+			detach_tell(op, &rec, &loss);
+	}
 	op_begin_undo(op, &rec);
-	r = undo_run(op, &rec, true, e);
+	r = undo_run(op, &rec, !loss.suspect, e);
 	if (r < 0)
 		return err_prefix(e, r, "not all of ublkb%u is gone, the helper keeps trying",
 				  rec.dev_id);

@@ -96,6 +96,19 @@ int process_proc_open(pid_t pid)
 	return fd;
 }
 
+bool process_stopped(pid_t pid)
+{
+	auto_close int proc_fd = process_proc_open(pid);
+	char text[512];
+	const char *end;
+
+	if (proc_fd < 0 || process_read(proc_fd, "stat", text, sizeof(text)) < 0)
+		return false;
+	/* Behind its name, which may have any characters. */
+	end = strrchr(text, ')');
+	return end && end[1] == ' ' && (end[2] == 'T' || end[2] == 't');
+}
+
 int process_wait_end(int pidfd, int timeout_ms)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };

@@ -26,6 +26,9 @@ int process_pin(pid_t pid, uint64_t start_ticks);
 
 bool process_ended(int pidfd);
 
+/* By a signal, or by who traces it. */
+bool process_stopped(pid_t pid);
+
 /* 0, or -ETIMEDOUT when it has not ended by then. */
 int process_wait_end(int pidfd, int timeout_ms);
 

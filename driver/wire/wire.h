@@ -48,6 +48,7 @@ enum wire_type {
 	WIRE_TIMING,
 	WIRE_COUNTERS,
 	WIRE_ORPHAN,
+	WIRE_LOSS,
 };
 
 struct wire_head {
@@ -103,8 +104,10 @@ enum wire_detach_flag {
 	WIRE_DETACH_ENDED =
 		1 << 1, /* the container is over: a device in use is not a reason to wait */
 	WIRE_DETACH_TIMED = 1 << 2, /* a WIRE_TIMING comes before the answer */
+	WIRE_DETACH_TELL = 1 << 3,  /* with FORCE: a WIRE_LOSS for each loss, before it is done */
 };
-#define WIRE_DETACH_FLAGS_ALL (WIRE_DETACH_FORCE | WIRE_DETACH_ENDED | WIRE_DETACH_TIMED)
+#define WIRE_DETACH_FLAGS_ALL                                                                      \
+	(WIRE_DETACH_FORCE | WIRE_DETACH_ENDED | WIRE_DETACH_TIMED | WIRE_DETACH_TELL)
 
 /* Take a device away. Answer: WIRE_REPLY. */
 struct wire_detach {
@@ -114,6 +117,13 @@ struct wire_detach {
 	uint32_t timeout_ms;
 };
 static_assert(sizeof(struct wire_detach) == 32, "wire format changed");
+
+/* What is lost with a device that is taken away by force. */
+struct wire_loss {
+	struct wire_head head;
+	char text[WIRE_REASON_SIZE];
+};
+static_assert(sizeof(struct wire_loss) == 336, "wire format changed");
 
 /* All devices the caller may see. Answer: one WIRE_DEVICE each, then a WIRE_REPLY. */
 struct wire_list {

@@ -146,6 +146,8 @@ static int detach_find(struct client_devices *ret, const struct detach_ask *d, s
 
 /* What becomes of one device. */
 struct detach_result {
+	const struct wire_device *row;
+	struct json_object *lost; /* what the helper says is; the result's */
 	struct client_call call;
 	struct wire_reply reply;
 	struct wire_timing timing;
@@ -154,11 +156,29 @@ struct detach_result {
 	int r;
 };
 
-static void detach_begin(struct detach_result *result, uint64_t generation, uint32_t flags)
+/* Said at once: it is still to be done. */
+static void detach_lost(void *arg, const char *text)
 {
-	*result = (struct detach_result){ .call.fd = -1 };
-	result->r = client_detach_begin(&result->call, generation, flags, CLIENT_TIMEOUT_MS,
+	struct detach_result *result = arg;
+	char words[2 * WIRE_REASON_SIZE];
+
+	quote_text(words, sizeof(words), text);
+	fprintf(stderr, CLI_NAME ": detach: ublkb%" PRIu32 ": %s\n", result->row->dev_id, words);
+	json_object_array_add(result->lost, json_object_new_string(words));
+}
+
+static void detach_begin(struct detach_result *result, const struct wire_device *row,
+			 uint32_t flags)
+{
+	*result = (struct detach_result){
+		.row = row,
+		.lost = json_object_new_array(),
+		.call.fd = -1,
+	};
+	result->r = client_detach_begin(&result->call, row->generation, flags, CLIENT_TIMEOUT_MS,
 					&result->e);
+	result->call.lost = detach_lost;
+	result->call.arg = result;
 }
 
 static void detach_end(struct detach_result *result, int64_t began_us)
@@ -200,6 +220,7 @@ static struct json_object *detach_json(const struct detach_ask *d, const struct 
 	show_add_hex(o, "generation", row->generation);
 	show_add_text(o, "error", result->r < 0 ? result->e.text : "");
 	show_add_text(o, "warning", result->reply.reason);
+	json_object_object_add(o, "lost", result->lost);
 	if (d->timed && result->r == 0)
 		show_timing_add(o, &result->timing, result->client_us);
 	return o;
@@ -209,7 +230,8 @@ static struct json_object *detach_json(const struct detach_ask *d, const struct 
 static int detach_run(const struct detach_ask *d, const struct client_devices *found,
 		      int64_t began_us, struct json_object *all)
 {
-	uint32_t flags = (d->force ? WIRE_DETACH_FORCE : 0u) | (d->timed ? WIRE_DETACH_TIMED : 0u);
+	uint32_t flags = (d->force ? WIRE_DETACH_FORCE | WIRE_DETACH_TELL : 0u) |
+			 (d->timed ? WIRE_DETACH_TIMED : 0u);
 	struct detach_result flight[DETACH_AT_ONCE];
 	size_t asked = 0;
 	int status = CLI_DONE;
@@ -218,8 +240,7 @@ static int detach_run(const struct detach_ask *d, const struct client_devices *f
 		struct detach_result *result = &flight[i % DETACH_AT_ONCE];
 
 		for (; asked < found->nr && asked < i + DETACH_AT_ONCE; asked++)
-			detach_begin(&flight[asked % DETACH_AT_ONCE], found->rows[asked].generation,
-				     flags);
+			detach_begin(&flight[asked % DETACH_AT_ONCE], &found->rows[asked], flags);
 		detach_end(result, began_us);
 		detach_print(d, &found->rows[i], result);
 		json_object_array_add(all, detach_json(d, &found->rows[i], result));

@@ -111,7 +111,7 @@ def requests():
     yield "detach-own", seed(owner, [], detach(0))
     yield "detach-of-root", seed(owner, [], detach(1))
     yield "detach-force", seed(root, [], detach(1, 1))
-    yield "detach-unknown-flag", seed(root, [], detach(1, 4))
+    yield "detach-unknown-flag", seed(root, [], detach(1, 128))
     yield "detach-unknown", seed(root, [], detach(7))
     yield "detach-with-fd", seed(root, [null], detach(1))
     for name, who in (("root", root), ("owner", owner), ("stranger", stranger)):

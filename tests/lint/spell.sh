@@ -16,7 +16,8 @@ files=$("$(dirname "$0")/files.sh" "$top" '*.c' '*.h' '*.md' '*.scd' '*.json' '*
 	'*.build' | grep -v -e '^tests/unit/policy/' -e '^tests/fuzz/corpus/')
 [ -n "$files" ]
 cd "$top"
-# fo, ro: short names of variables and options; devcie: a key a test gets wrong on purpose
+# fo, ro: short names of variables and options; inflight: a file of sysfs; devcie: a key a test
+# gets wrong on purpose
 # shellcheck disable=SC2086
-codespell --ignore-words-list=fo,ro,devcie $files
+codespell --ignore-words-list=fo,ro,inflight,devcie $files
 echo "$(echo "$files" | wc -l) files"

@@ -444,6 +444,142 @@ static void test_wrong_answers_are_errors_with_words(void **state)
 	}
 }
 
+static struct wire_loss loss_make(const char *text)
+{
+	struct wire_loss m = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_LOSS, sizeof(m), 0 },
+	};
+
+	strcpy(m.text, text);
+	return m;
+}
+
+static void answer_losses(int fd, const struct packet *p)
+{
+	const struct wire_loss losses[] = { loss_make("one"), loss_make("two") };
+	struct wire_reply r = reply_make(0, "");
+
+	for (size_t i = 0; i < ARRAY_SIZE(losses); i++)
+		send_bytes(fd, &losses[i], sizeof(losses[i]));
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void answer_endless_loss(int fd, const struct packet *p)
+{
+	struct wire_loss m = loss_make("");
+
+	memset(m.text, 'x', sizeof(m.text));
+	send_bytes(fd, &m, sizeof(m));
+}
+
+static void note_lost(void *arg, const char *text)
+{
+	strcat(arg, text);
+	strcat(arg, ";");
+}
+
+static void test_what_is_lost_comes_before_the_answer(void **state)
+{
+	static const struct {
+		script *answer;
+		bool listens;
+		int r;
+		const char *heard;
+	} cases[] = {
+		{ answer_losses, true, 0, "one;two;" },
+		{ answer_detach, true, -EBUSY, "" },
+		{ answer_losses, false, -EPROTO, "" }, /* it was not asked for */
+		{ answer_endless_loss, true, -EPROTO, "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct client_call call;
+		struct wire_reply reply;
+		char heard[64] = "";
+		struct fake f;
+		struct err e;
+
+		fake_start(&f, cases[i].answer);
+		assert_int_equal(client_detach_begin(&call, 42, WIRE_DETACH_FORCE, SHORT_MS, &e),
+				 0);
+		call.lost = cases[i].listens ? note_lost : NULL;
+		call.arg = heard;
+		assert_int_equal(client_detach_end(&call, &reply, NULL, &e), cases[i].r);
+		assert_string_equal(heard, cases[i].heard);
+		fake_end(&f);
+	}
+}
+
+static struct wire_orphan orphan_make(uint32_t kind, uint32_t outcome)
+{
+	return (struct wire_orphan){
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_ORPHAN, sizeof(struct wire_orphan), 0 },
+		.kind = kind,
+		.outcome = outcome,
+		.name = "ublkb7",
+	};
+}
+
+static void answer_orphans(int fd, const struct packet *p)
+{
+	const struct wire_repair *ask = (const void *)p->bytes;
+	struct wire_orphan o = orphan_make(WIRE_ORPHAN_DEVICE, WIRE_OUTCOME_FOUND);
+	struct wire_reply r = reply_make(0, "there is more: ask again");
+
+	if (p->size != sizeof(*ask) || ask->head.type != WIRE_REPAIR ||
+	    ask->flags != WIRE_REPAIR_DRY_RUN)
+		return;
+	send_bytes(fd, &o, sizeof(o));
+	send_bytes(fd, &o, sizeof(o));
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void answer_strange_kind(int fd, const struct packet *p)
+{
+	struct wire_orphan o = orphan_make(WIRE_ORPHAN_END, WIRE_OUTCOME_FOUND);
+
+	send_bytes(fd, &o, sizeof(o));
+}
+
+static void answer_strange_outcome(int fd, const struct packet *p)
+{
+	struct wire_orphan o = orphan_make(WIRE_ORPHAN_DEVICE, WIRE_OUTCOME_END);
+
+	send_bytes(fd, &o, sizeof(o));
+}
+
+static void test_orphans_are_handed_on(void **state)
+{
+	static const struct {
+		script *answer;
+		int r;
+		size_t nr;
+	} cases[] = {
+		{ answer_orphans, 0, 2 },
+		{ answer_detach, -EINVAL, 0 },
+		{ answer_device, -EPROTO, 0 },
+		{ answer_strange_kind, -EPROTO, 0 },
+		{ answer_strange_outcome, -EPROTO, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		auto_client_orphans struct client_orphans found = { 0 };
+		struct wire_reply reply = { 0 };
+		struct fake f;
+		struct err e;
+
+		fake_start(&f, cases[i].answer);
+		assert_int_equal(client_repair(WIRE_REPAIR_DRY_RUN, SHORT_MS, &found, &reply, &e),
+				 cases[i].r);
+		assert_int_equal(found.nr, cases[i].nr);
+		if (cases[i].nr) {
+			assert_string_equal(found.rows[1].name, "ublkb7");
+			assert_string_equal(reply.reason, "there is more: ask again");
+		}
+		fake_end(&f);
+	}
+}
+
 static void test_a_list_cut_short_is_an_error(void **state)
 {
 	auto_client_devices struct client_devices d = { 0 };
@@ -634,6 +770,8 @@ int main(void)
 		cmocka_unit_test(test_details_are_handed_on),
 		cmocka_unit_test(test_counters_come_with_a_descriptor),
 		cmocka_unit_test(test_wrong_answers_are_errors_with_words),
+		cmocka_unit_test(test_what_is_lost_comes_before_the_answer),
+		cmocka_unit_test(test_orphans_are_handed_on),
 		cmocka_unit_test(test_a_list_cut_short_is_an_error),
 		cmocka_unit_test(test_a_device_is_found_by_container_and_path),
 		cmocka_unit_test(test_a_device_is_found_by_its_own_name),
