@@ -70,11 +70,11 @@ static int detach_check_unused(const struct op *op, const struct record *rec, st
 /* What it costs, before it is done. Who does not read it need not know. */
 static void detach_tell(const struct op *op, const struct record *rec, const struct loss *loss)
 {
-	struct wire_loss m = {
-		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_LOSS, sizeof(m), 0 },
-	};
-
 	for (unsigned int i = 0; i < loss->nr; i++) {
+		struct wire_loss m = {
+			.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_LOSS, sizeof(m), 0 },
+		};
+
 		log_warning("ublkb%u is detached by force: %s", rec->dev_id, loss->text[i]);
 		text_copy(m.text, sizeof(m.text), loss->text[i]);
 		packet_send(op->peer_fd, &m, sizeof(m), NULL, 0, op_left_ms(op, DETACH_SEND_MS));

@@ -88,9 +88,13 @@ umount "$TEST_DIR/mnt"
 ok "forced: mounted: where and by whom; with --json too"
 
 attach memory --size 1M
+opens
 force
+says 'is in use: open in pid [0-9]* \(sleep\)'
 says 'its content goes with it: target memory keeps nothing'
-ok "forced: memory: its content goes with it"
+[ "$(wc -l <<<"$said")" = 2 ] || fail "it says: $said"
+crun exec forced sh -c 'kill -9 -1' 2>/dev/null || true
+ok "forced: memory: its content goes with it; two losses are two lines"
 
 # --- a worker that does not run ----------------------------------------------
 
