@@ -588,7 +588,7 @@ static int devfilter_each_device(const char *pins, uint64_t inode,
 	return n ? 0 : found(arg, inode, 0, 0);
 }
 
-int devfilter_each(const char *dir,
+int devfilter_each(const char *dir, int timeout_ms,
 		   int (*found)(void *arg, uint64_t cgroup_inode, uint32_t major, uint32_t minor),
 		   void *arg, struct err *e)
 {
@@ -600,7 +600,7 @@ int devfilter_each(const char *dir,
 	char *end;
 	int r;
 
-	r = dir_lock(AT_FDCWD, dir, DEVFILTER_LOCK_MS, &lock_fd, e);
+	r = dir_lock(AT_FDCWD, dir, timeout_ms, &lock_fd, e);
 	if (r < 0)
 		return r;
 	d = opendir(dir);

@@ -55,10 +55,10 @@ int devfilter_forget(const char *dir, uint64_t cgroup_inode, uint32_t major, uin
 
 /*
  * What the pins in dir let through: found() for each device, by the inode of the cgroup, and
- * with 0:0 where they let nothing through. It is called while no filter changes. A
- * negative number of it ends this.
+ * with 0:0 where they let nothing through. It is called while no filter changes, which
+ * may have to be waited for: -ETIMEDOUT. A negative number of it ends this.
  */
-int devfilter_each(const char *dir,
+int devfilter_each(const char *dir, int timeout_ms,
 		   int (*found)(void *arg, uint64_t cgroup_inode, uint32_t major, uint32_t minor),
 		   void *arg, struct err *e);
 

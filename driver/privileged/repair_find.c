@@ -17,11 +17,16 @@
 #include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
 
+/* A helper that starts makes callers wait for who changes filters only so long. */
+#define REPAIR_START_MS 300
+#define REPAIR_ASKED_MS 5000
+
 struct repair_search {
 	struct orphans *out;
 	const struct op *op;
 	struct ublk_ctl *ctl; /* NULL: there is no driver */
-	struct err e;	      /* why the last question was not answered */
+	bool start;
+	struct err e; /* why the last question was not answered */
 };
 
 void orphans_fini(struct orphans *o)
@@ -103,7 +108,9 @@ static int repair_found_filter(void *arg, uint64_t cgroup_inode, uint32_t major,
 
 static int repair_find_filters(struct repair_search *s, struct err *e)
 {
-	return devfilter_each(s->op->helper->filter_dir, repair_found_filter, s, e);
+	return devfilter_each(s->op->helper->filter_dir,
+			      op_left_ms(s->op, s->start ? REPAIR_START_MS : REPAIR_ASKED_MS),
+			      repair_found_filter, s, e);
 }
 
 static int repair_found_node(void *arg, uint32_t major, uint32_t minor)
@@ -271,7 +278,7 @@ static const struct {
 int repair_find(struct orphans *ret, const struct op *op, bool start, struct err *e)
 {
 	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
-	struct repair_search s = { .out = ret, .op = op };
+	struct repair_search s = { .out = ret, .op = op, .start = start };
 	int r;
 
 	r = ublk_ctl_open(&ctl, e);
@@ -285,7 +292,9 @@ int repair_find(struct orphans *ret, const struct op *op, bool start, struct err
 		if (r < 0 && !start)
 			return r;
 		/* The rest is looked for all the same: nobody is there who could ask again. */
-		if (r < 0)
+		if (r == -ETIMEDOUT)
+			log_info("repair: somebody is at work there: it is not looked at");
+		else if (r < 0)
 			log_error("repair: %s", e->text);
 	}
 	if (ret->nr)
