@@ -7,8 +7,8 @@
 requires jq dmsetup mkfs.ext4 e2fsck python3
 
 tools=$(cd "$(dirname "$0")" && pwd)
-raw=30 raw_in=5 files=5 files_in=3 # rounds of each of four writers
-[ -z "${CHAOS_MINUTES:-}" ] || { raw=250; raw_in=50; files=50; files_in=50; }
+raw=15 raw_in=4 files=4 files_in=2 # rounds of each of four writers
+[ -z "${CHAOS_MINUTES:-}" ] || { raw=150; raw_in=20; files=25; files_in=15; }
 disk_bytes=$((24 << 20))
 cat >"$TEST_DIR/policy.json" <<END
 { "version": 1, "worker_ids": { "first": 2100000000, "count": 10 }, "rules": [ { "id": "host",
