@@ -155,6 +155,7 @@ static const struct {
 	{ WIRE_TIMING, sizeof(struct wire_timing), 0, false },
 	{ WIRE_COUNTERS, sizeof(struct wire_counters), offsetof(struct wire_counters, device), true,
 	  1 },
+	{ WIRE_UPGRADED, sizeof(struct wire_upgraded), 0, false },
 };
 
 /* Is this a packet the helper may answer with? Its type is in the head then. */
@@ -475,6 +476,23 @@ int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret
 		return client_bad_answer("a device without queues", e);
 	*ret = answer.device;
 	*ret_fd = fd_take(&p.fds[0]);
+	return 0;
+}
+
+int client_upgrade(uint64_t generation, int timeout_ms, struct wire_upgraded *ret, struct err *e)
+{
+	struct wire_upgrade ask = {
+		.head = client_head(WIRE_UPGRADE, sizeof(ask), 0),
+		.generation = generation,
+		.timeout_ms = (uint32_t)timeout_ms,
+	};
+	auto_packet struct packet p = PACKET_INIT;
+	int r;
+
+	r = client_ask_one(&ask.head, WIRE_UPGRADED, "upgrade", timeout_ms, &p, e);
+	if (r < 0)
+		return r;
+	memcpy(ret, p.bytes, sizeof(*ret));
 	return 0;
 }
 

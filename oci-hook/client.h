@@ -73,6 +73,9 @@ int client_inspect(uint64_t generation, uint32_t dev_id, int timeout_ms, struct 
 int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret, int *ret_fd,
 		    struct err *e);
 
+/* Only root may ask. Another worker for a device that is used. */
+int client_upgrade(uint64_t generation, int timeout_ms, struct wire_upgraded *ret, struct err *e);
+
 /* Only root may ask. On success ret->reason says what there is now. */
 int client_reload(int timeout_ms, struct wire_reply *ret, struct err *e);
 

@@ -202,6 +202,17 @@ static uint32_t attach_piece_bytes(const struct attach *a)
 	return piece && piece < a->rec.max_io_bytes ? piece : a->rec.max_io_bytes;
 }
 
+/*
+ * When its worker dies the device is held for another one, which is asked again what the dead one
+ * was asked: to read and write the same blocks twice does no harm. One that leaves is given no
+ * more before; but the driver (7.3) ends with EIO what comes for a quiesced device with batches.
+ */
+static uint64_t attach_recovery(uint64_t features, uint64_t flags)
+{
+	return features & (UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE |
+			   (flags & UBLK_F_BATCH_IO ? 0 : UBLK_F_QUIESCE));
+}
+
 /* ADD_DEV with the lowest number nobody has; journalled before it is made. */
 static int attach_add(struct attach *a, struct err *e)
 {
@@ -228,9 +239,7 @@ static int attach_add(struct attach *a, struct err *e)
 	r = datapath_choose(rec, &spec.flags, &spec.max_io_bytes, e);
 	if (r < 0)
 		return r;
-	/* When its worker dies the device is held for another one, which is asked again what the
-	 * dead one was asked: to read and write the same blocks twice does no harm. */
-	spec.flags |= rec->kernel_features & (UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE);
+	spec.flags |= attach_recovery(rec->kernel_features, spec.flags);
 	wanted = spec.flags;
 	for (unsigned int i = 0; i < ATTACH_NUMBERS_MAX; i++) {
 		spec.dev_id = rec->dev_id;

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -21,6 +22,7 @@
 #define CGROUP_ROOT "/sys/fs/cgroup"
 #define CGROUP_RETRY_MS 5
 #define CGROUP_DEPTH_MAX 32 /* more the search does not follow */
+#define CGROUP_OTHER "-b"
 
 /* systemd marks a cgroup it has handed over (Delegate=yes). */
 static bool cgroup_delegated(const char *path)
@@ -136,9 +138,32 @@ int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t p
 	int n = snprintf(path, CGROUP_PATH_SIZE, "%s/workers/%016" PRIx64 "-ublk%u-%08x", base,
 			 place, dev_id, (uint32_t)generation);
 
-	if (n >= CGROUP_PATH_SIZE)
+	if (n + sizeof(CGROUP_OTHER) > CGROUP_PATH_SIZE)
 		return err_set(e, ENAMETOOLONG, "the path of the worker's cgroup is too long");
 	return 0;
+}
+
+void cgroup_other(char path[CGROUP_PATH_SIZE])
+{
+	size_t n = strlen(path), end = sizeof(CGROUP_OTHER) - 1;
+
+	if (n > end && !strcmp(path + n - end, CGROUP_OTHER))
+		memset(path + n - end, 0, end); /* all zero behind its end: it goes on record */
+	else if (n + end < CGROUP_PATH_SIZE)
+		strcpy(path + n, CGROUP_OTHER);
+}
+
+int cgroup_event(const char *path, const char *word)
+{
+	char file[CGROUP_PATH_SIZE + 64], text[256], wanted[32];
+	const char *found;
+	ssize_t n;
+
+	snprintf(file, sizeof(file), "%s/cgroup.events", path);
+	snprintf(wanted, sizeof(wanted), "%s ", word);
+	n = process_read(AT_FDCWD, file, text, sizeof(text));
+	found = n > 0 ? strstr(text, wanted) : NULL;
+	return found ? atoi(found + strlen(wanted)) : 0;
 }
 
 int cgroup_make(const char *path, int *ret_fd, struct err *e)

@@ -27,6 +27,16 @@ int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t p
 		       uint32_t dev_id, uint64_t generation, struct err *e);
 
 /*
+ * The second one a device's worker can have: one that takes over from a worker that still serves
+ * is born there, and stays until the next such time. Changes one path into the other.
+ */
+void cgroup_other(char path[CGROUP_PATH_SIZE]);
+
+/* The number behind this word in its cgroup.events ("populated"); 0 where it is not
+ * there. */
+int cgroup_event(const char *path, const char *word);
+
+/*
  * memory.max of a worker's cgroup. May wait, when more is used already. Without
  * the memory controller it does nothing: cgroup_base() has warned.
  */

@@ -70,5 +70,6 @@ uint32_t datapath_start_flags(const struct record *rec)
 	       (rec->kernel_flags & UBLK_F_BATCH_IO ? START_BATCH : 0u) |
 	       (datapath_links(rec) ? START_LINK : 0u) |
 	       (rec->flags & WIRE_BY_HAND ? START_BY_HAND : 0u) |
+	       (rec->kernel_flags & UBLK_F_QUIESCE ? START_QUIESCE : 0u) |
 	       (datapath_threads(rec) ? START_THREADS : 0u);
 }

@@ -10,6 +10,7 @@
 #include "driver/privileged/memlimit.h"
 #include "driver/privileged/repair.h"
 #include "driver/privileged/ublk_ctl.h"
+#include "driver/privileged/undo.h"
 
 /* Does the driver serve what this record says, or hold it for another worker? */
 static bool reconcile_is_there(struct ublk_ctl *ctl, const struct record *rec)
@@ -49,6 +50,9 @@ static void reconcile_device(struct ublk_ctl *ctl, const struct op *op, const st
 		if (memlimit_set(rec, &why) < 0)
 			log_warning("ublkb%u: %s", rec->dev_id, why.text);
 		reconcile_allow(op, rec);
+		/* One that was born to take over, and came no further. */
+		if (undo_other_worker(rec, &why) < 0)
+			log_warning("ublkb%u: %s", rec->dev_id, why.text);
 		return;
 	}
 	log_warning("ublkb%u is served by nobody: it is taken away", rec->dev_id);

@@ -13,6 +13,7 @@
 #include "driver/base/text.h"
 #include "driver/base/ublk_abi.h"
 #include "driver/privileged/birth.h"
+#include "driver/privileged/cgroup.h"
 #include "driver/privileged/keep.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/ublk_ctl.h"
@@ -22,6 +23,8 @@
 #define RECOVER_COMMAND_MS 5000
 #define RECOVER_NOTICE_MS 10000 /* until the driver sees that a worker is gone */
 #define RECOVER_RETRY_MS 2
+#define RECOVER_QUIESCE_MS 2000 /* until a tag of each queue is idle */
+#define RECOVER_LEAVE_MS 1000	/* until what a worker has begun is finished, and it has ended */
 
 struct recover {
 	const struct op *op;
@@ -29,7 +32,14 @@ struct recover {
 	struct ublk_ctl *ctl;
 	struct birth birth;
 	int backing_fd;
+	/* An upgrade's. */
+	struct record before; /* with the worker that still serves */
+	bool left;	      /* or has been told to leave: there is no way back */
+	int64_t left_us;
+	int64_t pause_us;
 };
+
+typedef int recover_step(struct recover *r, struct err *e);
 
 static void recover_fini(struct recover *r)
 {
@@ -37,6 +47,12 @@ static void recover_fini(struct recover *r)
 	ublk_ctl_close(r->ctl);
 	close_fdp(&r->backing_fd);
 }
+
+#define auto_recover __attribute__((cleanup(recover_fini)))
+#define RECOVER_INIT(o, r)                                                                         \
+	{                                                                                          \
+		.op = (o), .birth = BIRTH_INIT(o, &(r).rec), .backing_fd = -1                      \
+	}
 
 /* Once a worker has the char device, kernels before 6.16 take no other. */
 static bool recover_once(const struct record *rec)
@@ -68,14 +84,43 @@ static int recover_spawn(struct recover *r, struct err *e)
 {
 	int ret;
 
-	r->rec.state = WIRE_STATE_RECOVERING;
 	ret = birth_cgroup(&r->birth, e);
-	if (ret == 0)
-		ret = birth_spawn(&r->birth, e);
-	/* The one before it is on record, which is dead. */
-	if (ret == 0)
-		ret = op_update(r->op, &r->rec, e);
-	return ret < 0 ? ret : birth_prepare(&r->birth, e);
+	return ret < 0 ? ret : birth_spawn(&r->birth, e);
+}
+
+/* From here on the worker on record is the new one. */
+static int recover_record(struct recover *r, struct err *e)
+{
+	r->rec.state = WIRE_STATE_RECOVERING;
+	return op_update(r->op, &r->rec, e);
+}
+
+static int recover_prepare(struct recover *r, struct err *e)
+{
+	return birth_prepare(&r->birth, e);
+}
+
+/*
+ * The worker that serves finishes what it has, where the driver can be told to give it no more.
+ * One that was told and does not end in time is killed: what it has is asked of the next one.
+ */
+static int recover_leave(struct recover *r, struct err *e)
+{
+	const struct record *before = &r->before;
+	auto_close int worker = process_pin(before->worker_pid, before->worker_start);
+	struct err why;
+
+	r->left = true;
+	r->left_us = clock_now_us();
+	if (before->kernel_flags & UBLK_F_QUIESCE) {
+		if (ublk_quiesce(r->ctl, before->dev_id, RECOVER_QUIESCE_MS, &why) < 0)
+			log_warning("ublkb%u: %s", before->dev_id, why.text);
+		else if (worker < 0 || process_wait_end(worker, RECOVER_LEAVE_MS) == 0)
+			return 0;
+		log_warning("ublkb%u: its worker %d does not leave and is killed", before->dev_id,
+			    before->worker_pid);
+	}
+	return undo_kill_worker(before, e);
 }
 
 static int recover_begin(struct recover *r, struct err *e)
@@ -121,9 +166,37 @@ static int recover_live(struct recover *r, struct err *e)
 	return op_update(r->op, &r->rec, e);
 }
 
-static int (*const recover_steps[])(struct recover *r, struct err *e) = {
-	recover_backing, recover_spawn, recover_begin, recover_hand_over, recover_live,
+/* Of the one before nothing is left; the device does not wait for this. */
+static int recover_clean(struct recover *r, struct err *e)
+{
+	struct err why;
+
+	r->pause_us = clock_now_us() - r->left_us;
+	if (undo_other_worker(&r->rec, &why) < 0)
+		log_warning("ublkb%u: %s", r->rec.dev_id, why.text);
+	return 0;
+}
+
+/* A worker died: who follows goes on record before anything else can fail. */
+static recover_step *const recover_steps[] = {
+	recover_backing, recover_spawn,	    recover_record, recover_prepare,
+	recover_begin,	 recover_hand_over, recover_live,
 };
+
+/* It serves, and goes on doing so until all that can fail is done. */
+static recover_step *const upgrade_steps[] = {
+	recover_backing, recover_spawn,	    recover_prepare, recover_record, recover_leave,
+	recover_begin,	 recover_hand_over, recover_clean,   recover_live,
+};
+
+static int recover_walk(struct recover *r, recover_step *const *steps, size_t nr, struct err *e)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < nr && ret == 0; i++)
+		ret = steps[i](r, e);
+	return ret;
+}
 
 static int recover_fail(const struct recover *r, const char *why, struct err *e)
 {
@@ -148,6 +221,15 @@ static int recover_undo(const struct recover *r, struct err *e)
 	return undo_run(r->op, &rec, false, e);
 }
 
+/*
+ * An upgrade that came half way: the driver may have been told to give the one that serves no
+ * more, and the one on record does not. Handed over means that the first has ended.
+ */
+static bool recover_cut_off(const struct record *rec)
+{
+	return rec->state == WIRE_STATE_RECOVERING && !rec->handed_over && undo_other_lives(rec);
+}
+
 /* 1: it needs a worker. 0: it has one. -errno: there is nothing to recover. */
 static int recover_look(struct recover *r, struct err *e)
 {
@@ -158,12 +240,12 @@ static int recover_look(struct recover *r, struct err *e)
 
 	ret = ublk_info(r->ctl, rec->dev_id, &info, e);
 	if (ret == 0 && info.cookie != rec->generation)
-		ret = -ENODEV;
+		ret = err_set(e, ENODEV, "the driver does not know it any more");
 	if (ret < 0)
 		return ret;
 	if (info.state == UBLK_S_DEV_DEAD)
 		return err_set(e, ESTALE, "somebody stopped the device");
-	return worker < 0 || info.state != UBLK_S_DEV_LIVE;
+	return worker < 0 || info.state != UBLK_S_DEV_LIVE || recover_cut_off(rec);
 }
 
 /* A helper was killed after it had handed over: this worker goes on, or none does. */
@@ -186,10 +268,12 @@ static int recover_make(struct recover *r, struct err *e)
 
 	if (r->rec.handed_over)
 		return recover_finish(r, e);
-	/* One that came half way. */
+	/* One that came half way, or whom it was to take over from. */
 	ret = undo_kill_worker(&r->rec, e);
-	for (size_t i = 0; i < ARRAY_SIZE(recover_steps) && ret == 0; i++)
-		ret = recover_steps[i](r, e);
+	if (ret == 0)
+		ret = undo_other_worker(&r->rec, e);
+	if (ret == 0)
+		ret = recover_walk(r, recover_steps, ARRAY_SIZE(recover_steps), e);
 	if (ret == 0) {
 		log_info("ublkb%u: worker %d serves it after %lld ms", r->rec.dev_id,
 			 r->rec.worker_pid, (long long)(clock_now_ms() - begun_ms));
@@ -199,14 +283,20 @@ static int recover_make(struct recover *r, struct err *e)
 	return r->rec.handed_over ? -ESTALE : ret;
 }
 
+/* What cannot become better is not tried again. */
+static int recover_settle(const struct recover *r, int ret, struct err *e)
+{
+	struct err why;
+
+	if (ret != -ESTALE && ret != -ENOENT)
+		return ret;
+	why = *e;
+	return recover_fail(r, why.text, e);
+}
+
 int recover_run(const struct op *op, uint64_t generation, struct err *e)
 {
-	__attribute__((cleanup(recover_fini))) struct recover r = {
-		.op = op,
-		.birth = BIRTH_INIT(op, &r.rec),
-		.backing_fd = -1,
-	};
-	struct err why;
+	auto_recover struct recover r = RECOVER_INIT(op, r);
 	int ret;
 
 	ret = op_take(op, generation, &r.rec, e);
@@ -225,11 +315,70 @@ int recover_run(const struct op *op, uint64_t generation, struct err *e)
 		return recover_live(&r, e);
 	if (ret > 0)
 		ret = recover_make(&r, e);
-	/* What cannot become better is not tried again. */
-	if (ret != -ESTALE && ret != -ENOENT)
+	return recover_settle(&r, ret, e);
+}
+
+/* Is there a worker to take over from? */
+static int recover_may_upgrade(struct recover *r, struct err *e)
+{
+	const struct record *rec = &r->rec;
+	int ret;
+
+	if (rec->state == WIRE_STATE_FAILED)
+		return err_set(e, ENODEV, "it has failed (%s): detach it", rec->failure);
+	if (rec->state != WIRE_STATE_LIVE)
+		return err_set(e, EBUSY, "somebody is working on it");
+	if (!(rec->kernel_flags & UBLK_F_USER_RECOVERY))
+		return err_set(e, ENOTSUP, "this kernel's ublk driver cannot change workers");
+	ret = ublk_ctl_open(&r->ctl, e);
+	if (ret < 0)
 		return ret;
-	why = *e;
-	return recover_fail(&r, why.text, e);
+	r->birth.ctl = r->ctl;
+	ret = recover_look(r, e);
+	return ret > 0 ? err_set(e, EBUSY, "its worker has just died, and gets a new one") : ret;
+}
+
+static int recover_replace(struct recover *r, struct err *e)
+{
+	int ret;
+
+	r->before = r->rec;
+	/* What an upgrade that came half way has left. */
+	ret = undo_other_worker(&r->before, e);
+	if (ret < 0)
+		return ret;
+	cgroup_other(r->rec.cgroup);
+	ret = recover_walk(r, upgrade_steps, ARRAY_SIZE(upgrade_steps), e);
+	if (ret == 0)
+		return 0;
+	if (!r->left) {
+		undo_other_worker(&r->before, NULL);
+		return err_prefix(e, ret, "there is no new worker, the old one goes on");
+	}
+	undo_kill_worker(&r->rec, NULL);
+	recover_settle(r, r->rec.handed_over ? -ESTALE : ret, e);
+	return err_prefix(e, ret, "the new worker could not take over");
+}
+
+int recover_upgrade(const struct op *op, uint64_t generation, struct recover_upgraded *ret_upgraded,
+		    struct err *e)
+{
+	auto_recover struct recover r = RECOVER_INIT(op, r);
+	int ret;
+
+	ret = op_take(op, generation, &r.rec, e);
+	if (ret == 0)
+		ret = recover_may_upgrade(&r, e);
+	if (ret == 0)
+		ret = recover_replace(&r, e);
+	if (ret < 0)
+		return ret;
+	*ret_upgraded = (struct recover_upgraded){ r.before.worker_pid, r.rec.worker_pid,
+						   (uint32_t)r.pause_us };
+	log_info("ublkb%u: worker %d serves it instead of %d, after a pause of %lld ms",
+		 r.rec.dev_id, r.rec.worker_pid, r.before.worker_pid,
+		 (long long)(r.pause_us / 1000));
+	return 0;
 }
 
 int recover_give_up(const struct op *op, uint64_t generation, const char *why, struct err *e)

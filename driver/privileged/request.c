@@ -11,6 +11,7 @@
 #include "driver/privileged/reload.h"
 #include "driver/privileged/repair.h"
 #include "driver/privileged/show.h"
+#include "driver/privileged/upgrade.h"
 
 #define REQUEST_SEND_MS 2000
 
@@ -19,13 +20,14 @@
  * widening the attack surface; docs/privilege.md says why for each.
  */
 static const struct request requests[] = {
-	{ WIRE_ATTACH, sizeof(struct wire_attach), WIRE_FDS_MAX, false, attach_serve },
-	{ WIRE_DETACH, sizeof(struct wire_detach), 0, false, detach_serve },
-	{ WIRE_LIST, sizeof(struct wire_list), 0, false, show_list },
-	{ WIRE_INSPECT, sizeof(struct wire_inspect), 0, false, show_inspect },
-	{ WIRE_RELOAD, sizeof(struct wire_reload), 0, true, reload_serve, "reload" },
-	{ WIRE_STATS, sizeof(struct wire_stats), 0, false, show_stats },
-	{ WIRE_REPAIR, sizeof(struct wire_repair), 0, true, repair_serve, "repair" },
+	{ WIRE_ATTACH, "attach", sizeof(struct wire_attach), WIRE_FDS_MAX, false, attach_serve },
+	{ WIRE_DETACH, "detach", sizeof(struct wire_detach), 0, false, detach_serve },
+	{ WIRE_LIST, "list", sizeof(struct wire_list), 0, false, show_list },
+	{ WIRE_INSPECT, "inspect", sizeof(struct wire_inspect), 0, false, show_inspect },
+	{ WIRE_RELOAD, "reload", sizeof(struct wire_reload), 0, true, reload_serve },
+	{ WIRE_STATS, "stats", sizeof(struct wire_stats), 0, false, show_stats },
+	{ WIRE_REPAIR, "repair", sizeof(struct wire_repair), 0, true, repair_serve },
+	{ WIRE_UPGRADE, "upgrade", sizeof(struct wire_upgrade), 0, true, upgrade_serve },
 };
 
 const struct request *request_admit(const void *bytes, size_t size, unsigned int nr_fds,

@@ -10,13 +10,13 @@
 #include "driver/wire/packet.h"
 
 struct request {
-	uint16_t type; /* enum wire_type */
-	uint32_t size; /* of the packet, exactly */
+	uint16_t type;	  /* enum wire_type */
+	const char *name; /* for the audit */
+	uint32_t size;	  /* of the packet, exactly */
 	uint32_t fds_max;
 	bool root_only;
 	/* Answers the peer. 0, or -errno with a reason, which becomes a refusal. */
 	int (*serve)(struct op *op, struct packet *p, struct err *e);
-	const char *name; /* for the audit, of those that are root's only */
 };
 
 /*

@@ -452,6 +452,19 @@ int ublk_recover_begin(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, stru
 			  e);
 }
 
+int ublk_quiesce(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e)
+{
+	return ctl_simple(c,
+			  &(struct ctl_command){
+				  .name = "QUIESCE_DEV",
+				  .op = UBLK_U_CMD_QUIESCE_DEV,
+				  .dev_id = dev_id,
+				  .argument = (uint64_t)timeout_ms,
+				  .timeout_ms = timeout_ms + CTL_TIMEOUT_MS,
+			  },
+			  e);
+}
+
 int ublk_recover_end(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms,
 		     struct err *e)
 {

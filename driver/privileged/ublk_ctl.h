@@ -72,6 +72,13 @@ int ublk_start(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_
  */
 int ublk_recover_begin(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e);
 
+/*
+ * QUIESCE_DEV, for a device made with UBLK_F_QUIESCE: its worker gets no request from now on,
+ * and its idle tags back, of each queue at least one. When that took too long (-EBUSY,
+ * -EINTR, -ETIMEDOUT) it still gets no request: it has to be replaced in any case.
+ */
+int ublk_quiesce(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e);
+
 /* END_USER_RECOVERY: every tag is fetched again, requests go on. */
 int ublk_recover_end(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms,
 		     struct err *e);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
@@ -134,6 +135,9 @@ static int undo_stop(const struct op *op, struct ublk_ctl *ctl, const struct rec
 	bool suspect = false;
 	int r;
 
+	r = undo_other_worker(rec, e);
+	if (r < 0)
+		return r;
 	if (orderly && worker >= 0 && !(rec->flags & WIRE_READ_ONLY)) {
 		r = child_run(undo_flush_work, (void *)rec, UNDO_FLUSH_MS, &why);
 		if (r < 0)
@@ -193,6 +197,33 @@ int undo_kill_worker(const struct record *rec, struct err *e)
 	return r < 0 ? err_sys(e, -r, "worker %d does not end", rec->worker_pid) : 0;
 }
 
+static void undo_other_path(const struct record *rec, char path[CGROUP_PATH_SIZE])
+{
+	static_assert(sizeof(rec->cgroup) == CGROUP_PATH_SIZE, "a cgroup's path");
+	memcpy(path, rec->cgroup, CGROUP_PATH_SIZE);
+	cgroup_other(path);
+}
+
+int undo_other_worker(const struct record *rec, struct err *e)
+{
+	char path[CGROUP_PATH_SIZE];
+
+	if (!*rec->cgroup)
+		return 0;
+	undo_other_path(rec, path);
+	return cgroup_remove(path, UNDO_KILL_MS, e);
+}
+
+bool undo_other_lives(const struct record *rec)
+{
+	char path[CGROUP_PATH_SIZE];
+
+	if (!*rec->cgroup)
+		return false;
+	undo_other_path(rec, path);
+	return cgroup_event(path, "populated");
+}
+
 int undo_fail(const struct op *op, const struct record *rec, struct err *e)
 {
 	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
@@ -201,6 +232,8 @@ int undo_fail(const struct op *op, const struct record *rec, struct err *e)
 	r = undo_revoke(op, rec, e);
 	if (r == 0)
 		r = undo_kill_worker(rec, e);
+	if (r == 0)
+		r = undo_other_worker(rec, e);
 	if (r == 0)
 		r = ublk_ctl_open(&ctl, e);
 	if (r == 0)
@@ -212,6 +245,8 @@ static int undo_worker(const struct record *rec, struct err *e)
 {
 	int r = undo_kill_worker(rec, e);
 
+	if (r == 0)
+		r = undo_other_worker(rec, e);
 	if (r < 0)
 		return r;
 	return *rec->cgroup ? cgroup_remove(rec->cgroup, UNDO_KILL_MS, e) : 0;

@@ -31,5 +31,14 @@ int undo_fail(const struct op *op, const struct record *rec, struct err *e);
 /* Kills its worker, if it is still there, and waits for its end. */
 int undo_kill_worker(const struct record *rec, struct err *e);
 
+/*
+ * The same for what may be in the second of its cgroups (cgroup_other()), which goes too: of two
+ * workers, one of which was to take over from the other, the one that is not on record.
+ */
+int undo_other_worker(const struct record *rec, struct err *e);
+
+/* Is anybody in there? */
+bool undo_other_lives(const struct record *rec);
+
 /* Takes the device out of the container's reach; nothing else. */
 int undo_revoke(const struct op *op, const struct record *rec, struct err *e);

@@ -60,10 +60,12 @@ enum start_flag {
 	START_LINK = 1 << 5,	  /* the commit of a single request behind its operation */
 	START_BY_HAND = 1 << 6,	  /* for tests: START_ZERO_COPY by its way out of a failure */
 	START_THREADS = 1 << 7,	  /* a thread and a ring for each queue, not one for all */
+	/* The driver can take back the idle tags alone: UBLK_F_QUIESCE. */
+	START_QUIESCE = 1 << 8,
 };
 #define START_FLAGS_ALL                                                                            \
 	(START_READ_ONLY | START_DIRECT | START_DISCARD | START_ZERO_COPY | START_BATCH |          \
-	 START_LINK | START_BY_HAND | START_THREADS)
+	 START_LINK | START_BY_HAND | START_THREADS | START_QUIESCE)
 
 /* fds: the target's backing files. */
 struct start_spec {

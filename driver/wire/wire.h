@@ -41,6 +41,7 @@ enum wire_type {
 	WIRE_RELOAD,
 	WIRE_STATS,
 	WIRE_REPAIR,
+	WIRE_UPGRADE,
 	/* answers */
 	WIRE_REPLY = 64,
 	WIRE_DEVICE,
@@ -49,6 +50,7 @@ enum wire_type {
 	WIRE_COUNTERS,
 	WIRE_ORPHAN,
 	WIRE_LOSS,
+	WIRE_UPGRADED,
 };
 
 struct wire_head {
@@ -175,6 +177,28 @@ struct wire_repair {
 	uint32_t pad;
 };
 static_assert(sizeof(struct wire_repair) == 24, "wire format changed");
+
+/*
+ * Another worker for a device, which goes on; root only. Answer: WIRE_UPGRADED, or a
+ * WIRE_REPLY that says why not.
+ */
+struct wire_upgrade {
+	struct wire_head head;
+	uint64_t generation;
+	uint32_t timeout_ms;
+	uint32_t pad;
+};
+static_assert(sizeof(struct wire_upgrade) == 32, "wire format changed");
+
+struct wire_upgraded {
+	struct wire_head head;
+	uint64_t generation;
+	uint32_t dev_id;
+	int32_t old_pid; /* of the workers */
+	int32_t new_pid;
+	uint32_t pause_us; /* between the two no request was served */
+};
+static_assert(sizeof(struct wire_upgraded) == 40, "wire format changed");
 
 struct wire_reply {
 	struct wire_head head;

@@ -195,13 +195,19 @@ void queue_take(struct queue *q, uint16_t tag, bool alone)
 
 /* --- completions ----------------------------------------------------------- */
 
+static void queue_left(struct queue *q)
+{
+	q->live--;
+	q->leaving = q->flags & START_QUIESCE;
+}
+
 /* 0, or -errno when the driver refused a command: that tag would never be served again. */
 static int queue_handle_block(struct queue *q, uint16_t tag, int result, bool alone)
 {
 	if (result == UBLK_IO_RES_OK)
 		queue_take(q, tag, alone);
 	else if (result == UBLK_IO_RES_ABORT)
-		q->live--;
+		queue_left(q);
 	else if (result == -ECANCELED && q->flags & START_LINK)
 		return 0; /* queue_link(): the operation before it did not do all */
 	else
@@ -276,10 +282,20 @@ __attribute__((flatten)) static int queue_reap(struct io_uring *uring, struct qu
 	return r;
 }
 
+/*
+ * Tags that are committed after the driver took back the idle ones stay armed, and nothing comes
+ * by them. Of a linked request the end is not seen: the next worker is asked it again if it had
+ * none.
+ */
+static bool queue_is_live(const struct queue *q)
+{
+	return q->live && (!q->leaving || stats_in_flight(q));
+}
+
 static bool queue_any_live(const struct queue *queues, unsigned int nr_queues)
 {
 	for (unsigned int i = 0; i < nr_queues; i++) {
-		if (queues[i].live)
+		if (queue_is_live(&queues[i]))
 			return true;
 	}
 	return false;
@@ -308,5 +324,6 @@ int queue_run(struct io_uring *uring, struct queue *queues, unsigned int nr_queu
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	r = io_uring_submit(uring); /* the last results */
+	return r < 0 ? r : 0;
 }

@@ -60,6 +60,7 @@ struct queue {
 	uint16_t nr_alone; /* requests that could be linked */
 	uint16_t live;	   /* what the kernel may still answer; none left means stopped */
 	struct report report;
+	bool leaving; /* START_QUIESCE: it has taken back a tag, and fills none any more */
 };
 
 /* Memory for tags and buffers, page aligned. uring and target are borrowed. */
@@ -108,5 +109,6 @@ void queue_fetch(struct queue *q);
 /* Submits what is there; completions that are there at once must not be refusals. */
 int queue_submit(struct io_uring *uring, struct queue *queues, unsigned int nr_queues);
 
-/* Serves until the kernel has taken back every tag: 0, or -errno when that cannot go on. */
+/* Serves until the kernel has taken back every tag, or with START_QUIESCE those that were idle
+ * while the others' requests are finished: 0, or -errno when that cannot go on. */
 int queue_run(struct io_uring *uring, struct queue *queues, unsigned int nr_queues);

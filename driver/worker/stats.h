@@ -59,6 +59,16 @@ static inline struct stats_ops *stats_row(const struct queue *q, const struct io
 	return &q->counts->ops[stats_op(io)];
 }
 
+/* Requests that are not finished, but for those that are linked. */
+static inline uint64_t stats_in_flight(const struct queue *q)
+{
+	uint64_t finished = q->counts->lost;
+
+	for (size_t i = 0; i < STATS_OP_END; i++)
+		finished += q->counts->ops[i].ios;
+	return q->counts->taken - finished;
+}
+
 /* Does the next request that may be linked go without, to be timed? */
 static inline bool stats_samples(struct queue *q)
 {

@@ -12,6 +12,7 @@
 #include "oci-hook/cli/policy.h"
 #include "oci-hook/cli/repair.h"
 #include "oci-hook/cli/stats.h"
+#include "oci-hook/cli/upgrade.h"
 #include "oci-hook/quote.h"
 
 static const struct {
@@ -22,6 +23,7 @@ static const struct {
 	{ "attach", attach_main, "give a running container, or the host, a block device" },
 	{ "detach", detach_main, "take it away again" },
 	{ "list", list_main, "list devices" },
+	{ "upgrade", upgrade_main, "give devices new workers while they are used" },
 	{ "inspect", inspect_main, "show everything about one device and its worker" },
 	{ "stats", stats_main, "show what devices do: rates, latencies, errors" },
 	{ "doctor", doctor_main, "find out why it does not work on this machine" },

@@ -127,11 +127,14 @@ static bool check_cgroup(struct json_object *value, const struct wire_details *d
 	uint64_t place = d->device.flags & WIRE_HOST ? 0 : d->container_mount_ns_inode;
 	const char *path = json_object_get_string(value);
 	char end[80];
-	size_t n;
+	size_t n, length = strlen(path);
 
 	n = (size_t)snprintf(end, sizeof(end), "/workers/%016" PRIx64 "-ublk%" PRIu32 "-%08" PRIx32,
 			     place, d->device.dev_id, (uint32_t)d->device.generation);
-	return strlen(path) >= n && !strcmp(path + strlen(path) - n, end);
+	/* The second one, which a worker that took over from a living one is in. */
+	if (length > 2 && !strcmp(path + length - 2, "-b"))
+		length -= 2;
+	return length >= n && !strncmp(path + length - n, end, n);
 }
 
 static struct json_object *check_member(struct json_object *o, const char *key)

@@ -140,6 +140,15 @@ int ublk_recover_begin(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, stru
 	return fake_call_on(UBLK_FAKE_RECOVER_BEGIN, dev_id, e);
 }
 
+int ublk_quiesce(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e)
+{
+	int r = fake_call_on(UBLK_FAKE_QUIESCE, dev_id, e);
+
+	if (r >= 0)
+		fake.info[dev_id].state = UBLK_S_DEV_QUIESCED;
+	return r;
+}
+
 int ublk_recover_end(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms,
 		     struct err *e)
 {

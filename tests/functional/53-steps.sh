@@ -1,5 +1,5 @@
 #!/bin/bash
-# The helper dies before each step of an attach, a detach and a recovery: what the next one finds
+# The helper dies before each step of an attach, a detach, a recovery and an upgrade: what the next one finds
 # becomes whole or nothing. Then a worker dies while it takes over from a dead one.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
@@ -37,6 +37,8 @@ attached() {
 }
 attach() { ublk-oci attach --container steps --device /dev/data --target memory --size 1M >/dev/null 2>&1; }
 detach() { ublk-oci detach --container steps --device /dev/data >/dev/null 2>&1; }
+worker() { ublk-oci list --json | jq '.[0].worker.pid'; }
+upgrade() { ublk-oci upgrade --all >/dev/null 2>&1; }
 state() { ublk-oci list --json | jq -r '.[0].state'; }
 settled() { case $(state) in live | failed | null) ;; *) return 1 ;; esac }
 sum() { crun exec steps sha256sum /dev/data 2>/dev/null | cut -c 1-64; }
@@ -81,6 +83,7 @@ done
 ok "steps: a helper that dies before any step of a detach keeps the device whole, or it goes"
 
 last=op_update:$((once ? 3 : 2))
+handed_over=$([ $once = 0 ] || echo op_update:2)
 for step in cgroup_make spawn_worker op_update spawn_prepare ublk_recover_begin spawn_serve \
     spawn_wait_ready ublk_recover_end $last; do
     attached "$step"
@@ -99,6 +102,38 @@ for step in cgroup_make spawn_worker op_update spawn_prepare ublk_recover_begin 
     helper_stop
 done
 ok "steps: a helper that dies before any step of a recovery is followed by one that ends it"
+
+# The one way out of a worker and the other; each change of the record as it comes.
+leave=$([ $once = 1 ] && echo cgroup_kill || echo ublk_quiesce)
+for step in cgroup_make spawn_worker spawn_prepare op_update $leave ublk_recover_begin \
+    ${handed_over:-} spawn_serve spawn_wait_ready ublk_recover_end cgroup_remove $last; do
+    attached "$step"
+    : >"$TEST_DIR/helper.log"
+    old=$(worker)
+    ! upgrade || fail "$step: the upgrade went well"
+    died "$step"
+    helper_start
+    wait_for 30 settled
+    wanted=live
+    # As above: it has the char device by the record only.
+    [ $once = 0 ] || [ "$step" != spawn_serve ] || wanted=failed
+    [ "$(state)" = $wanted ] || fail "$step: it is $(state): $(cat "$TEST_DIR/helper.log")"
+    [ $wanted = failed ] || [ "$(sum)" = "$before" ] || fail "$step: other data"
+    case $step in
+    cgroup_make | spawn_worker | spawn_prepare | op_update)
+        [ "$(worker)" = "$old" ] || fail "$step: the old worker did not go on"
+        upgrade || fail "$step: it cannot be upgraded any more"
+        [ "$(sum)" = "$before" ] || fail "$step: other data after another upgrade"
+        ;;
+    *) [ "$(worker)" != "$old" ] || fail "$step: the old worker is back" ;;
+    esac
+    nr_workers=$(cat /sys/fs/cgroup/ublk-oci/workers/*/cgroup.procs | wc -l)
+    [ $wanted = failed ] || [ "$nr_workers" = 1 ] || fail "$step: $nr_workers workers"
+    detach || fail "$step: it cannot be detached"
+    expect_nothing_left
+    helper_stop
+done
+ok "steps: a helper that dies before any step of an upgrade: the old worker goes on, or the next helper ends it"
 
 # The worker that takes over dies when it has fetched everything.
 rm -f /run/ublk-oci-test/steps-worker-died

@@ -14,7 +14,7 @@ import sys
 import time
 
 MAGIC, VERSION = 0x6F6B6275, 1
-ATTACH, DETACH, LIST, INSPECT, RELOAD = 1, 2, 3, 4, 5
+ATTACH, DETACH, LIST, INSPECT, RELOAD, UPGRADE = 1, 2, 3, 4, 5, 7
 REPLY = 64
 HOST = 2
 TARGET_MEMORY, TARGET_FILE = 2, 3
@@ -190,6 +190,11 @@ def case_impatient(generation):
 def case_reload():
     """Asks for the policy to be read again, and says what came back."""
     print(*answer(send(head(RELOAD, 16))))
+
+
+def case_upgrade(generation):
+    """Asks for another worker, and says why there is none."""
+    print(*answer(send(head(UPGRADE, 32) + struct.pack("<QII", int(generation, 16), 0, 0))))
 
 
 def case_foreign(generation):

@@ -15,7 +15,7 @@ import sys
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 WIRE_MAGIC, START_MAGIC, STATS_MAGIC = 0x6F6B6275, 0x7774736F, 0x74736F75
 KEEP_MAGIC = 0x6B74736F
-ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, REPLY = 1, 2, 3, 4, 5, 6, 7, 64
+ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
 NULL, MEMORY, FILE = 1, 2, 3
@@ -52,6 +52,10 @@ def inspect(name, number=0):
 
 def stats(number):
     return head(STATS, 24) + struct.pack("<Q", generation(number))
+
+
+def upgrade(number):
+    return head(UPGRADE, 32) + struct.pack("<QII", generation(number), 0, 0)
 
 
 def packets():
@@ -120,6 +124,8 @@ def requests():
         yield f"reload-as-{name}", seed(who, [], head(RELOAD, 16))
         yield f"repair-as-{name}", seed(who, [], head(REPAIR, 24) + bytes(8))
         yield f"stats-as-{name}", seed(who, [], stats(0))
+        yield f"upgrade-as-{name}", seed(who, [], upgrade(0))
+    yield "upgrade-of-nothing", seed(root, [], upgrade(7))
     yield "stats-without-counters", seed(root, [], stats(1))
     yield "stats-of-nothing", seed(root, [], stats(7))
     yield "inspect-by-number", seed(root, [], inspect(0, 1))

@@ -17,6 +17,9 @@ static void test_commits_are_linked_where_the_kernel_copies_them(void **state)
 	struct record rec = { .kernel_features = UBLK_F_PER_IO_DAEMON };
 
 	assert_int_equal(datapath_start_flags(&rec), START_LINK);
+	rec.kernel_flags = UBLK_F_QUIESCE;
+	assert_int_equal(datapath_start_flags(&rec), START_LINK | START_QUIESCE);
+	rec.kernel_flags = 0;
 	rec.flags = WIRE_THROUGHPUT;
 	assert_int_equal(datapath_start_flags(&rec), 0);
 	rec.flags = 0;

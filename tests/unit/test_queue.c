@@ -187,6 +187,8 @@ static void test_results_are_whole_or_an_errno_the_block_layer_knows(void **stat
 
 #define ENTRIES 8
 #define DEPTH 2
+#define OTHERS_ABORT 1000 /* in a script: all tags but 0 are taken back */
+#define TARGET_DONE 1001  /* ... the target's operation on tag 0 has ended */
 
 /* The test is one thread and cmocka's stand-ins have no argument for this. */
 static struct {
@@ -251,9 +253,18 @@ int io_uring_submit_and_wait(struct io_uring *ring, unsigned int wait_nr)
 	int answer = *driver.script++;
 
 	io_uring_submit(ring);
-	driver_complete(driver.armed[0], answer);
-	for (unsigned int tag = 1; answer == UBLK_IO_RES_ABORT && tag < DEPTH; tag++)
-		driver_complete(driver.armed[tag], answer);
+	if (answer == TARGET_DONE) {
+		driver_complete(ring_user_data(RING_TARGET, 0, 0), 0);
+	} else if (answer == OTHERS_ABORT) {
+		driver_complete(driver.armed[1], UBLK_IO_RES_ABORT);
+		driver.armed[1] = 0;
+	} else {
+		driver_complete(driver.armed[0], answer);
+	}
+	for (unsigned int tag = 1; answer == UBLK_IO_RES_ABORT && tag < DEPTH; tag++) {
+		if (driver.armed[tag])
+			driver_complete(driver.armed[tag], answer);
+	}
 	return 0;
 }
 
@@ -269,12 +280,30 @@ static const struct target_ops ops_life = { .name = "life",
 					    .io_ops = ALL_OPS,
 					    .submit = life_submit };
 
-static int life(const int *script, const struct ublksrv_io_desc *desc)
+static void late_submit(struct target *t, struct queue *q, struct io *io)
+{
+}
+
+static void late_complete(struct target *t, struct queue *q, struct io *io, int result)
+{
+	io_done(q, io, result);
+}
+
+static const struct target_ops ops_late = {
+	.name = "late",
+	.io_ops = ALL_OPS,
+	.submit = late_submit,
+	.complete = late_complete,
+};
+
+static int life_of(const struct target_ops *ops, uint32_t flags, const int *script,
+		   const struct ublksrv_io_desc *desc)
 {
 	static unsigned int mask = ENTRIES - 1;
 	struct io_uring uring = { 0 };
-	struct target t = { .ops = &ops_life, .dev_bytes = DEV_BYTES };
+	struct target t = { .ops = ops, .dev_bytes = DEV_BYTES };
 	struct start_spec spec = { .nr_queues = 1,
+				   .flags = flags,
 				   .depth = DEPTH,
 				   .max_io_bytes = MAX_IO_BYTES,
 				   .logical_block_bytes = 512,
@@ -304,6 +333,11 @@ static int life(const int *script, const struct ublksrv_io_desc *desc)
 	return r;
 }
 
+static int life(const int *script, const struct ublksrv_io_desc *desc)
+{
+	return life_of(&ops_life, 0, script, desc);
+}
+
 static void test_a_queue_serves_until_every_tag_is_aborted(void **state)
 {
 	static const int script[] = { UBLK_IO_RES_OK, UBLK_IO_RES_OK, UBLK_IO_RES_ABORT };
@@ -314,6 +348,23 @@ static void test_a_queue_serves_until_every_tag_is_aborted(void **state)
 	assert_int_equal(driver.counts.ops[STATS_WRITE].ios, 2);
 	assert_int_equal(driver.counts.ops[STATS_WRITE].bytes, 2 * 4096);
 	assert_int_equal(driver.last.result, 4096);
+}
+
+static void test_what_is_in_flight_is_finished_when_the_idle_tags_are_gone(void **state)
+{
+	static const int script[] = { UBLK_IO_RES_OK, OTHERS_ABORT, TARGET_DONE,
+				      UBLK_IO_RES_ABORT };
+	const struct ublksrv_io_desc d = { UBLK_IO_OP_WRITE, 8, 0, 0 };
+
+	/* Nothing comes by the tag that is committed last. */
+	assert_int_equal(life_of(&ops_late, START_QUIESCE, script, &d), 0);
+	assert_int_equal(driver.nr_commits, 1);
+	assert_int_equal(driver.last.result, 4096);
+	assert_ptr_equal(driver.script, script + 3);
+	/* Drivers that do not quiesce take it back too, and it is waited for. */
+	assert_int_equal(life_of(&ops_late, 0, script, &d), 0);
+	assert_int_equal(driver.nr_commits, 1);
+	assert_ptr_equal(driver.script, script + 4);
 }
 
 static void test_a_bad_descriptor_is_committed_as_an_error(void **state)
@@ -355,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_flags_belong_to_their_operation),
 		cmocka_unit_test(test_results_are_whole_or_an_errno_the_block_layer_knows),
 		cmocka_unit_test(test_a_queue_serves_until_every_tag_is_aborted),
+		cmocka_unit_test(test_what_is_in_flight_is_finished_when_the_idle_tags_are_gone),
 		cmocka_unit_test(test_a_bad_descriptor_is_committed_as_an_error),
 		cmocka_unit_test(test_a_refused_command_ends_the_worker),
 		cmocka_unit_test(test_what_nobody_asked_for_ends_the_worker),

@@ -19,6 +19,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/ublk_abi.h"
 #include "driver/privileged/birth.h"
+#include "driver/privileged/cgroup.h"
 #include "driver/privileged/keep.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/recover.h"
@@ -47,6 +48,9 @@ struct row {
 	int code;
 	unsigned int busy; /* so often the driver says EBUSY */
 	bool ends;	   /* the worker does, just before END_USER_RECOVERY */
+	bool other_lives;  /* a worker in the second cgroup */
+	bool quiesces;	   /* the device can be */
+	bool stays;	   /* a worker whose device was quiesced */
 	/* What comes of it. */
 	int r;
 	enum wire_state then;
@@ -55,30 +59,31 @@ struct row {
 
 /* Each update says what the record was then: state, and "!" where handed over. */
 #define MADE "get cgroup spawn +recovering prepare begin "
+#define BORN "other get cgroup-b spawn prepare "
 
 static const struct row rows[] = {
 	{ .what = "a worker died",
 	  .then = WIRE_STATE_LIVE,
-	  .steps = "kill " MADE "hand end +live " },
+	  .steps = "kill other " MADE "hand end +live " },
 	{ .what = "a worker died, Linux before 6.16",
 	  .old = true,
 	  .then = WIRE_STATE_LIVE,
-	  .steps = "kill " MADE "+recovering! hand end +live " },
+	  .steps = "kill other " MADE "+recovering! hand end +live " },
 	{ .what = "a helper died half way",
 	  .state = WIRE_STATE_RECOVERING,
 	  .then = WIRE_STATE_LIVE,
-	  .steps = "kill " MADE "hand end +live " },
+	  .steps = "kill other " MADE "hand end +live " },
 	{ .what = "the driver has not seen it yet",
 	  .kernel = UBLK_S_DEV_LIVE,
 	  .busy = 3,
 	  .then = WIRE_STATE_LIVE,
-	  .steps = "kill " MADE "begin begin begin hand end +live " },
+	  .steps = "kill other " MADE "begin begin begin hand end +live " },
 	{ .what = "it was begun before, Linux before 6.16",
 	  .old = true,
 	  .ublk_fails = UBLK_FAKE_RECOVER_BEGIN,
 	  .code = EINVAL,
 	  .then = WIRE_STATE_LIVE,
-	  .steps = "kill " MADE "+recovering! hand end +live " },
+	  .steps = "kill other " MADE "+recovering! hand end +live " },
 
 	{ .what = "its worker serves after all",
 	  .alive = true,
@@ -105,52 +110,52 @@ static const struct row rows[] = {
 	{ .what = "nobody kept it",
 	  .not_kept = true,
 	  .then = WIRE_STATE_FAILED,
-	  .steps = "kill kill fail +failed " },
+	  .steps = "kill other kill fail +failed " },
 	{ .what = "the keeper forgot it",
 	  .fails = GET,
 	  .code = ENOENT,
 	  .then = WIRE_STATE_FAILED,
-	  .steps = "kill get kill fail +failed " },
+	  .steps = "kill other get kill fail +failed " },
 	{ .what = "the keeper gives another file",
 	  .other_file = true,
 	  .then = WIRE_STATE_FAILED,
-	  .steps = "kill get kill fail +failed " },
+	  .steps = "kill other get kill fail +failed " },
 	{ .what = "the keeper does not answer",
 	  .fails = GET,
 	  .code = ETIMEDOUT,
 	  .r = -ETIMEDOUT,
-	  .steps = "kill get kill " },
+	  .steps = "kill other get kill " },
 
 	/* --- what may go better the next time --- */
 	{ .what = "no memory for a worker",
 	  .fails = SPAWN,
 	  .code = ENOMEM,
 	  .r = -ENOMEM,
-	  .steps = "kill get cgroup spawn kill " },
+	  .steps = "kill other get cgroup spawn kill " },
 	{ .what = "the worker cannot prepare",
 	  .fails = PREPARE,
 	  .code = EPROTO,
 	  .r = -EPROTO,
 	  .then = WIRE_STATE_RECOVERING,
-	  .steps = "kill get cgroup spawn +recovering prepare kill " },
+	  .steps = "kill other get cgroup spawn +recovering prepare kill " },
 	{ .what = "the driver refuses",
 	  .ublk_fails = UBLK_FAKE_RECOVER_BEGIN,
 	  .code = EINVAL,
 	  .r = -EINVAL,
 	  .then = WIRE_STATE_RECOVERING,
-	  .steps = "kill " MADE "kill " },
+	  .steps = "kill other " MADE "kill " },
 	{ .what = "the worker dies with the char device",
 	  .fails = HAND_OVER,
 	  .code = ECONNRESET,
 	  .r = -ECONNRESET,
 	  .then = WIRE_STATE_RECOVERING,
-	  .steps = "kill " MADE "hand kill " },
+	  .steps = "kill other " MADE "hand kill " },
 	{ .what = "and at the very end",
 	  .ublk_fails = UBLK_FAKE_RECOVER_END,
 	  .code = ETIMEDOUT,
 	  .r = -ETIMEDOUT,
 	  .then = WIRE_STATE_RECOVERING,
-	  .steps = "kill " MADE "hand end kill " },
+	  .steps = "kill other " MADE "hand end kill " },
 
 	/* --- and what may not --- */
 	{ .what = "the worker dies with the char device, Linux before 6.16",
@@ -158,12 +163,12 @@ static const struct row rows[] = {
 	  .fails = HAND_OVER,
 	  .code = ECONNRESET,
 	  .then = WIRE_STATE_FAILED,
-	  .steps = "kill " MADE "+recovering! hand kill fail +failed! " },
+	  .steps = "kill other " MADE "+recovering! hand kill fail +failed! " },
 	{ .what = "and at the very end, Linux before 6.16, whose driver does not see that",
 	  .old = true,
 	  .ends = true,
 	  .then = WIRE_STATE_FAILED,
-	  .steps = "kill " MADE "+recovering! hand end kill fail +failed! " },
+	  .steps = "kill other " MADE "+recovering! hand end kill fail +failed! " },
 	{ .what = "the driver never sees the end of the one before, Linux before 6.16",
 	  .old = true,
 	  .ublk_fails = UBLK_FAKE_RECOVER_BEGIN,
@@ -198,12 +203,99 @@ static const struct row rows[] = {
 	  .code = ETIMEDOUT,
 	  .then = WIRE_STATE_FAILED,
 	  .steps = "end fail +failed! " },
+	{ .what = "an upgrade was cut off: the driver may give the old worker no more",
+	  .state = WIRE_STATE_RECOVERING,
+	  .alive = true,
+	  .kernel = UBLK_S_DEV_LIVE,
+	  .other_lives = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill other " MADE "hand end +live " },
+	{ .what = "an upgrade was cut off when the new worker served, Linux before 6.16",
+	  .old = true,
+	  .state = WIRE_STATE_RECOVERING,
+	  .handed_over = true,
+	  .alive = true,
+	  .kernel = UBLK_S_DEV_LIVE,
+	  .other_lives = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "+live " },
 	{ .what = "it cannot even be stopped",
 	  .stopped = true,
 	  .fails = FAIL,
 	  .code = ETIMEDOUT,
 	  .r = -ETIMEDOUT,
 	  .steps = "fail " },
+};
+
+/* --- a live device's worker is replaced --- */
+
+#define REPLACED "begin hand end other-b +live "
+
+static const struct row upgrades[] = {
+	{ .what = "the driver is told",
+	  .quiesces = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = BORN "+recovering quiesce wait " REPLACED },
+	{ .what = "it cannot be told",
+	  .then = WIRE_STATE_LIVE,
+	  .steps = BORN "+recovering kill " REPLACED },
+	{ .what = "it cannot be told, Linux before 6.16",
+	  .old = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = BORN "+recovering kill begin +recovering! hand end other-b +live " },
+	{ .what = "it is told too late, which it remembers",
+	  .quiesces = true,
+	  .ublk_fails = UBLK_FAKE_QUIESCE,
+	  .code = EBUSY,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = BORN "+recovering quiesce kill " REPLACED },
+	{ .what = "the old worker does not leave",
+	  .quiesces = true,
+	  .stays = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = BORN "+recovering quiesce wait kill " REPLACED },
+
+	/* --- the old one goes on --- */
+	{ .what = "nobody kept what it serves from",
+	  .not_kept = true,
+	  .r = -ENOENT,
+	  .steps = "other other " },
+	{ .what = "no memory for a worker",
+	  .fails = SPAWN,
+	  .code = ENOMEM,
+	  .r = -ENOMEM,
+	  .steps = "other get cgroup-b spawn other " },
+	{ .what = "the worker cannot prepare",
+	  .fails = PREPARE,
+	  .code = EPROTO,
+	  .r = -EPROTO,
+	  .steps = BORN "other " },
+	{ .what = "it has failed", .state = WIRE_STATE_FAILED, .r = -ENODEV, .steps = "" },
+	{ .what = "it gets another one anyway",
+	  .state = WIRE_STATE_RECOVERING,
+	  .r = -EBUSY,
+	  .steps = "" },
+	{ .what = "it just died", .kernel = UBLK_S_DEV_QUIESCED, .r = -EBUSY, .steps = "" },
+	{ .what = "the number is another device's",
+	  .other_device = true,
+	  .r = -ENODEV,
+	  .steps = "" },
+
+	/* --- there is no way back --- */
+	{ .what = "the new worker dies with the char device",
+	  .quiesces = true,
+	  .fails = HAND_OVER,
+	  .code = ECONNRESET,
+	  .r = -ECONNRESET,
+	  .then = WIRE_STATE_RECOVERING,
+	  .steps = BORN "+recovering quiesce wait begin hand kill-b " },
+	{ .what = "the new worker dies with the char device, Linux before 6.16",
+	  .old = true,
+	  .fails = HAND_OVER,
+	  .code = ECONNRESET,
+	  .r = -ECONNRESET,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = BORN "+recovering kill begin +recovering! hand kill-b fail +failed! " },
 };
 
 static struct {
@@ -274,13 +366,35 @@ int undo_fail(const struct op *op, const struct record *rec, struct err *e)
 
 int undo_kill_worker(const struct record *rec, struct err *e)
 {
-	note("kill");
+	note(*rec->cgroup == 'b' ? "kill-b" : "kill");
 	return 0;
+}
+
+int undo_other_worker(const struct record *rec, struct err *e)
+{
+	note(*rec->cgroup == 'b' ? "other-b" : "other");
+	return 0;
+}
+
+bool undo_other_lives(const struct record *rec)
+{
+	return life.row->other_lives;
+}
+
+void cgroup_other(char path[CGROUP_PATH_SIZE])
+{
+	strcpy(path, *path == 'b' ? "a" : "b");
 }
 
 int process_pin(pid_t pid, uint64_t start_ticks)
 {
 	return life.row->alive ? dup(life.file_fd) : -ESRCH;
+}
+
+int process_wait_end(int pidfd, int timeout_ms)
+{
+	note("wait");
+	return life.row->stays ? -ETIMEDOUT : 0;
 }
 
 bool process_ended(int pidfd)
@@ -303,7 +417,7 @@ void birth_fini(struct birth *b)
 
 int birth_cgroup(struct birth *b, struct err *e)
 {
-	return step_done(CGROUP, "cgroup", e);
+	return step_done(CGROUP, *b->rec->cgroup == 'b' ? "cgroup-b" : "cgroup", e);
 }
 
 int birth_spawn(struct birth *b, struct err *e)
@@ -326,6 +440,8 @@ static void at_ublk_call(enum ublk_fake_call call)
 {
 	if (call == UBLK_FAKE_RECOVER_END)
 		note("end");
+	if (call == UBLK_FAKE_QUIESCE)
+		note("quiesce");
 	if (call != UBLK_FAKE_RECOVER_BEGIN)
 		return;
 	note("begin");
@@ -352,6 +468,8 @@ static void begin(const struct row *row)
 		.generation = GENERATION,
 		.dev_id = DEV_ID,
 		.kernel_features = row->old ? 0 : UBLK_F_PER_IO_DAEMON,
+		.kernel_flags = UBLK_F_USER_RECOVERY | (row->quiesces ? UBLK_F_QUIESCE : 0),
+		.cgroup = "a",
 		.handed_over = row->handed_over,
 		.kept_dev = row->not_kept ? 0 : st.st_dev,
 		.kept_inode = st.st_ino + row->other_file,
@@ -389,6 +507,31 @@ static void test_rows(void **state)
 	}
 }
 
+static void test_upgrades(void **state)
+{
+	struct recover_upgraded done;
+	struct err e;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(upgrades); i++) {
+		struct row row = upgrades[i];
+		enum wire_state then = row.then;
+
+		row.alive = true;
+		row.kernel = row.kernel ? row.kernel : UBLK_S_DEV_LIVE;
+		begin(&row);
+		if (!then)
+			then = (enum wire_state)life.rec.state;
+		e = (struct err){ "" };
+		r = recover_upgrade(&(struct op){ 0 }, GENERATION, &done, &e);
+		if (r != row.r || life.rec.state != then || strcmp(life.steps, row.steps) ||
+		    (r < 0) != !!*e.text)
+			fail_msg("%s: %d (%s), state %u, steps: %s", row.what, r, e.text,
+				 life.rec.state, life.steps);
+		assert_string_equal(life.rec.cgroup, strstr(row.steps, "+rec") ? "b" : "a");
+	}
+}
+
 static void test_giving_up_says_why(void **state)
 {
 	static const struct row row = { .what = "nine died" };
@@ -417,6 +560,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_upgrades),
 		cmocka_unit_test(test_giving_up_says_why),
 	};
 

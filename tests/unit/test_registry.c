@@ -13,6 +13,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
+#include "driver/privileged/cgroup.h"
 #include "driver/privileged/registry.h"
 #include "targets/catalog.h"
 
@@ -427,6 +428,38 @@ static void test_a_record_says_nothing_it_was_not_given(void **state)
 	assert_true(journal_record_ok(&good));
 }
 
+static void test_a_worker_has_two_cgroups(void **state)
+{
+	struct fixture *f = *state;
+	struct record rec = claim(100, "/dev/a"), first, second;
+
+	assert_int_equal(reserve(f, &rec), 0);
+	assert_int_equal(registry_name_cgroup(&rec, "/sys/fs/cgroup/ublk-oci", NULL), 0);
+	first = rec;
+	cgroup_other(rec.cgroup);
+	second = rec;
+	assert_true(journal_record_ok(&second));
+	assert_string_not_equal(second.cgroup, first.cgroup);
+	/* Of other devices' none begins like it and goes on. */
+	assert_memory_equal(second.cgroup, first.cgroup, strlen(first.cgroup));
+	cgroup_other(rec.cgroup);
+	assert_memory_equal(rec.cgroup, first.cgroup, sizeof(rec.cgroup));
+	cgroup_other(rec.cgroup);
+	assert_memory_equal(rec.cgroup, second.cgroup, sizeof(rec.cgroup));
+	/* There is room for both, or for none. */
+	memset(rec.cgroup, 0, sizeof(rec.cgroup));
+	for (size_t n = 0; n < sizeof(rec.cgroup); n++) {
+		char base[CGROUP_PATH_SIZE] = "";
+
+		memset(base, 'x', n);
+		if (registry_name_cgroup(&rec, base, NULL) < 0)
+			continue;
+		first = rec;
+		cgroup_other(rec.cgroup);
+		assert_string_not_equal(rec.cgroup, first.cgroup);
+	}
+}
+
 static void test_a_spoiled_record_is_set_aside(void **state)
 {
 	struct fixture *f = *state;
@@ -468,6 +501,7 @@ int main(void)
 		TEST(test_one_at_a_time_undoes_a_device),
 		TEST(test_the_journal_has_what_the_registry_has),
 		TEST(test_a_record_says_nothing_it_was_not_given),
+		TEST(test_a_worker_has_two_cgroups),
 		TEST(test_a_spoiled_record_is_set_aside),
 	};
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/upgrade.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "driver/privileged/audit.h"
+#include "driver/privileged/recover.h"
+
+#define UPGRADE_SEND_MS 2000
+
+static void upgrade_audit(const struct op *op, const struct record *rec)
+{
+	audit_note(&(struct audit_event){
+		.request = "upgrade",
+		.peer = &op->peer,
+		.rec = rec,
+		.allowed = true,
+		.reason = "",
+	});
+}
+
+int upgrade_serve(struct op *op, struct packet *p, struct err *e)
+{
+	struct wire_upgraded answer = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_UPGRADED, sizeof(answer), 0 },
+	};
+	struct recover_upgraded upgraded;
+	const struct device *d;
+	struct wire_upgrade ask;
+	int r;
+
+	memcpy(&ask, p->bytes, sizeof(ask));
+	d = registry_find(op->registry, ask.generation);
+	if (!d)
+		return err_set(e, ENOENT, "there is no such device");
+	r = op_shorten(op, ask.timeout_ms, e);
+	if (r < 0)
+		return r;
+	upgrade_audit(op, &d->rec);
+	r = recover_upgrade(op, ask.generation, &upgraded, e);
+	if (r < 0)
+		return r;
+	answer.generation = ask.generation;
+	answer.dev_id = d->rec.dev_id;
+	answer.old_pid = upgraded.old_pid;
+	answer.new_pid = upgraded.new_pid;
+	answer.pause_us = upgraded.pause_us;
+	packet_send(op->peer_fd, &answer, sizeof(answer), NULL, 0, UPGRADE_SEND_MS);
+	return 0;
+}
