@@ -93,6 +93,11 @@ uint32_t policy_worker_ids_count(const struct policy *p)
 	return p->worker_ids_count;
 }
 
+uint32_t policy_hang_seconds(const struct policy *p)
+{
+	return p->hang_seconds;
+}
+
 size_t policy_nr_rules(const struct policy *p)
 {
 	return p->nr_rules;

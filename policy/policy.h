@@ -132,6 +132,9 @@ size_t policy_nr_rules(const struct policy *p);
 uint32_t policy_worker_ids_first(const struct policy *p);
 uint32_t policy_worker_ids_count(const struct policy *p);
 
+/* After so long without a finished request a device's worker is looked at; 0: never. */
+uint32_t policy_hang_seconds(const struct policy *p);
+
 /*
  * Are they nobody else's? Held against what passwd, group, subuid and subgid in
  * etc_dir ("/etc") give away, and against the ranges systemd documents as its

@@ -10,6 +10,7 @@
 #include "policy/rule.h"
 
 #define PARSE_VERSION 1
+#define PARSE_HANG_SECONDS 30
 
 static const char *const default_filesystems[] = { "ext4", "xfs", "btrfs", "tmpfs" };
 
@@ -89,6 +90,7 @@ static const struct field policy_fields[] = {
 	{ "worker_ids", read_worker_ids, 0, true },
 	{ "filesystems", field_list, offsetof(struct policy, filesystems), .ok = field_name_ok,
 	  .expected = "expected the name of a filesystem, as in /proc/self/mountinfo" },
+	{ "hang_seconds", field_u32, offsetof(struct policy, hang_seconds), false, 0, 3600 },
 	{ "rules", read_rules, 0, true },
 };
 
@@ -118,6 +120,7 @@ int policy_parse(struct policy **ret, const char *text, size_t size,
 	policy = calloc(1, sizeof(*policy));
 	if (!policy)
 		return field_no_memory(&p);
+	policy->hang_seconds = PARSE_HANG_SECONDS;
 	r = field_read_all(&p, document_root(d), policy_fields, ARRAY_SIZE(policy_fields), policy);
 	if (!r && !policy->filesystems.nr)
 		r = add_default_filesystems(&p, policy);

@@ -62,6 +62,7 @@ const char *rule_act_name(unsigned int act);
 struct policy {
 	uint32_t worker_ids_first;
 	uint32_t worker_ids_count;
+	uint32_t hang_seconds;
 	struct texts filesystems;
 	struct rule *rules; /* in the order of the file */
 	size_t nr_rules;

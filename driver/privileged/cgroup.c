@@ -168,11 +168,15 @@ int cgroup_event(const char *path, const char *word)
 
 int cgroup_make(const char *path, int *ret_fd, struct err *e)
 {
+	bool there = access(path, F_OK) == 0;
 	int fd, r;
 
 	r = cgroup_mkdir(path, e);
 	if (r < 0)
 		return r;
+	/* Who is born in a frozen one never says a word. */
+	if (there)
+		cgroup_write(path, "cgroup.freeze", "0");
 	cgroup_count_no_pressure(path);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)

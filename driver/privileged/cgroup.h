@@ -32,7 +32,7 @@ int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t p
  */
 void cgroup_other(char path[CGROUP_PATH_SIZE]);
 
-/* The number behind this word in its cgroup.events ("populated"); 0 where it is not
+/* The number behind this word in its cgroup.events ("populated", "frozen"); 0 where it is not
  * there. */
 int cgroup_event(const char *path, const char *word);
 

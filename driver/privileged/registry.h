@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "driver/privileged/journal.h"
+#include "driver/privileged/stall.h"
 #include "driver/wire/notice.h"
 #include "policy/policy.h"
 
@@ -28,6 +29,8 @@ struct device {
 	int64_t served_ms;	/* since when the last one served */
 	char last_words[REGISTRY_WORDS_SIZE]; /* how it ended */
 	struct notice_said said;	      /* of its I/O that failed */
+	struct stall stall;
+	pid_t look_pid; /* the child that looks at its worker; 0: none does */
 };
 
 struct registry {

@@ -13,6 +13,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
+#include "driver/privileged/hang.h"
 #include "driver/privileged/notice.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/sd.h"
@@ -165,6 +166,7 @@ static void server_expire(struct server *s)
 	watch_retry(s, now);
 	keep_watch_retry(s, now);
 	notice_retry(s, now);
+	hang_pass(s, now);
 }
 
 /* Until the next deadline, in milliseconds. */
@@ -172,7 +174,7 @@ static int server_patience_ms(const struct server *s)
 {
 	int64_t first_ms = s->keeper.retry_ms ? s->keeper.retry_ms : INT64_MAX;
 	const int64_t others_ms[] = { caller_next_ms(&s->callers), watch_next_ms(s->registry),
-				      s->notices_ms ? s->notices_ms : INT64_MAX };
+				      hang_next_ms(s), s->notices_ms ? s->notices_ms : INT64_MAX };
 
 	for (size_t i = 0; i < ARRAY_SIZE(others_ms); i++)
 		first_ms = others_ms[i] < first_ms ? others_ms[i] : first_ms;

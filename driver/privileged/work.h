@@ -20,6 +20,7 @@ enum work_kind {
 	WORK_END_DEVICE, /* the device of a generation */
 	WORK_RECOVER,	 /* another worker for it */
 	WORK_GIVE_UP,	 /* no worker any more */
+	WORK_LOOK,	 /* at its worker: does it hang? */
 	WORK_RECONCILE,
 	WORK_RELOAD,
 	WORK_KEEPER, /* another one */

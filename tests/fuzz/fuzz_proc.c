@@ -15,6 +15,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/privileged/mountinfo.h"
 #include "driver/privileged/process.h"
+#include "driver/privileged/stall.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool inside(const char *p, const char *text, size_t size)
@@ -44,16 +45,20 @@ static void read_stat(char *text, size_t size)
 	must(r == 0 || (r == -EINVAL && ticks == 1));
 }
 
-/* No name changes which number is taken for the start time. */
+/* No name changes which number is taken for the start time, or what a thread does. */
 static void read_name(char *text, size_t size)
 {
 	auto_free char *stat = NULL;
+	struct stall_thread thread = { 0 };
 	uint64_t ticks = 0;
 
 	must(asprintf(&stat,
 		      "77 (%s) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4711 23 24\n",
 		      text) > 0);
 	must(process_parse_stat(stat, &ticks) == 0 && ticks == 4711);
+	must(stall_parse_thread(stat, "Name:\t?\nvoluntary_ctxt_switches:\t3\n", &thread));
+	must(thread.tid == 77 && thread.state == 'S' && thread.ticks == 14 + 15 &&
+	     thread.sleeps == 3);
 }
 
 /* No mount point changes what is taken for the type: the kernel escapes it as it does here. */

@@ -83,8 +83,20 @@ node=$(ublk-oci attach --host --target memory --size 1M) || fail "$(service_log)
 ublk-oci inspect "$node" --sandbox --json >"$TEST_DIR/inspect" || fail "$(cat "$TEST_DIR/inspect")"
 jq -e '.worker | .faults == [] and .seccomp_filters > 1' "$TEST_DIR/inspect" >/dev/null ||
     fail "$(cat "$TEST_DIR/inspect")"
-ublk-oci detach "$node" >/dev/null
 ok "confined: a worker has its own walls, and the unit's filters on top"
+
+# Another one takes over, in its second cgroup; one that hangs is seen, and killed.
+worker() { ublk-oci inspect --json "$node" | jq .worker.pid; }
+ublk-oci upgrade "$node" >/dev/null || fail "$(service_log)"
+ublk-oci inspect "$node" --sandbox >/dev/null || fail "its new worker is not sealed"
+policy '.hang_seconds=1'
+systemctl reload ublk-ocid.service || fail "$(service_log)"
+pid=$(worker)
+kill -STOP "$pid"
+timeout 60 dd if="$node" of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null || fail "$(service_log)"
+service_log 1000 | grep -q "its worker (pid $pid) is stopped: it is killed" || fail "$(service_log)"
+ublk-oci detach "$node" >/dev/null
+ok "confined: workers are replaced, and one that hangs is found"
 
 # What a container keeps of its node is closed, by a helper that did not make it.
 userns='.linux.namespaces += [{"type":"user"}]

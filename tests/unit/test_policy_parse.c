@@ -197,6 +197,7 @@ static void test_every_key_arrives(void **state)
 	assert_int_equal(policy_worker_ids_count(p), 1000);
 	assert_true(policy_filesystem_ok(p, "ext4"));
 	assert_true(policy_filesystem_ok(p, "fuse.sshfs"));
+	assert_int_equal(policy_hang_seconds(p), 3600);
 	assert_false(policy_filesystem_ok(p, "xfs"));
 	assert_false(policy_filesystem_ok(p, "ext"));
 	assert_string_equal(rule->id, "all.of_them+here:@-1");
@@ -226,6 +227,7 @@ static void test_what_is_not_written_has_its_default(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(filesystems); i++)
 		assert_true(policy_filesystem_ok(p, filesystems[i]));
 	assert_false(policy_filesystem_ok(p, "fuse"));
+	assert_int_equal(policy_hang_seconds(p), 30);
 	assert_true(rule->principal.has_uid);
 	assert_int_equal(rule->principal.uid, 970);
 	assert_false(rule->principal.has_gid);
