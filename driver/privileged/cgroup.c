@@ -208,18 +208,13 @@ int cgroup_kill(const char *path)
 	return cgroup_write(path, "cgroup.kill", "1");
 }
 
-static bool cgroup_says(const char *path, const char *file, const char *what)
-{
-	auto_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char text[256];
-
-	return fd >= 0 && process_read(fd, file, text, sizeof(text)) > 0 && strstr(text, what);
-}
-
 bool cgroup_frozen(const char *path)
 {
-	return cgroup_says(path, "cgroup.freeze", "1") ||
-	       cgroup_says(path, "cgroup.events", "frozen 1");
+	char file[CGROUP_PATH_SIZE + 64], text[8];
+
+	snprintf(file, sizeof(file), "%s/cgroup.freeze", path);
+	return (process_read(AT_FDCWD, file, text, sizeof(text)) > 0 && *text == '1') ||
+	       cgroup_event(path, "frozen");
 }
 
 int cgroup_remove(const char *path, int timeout_ms, struct err *e)
@@ -262,8 +257,11 @@ int cgroup_each_worker(const char *base,
 			   &dev_id, &number) != 3 ||
 		    snprintf(name, sizeof(name), "%s/%s", workers, entry->d_name) >=
 			    (int)sizeof(name) ||
-		    cgroup_worker_path(path, base, place, dev_id, number, NULL) < 0 ||
-		    strcmp(path, name))
+		    cgroup_worker_path(path, base, place, dev_id, number, NULL) < 0)
+			continue;
+		if (strcmp(path, name))
+			cgroup_other(path);
+		if (strcmp(path, name))
 			continue;
 		r = found(arg, path, dev_id, number);
 		if (r < 0)

@@ -128,7 +128,7 @@ static void hang_look_once(const struct record *rec, struct stall_look *ret)
 	struct dirent *entry;
 	char path[32];
 
-	*ret = (struct stall_look){ .frozen = cgroup_event(rec->cgroup, "frozen") };
+	*ret = (struct stall_look){ .frozen = cgroup_frozen(rec->cgroup) };
 	snprintf(path, sizeof(path), "/proc/%d/task", rec->worker_pid);
 	tasks = opendir(path);
 	while (tasks && ret->nr_threads < STALL_THREADS_MAX && (entry = readdir(tasks))) {

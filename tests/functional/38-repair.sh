@@ -17,7 +17,7 @@ done
 nobody=75626f63deadbeef
 workers=/sys/fs/cgroup/ublk-oci/workers
 cgroup=$workers/0000000000000000-ublk700-${nobody:8}
-empty=$workers/0000000000000000-ublk701-00000001
+empty=$workers/0000000000000000-ublk701-00000001-b # as that of a worker which took over
 pins=/sys/fs/bpf/ublk-oci
 store=/run/ublk-oci/nodes
 
