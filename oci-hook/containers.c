@@ -12,6 +12,7 @@
 #include "driver/base/clock.h"
 #include "driver/base/text.h"
 #include "oci-hook/auto_json.h"
+#include "oci-hook/names.h"
 #include "oci-hook/quote.h"
 #include "oci-hook/run.h"
 
@@ -32,6 +33,8 @@ static const struct {
 	{ "crun", "/run/crun", false, false },
 	{ "runc", "/run/runc", false, false },
 	{ "runc", "/run/containerd/runc", true, false },
+	{ "runc", "/run/docker/runtime-runc", true, false },
+	{ "crun", "/run/docker/runtime-crun", true, false },
 	{ "crun", "crun", false, true },
 	{ "runc", "runc", false, true },
 };
@@ -338,6 +341,45 @@ static int container_pin(struct container *ret, const struct choice *c, int64_t 
 	return 0;
 }
 
+static int containers_search(struct choice *c, struct places *ps, const struct containers_query *q,
+			     const char *id, int64_t deadline_ms, struct err *e)
+{
+	int r;
+
+	for (int usual = 1; usual >= 0 && !c->nr; usual--) {
+		memset(ps, 0, sizeof(*ps));
+		r = places_init(ps, q, id, usual, e);
+		if (r < 0)
+			return r;
+		choice_search(c, ps, id, deadline_ms);
+	}
+	return 0;
+}
+
+/* A whole ID counts more than a name, and that more than the beginning of an ID. */
+static int containers_search_name(struct choice *c, struct places *ps,
+				  const struct containers_query *q, const char *name,
+				  int64_t deadline_ms, struct err *e)
+{
+	struct choice named = { 0 };
+	char id[WIRE_CONTAINER_SIZE];
+	int r;
+
+	r = names_find(id, name, e);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	r = containers_search(&named, ps, q, id, deadline_ms, e);
+	if (r < 0)
+		return r;
+	if (!named.nr)
+		return err_set(e, ESRCH, "container %.60s (%.12s) is not running%s%s", name, id,
+			       *ps->failed ? ", or who could say does not: " : "", ps->failed);
+	*c = named;
+	return 0;
+}
+
 int container_find(struct container *ret, const struct containers_query *q, const char *id,
 		   struct err *e)
 {
@@ -352,13 +394,11 @@ int container_find(struct container *ret, const struct containers_query *q, cons
 	if (!text_name_ok(id, WIRE_CONTAINER_SIZE - 1))
 		return err_set(e, EINVAL, "\"%s\" cannot be the ID of a container",
 			       quote_text(word, sizeof(word), id));
-	for (int usual = 1; usual >= 0 && !c.nr; usual--) {
-		memset(ps, 0, sizeof(*ps));
-		r = places_init(ps, q, id, usual, e);
-		if (r < 0)
-			return r;
-		choice_search(&c, ps, id, deadline);
-	}
+	r = containers_search(&c, ps, q, id, deadline, e);
+	if (r == 0 && !c.exact)
+		r = containers_search_name(&c, ps, q, id, deadline, e);
+	if (r < 0)
+		return r;
 	if (!c.nr && *ps->failed)
 		return err_set(e, ENOENT,
 			       "container %.60s is not known to %s; one could not say: %s", id,

@@ -18,7 +18,7 @@
 #include "oci-hook/quote.h"
 
 static const struct cli_option attach_options[] = {
-	{ "container", "ID", 'c', "the container; the beginning of its ID is enough" },
+	{ "container", "ID", 'c', "the container: its name, or (the beginning of) its ID" },
 	{ "host", NULL, 'H', "no container: a device for the host, /dev/ublkbN" },
 	{ "read-only", NULL, 'r', "short for --access ro" },
 	{ "engine", "NAME", 'e', "ask this runtime only: crun or runc" },

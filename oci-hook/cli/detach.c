@@ -20,7 +20,7 @@
 
 static const struct cli_option detach_options[] = {
 	{ "container", "ID", 'c',
-	  "the container, running or not; the beginning of its ID is enough" },
+	  "the container, running or not; its name, or (the beginning of) its ID" },
 	{ "device", "PATH", 'd', "the device at this path in the container" },
 	{ "all", NULL, 'a', "all devices of the container; without one, all of yours" },
 	{ "host", NULL, 'H', "DEVICE is one of the host, from attach --host" },

@@ -9,6 +9,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/num.h"
+#include "oci-hook/names.h"
 #include "oci-hook/quote.h"
 
 #define GENERATION_DIGITS 16
@@ -101,17 +102,28 @@ static int best_match(const struct client_devices *d, const char *id, struct err
 	return best;
 }
 
+const char *find_container_id(const struct client_devices *all, const char *id,
+			      char buf[WIRE_CONTAINER_SIZE])
+{
+	for (size_t i = 0; i < all->nr; i++) {
+		if (client_device_matches(&all->rows[i], id) == 2)
+			return id;
+	}
+	return names_find(buf, id, NULL) == 0 ? buf : id;
+}
+
 int find_in_container(struct client_devices *ret, const char *id, const char *path, int timeout_ms,
 		      struct err *e)
 {
 	auto_client_devices struct client_devices all = { 0 }, found = { 0 };
-	char word[QUOTE_SIZE];
+	char word[QUOTE_SIZE], named[WIRE_CONTAINER_SIZE];
 	int r, best;
 
 	r = client_list(&all, timeout_ms, e);
 	if (r < 0)
 		return r;
 	quote_text(word, sizeof(word), id);
+	id = find_container_id(&all, id, named);
 	best = best_match(&all, id, e);
 	if (best < 0)
 		return best;

@@ -15,7 +15,14 @@ int find_among(struct wire_device *ret, const struct client_devices *all, const 
 	       struct err *e);
 
 /*
- * The devices of one container, by whole ID or a unique beginning of it; with
+ * What to look for when a person wrote id: id, when it is a whole ID; else the ID
+ * of the container that has it as a name, in buf; else id, as the beginning of one.
+ */
+const char *find_container_id(const struct client_devices *all, const char *id,
+			      char buf[WIRE_CONTAINER_SIZE]);
+
+/*
+ * The devices of one container, by whole ID, name, or a unique beginning of its ID; with
  * a path only the one there. Never empty: nothing found is an error. More than
  * one at the same path (labels are what callers wrote) is an error too.
  */

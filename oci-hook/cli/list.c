@@ -9,6 +9,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/num.h"
 #include "oci-hook/cli/cli.h"
+#include "oci-hook/cli/find.h"
 #include "oci-hook/cli/show.h"
 #include "oci-hook/client.h"
 #include "oci-hook/quote.h"
@@ -19,7 +20,7 @@
 
 static const struct cli_option list_options[] = {
 	{ "container", "ID", 'c',
-	  "only those of this container; the beginning of its ID is enough" },
+	  "only those of this container: its name, or (the beginning of) its ID" },
 	{ "json", NULL, 'j', "everything, as JSON" },
 };
 
@@ -145,9 +146,11 @@ static void list_print_json(const struct client_devices *d)
 /* Leaves those of one container; a list may be empty, so an unknown ID is no error. */
 static void list_filter(struct client_devices *d, const char *id)
 {
+	char named[WIRE_CONTAINER_SIZE];
 	size_t nr = 0;
 	int best = 0;
 
+	id = find_container_id(d, id, named);
 	for (size_t k = 0; k < d->nr; k++) {
 		int match = client_device_matches(&d->rows[k], id);
 
