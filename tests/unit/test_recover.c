@@ -27,7 +27,7 @@
 #include "tests/fake/ublk_ctl_fake.h"
 
 #define DEV_ID 7
-#define LEFT_MS 50
+#define LEFT_MS 500
 #define GENERATION UINT64_C(0x75626f6300000007)
 
 enum step { NONE, GET, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
