@@ -7,7 +7,6 @@ mark: a message to dm-log-writes, or nothing where the acks themselves are kept.
 
     {"lane": L, "n": N, "kind": KIND, ...}    acknowledged with mark N of lane L
     block     offset, len, seq        this, or a later seq of the same blocks
-    file      path, len, seq          exactly this
     renamed   path, len, seq          this, or a later one
 """
 import fcntl
@@ -113,7 +112,7 @@ def check_file(place, ack):
         raise Lost(f"{ack['path']}: {error}") from error
     got_len, got = struct.unpack_from("<QQ", data) if len(data) >= 16 else (0, 0)
     same = got_len == ack["len"] and got == ack["seq"]
-    if (same or (ack["kind"] == "renamed" and got > ack["seq"])) and data == content(got_len, got):
+    if (same or got > ack["seq"]) and data == content(got_len, got):
         return
     raise Lost(f"{ack['path']}: {len(data)} bytes of write {got}, {ack['len']} bytes of write "
                f"{ack['seq']} were acknowledged")
