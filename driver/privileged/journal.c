@@ -16,6 +16,7 @@
 #include "driver/base/text.h"
 
 #define JOURNAL_NAME_SIZE 32
+#define JOURNAL_ASIDE ".bad"
 
 static void journal_name(uint64_t generation, char name[JOURNAL_NAME_SIZE])
 {
@@ -132,10 +133,11 @@ bool journal_record_ok(const struct record *rec)
 	       journal_grants_ok(rec);
 }
 
-static int journal_read(int journal_fd, const char *name, struct record *rec)
+/* file: the same as name, or where it was set aside. */
+static int journal_read(int journal_fd, const char *file, const char *name, struct record *rec)
 {
 	auto_close int fd =
-		openat(journal_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		openat(journal_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	char own_name[JOURNAL_NAME_SIZE];
 	struct stat st;
 	ssize_t n;
@@ -153,12 +155,12 @@ static int journal_read(int journal_fd, const char *name, struct record *rec)
 	return strcmp(name, own_name) ? -EINVAL : 0;
 }
 
-/* Keeps what cannot be read for a person to look at, out of the way of the next start. */
+/* Keeps what cannot be read for a person to look at, and for a version that can. */
 static void journal_set_aside(int journal_fd, const char *name)
 {
 	char aside[NAME_MAX + 1];
 
-	if (snprintf(aside, sizeof(aside), "%s.bad", name) < (int)sizeof(aside) &&
+	if (snprintf(aside, sizeof(aside), "%s" JOURNAL_ASIDE, name) < (int)sizeof(aside) &&
 	    !renameat(journal_fd, name, journal_fd, aside))
 		log_error("the journal's file %s is not a record this version reads; it is now %s",
 			  name, aside);
@@ -174,7 +176,39 @@ static bool journal_ends_in(const char *name, const char *end)
 static bool journal_is_stray(const char *name)
 {
 	return name[0] != '.' && !strchr(name, '/') &&
-	       (journal_ends_in(name, ".bad") || journal_ends_in(name, ".tmp"));
+	       (journal_ends_in(name, JOURNAL_ASIDE) || journal_ends_in(name, ".tmp"));
+}
+
+uint64_t journal_generation(const char *name)
+{
+	char own_name[JOURNAL_NAME_SIZE];
+	uint64_t generation = strtoull(name, NULL, 16);
+
+	journal_name(generation, own_name);
+	return !strcmp(name, own_name) && generation >> 32 == RECORD_GENERATION_MARK ? generation
+										     : 0;
+}
+
+/* The record that was set aside under this name: its generation, and its own name. Else 0. */
+static uint64_t journal_aside(const char *file, char name[JOURNAL_NAME_SIZE])
+{
+	if (!journal_ends_in(file, JOURNAL_ASIDE))
+		return 0;
+	snprintf(name, JOURNAL_NAME_SIZE, "%.*s", (int)(strlen(file) - strlen(JOURNAL_ASIDE)),
+		 file);
+	return journal_generation(name);
+}
+
+/* Set aside by another version. */
+static void journal_take_back(int journal_fd, const char *file)
+{
+	char name[JOURNAL_NAME_SIZE];
+	struct record rec;
+
+	if (journal_aside(file, name) && journal_read(journal_fd, file, name, &rec) == 0 &&
+	    faccessat(journal_fd, name, F_OK, 0) < 0 &&
+	    renameat(journal_fd, file, journal_fd, name) == 0)
+		log_info("the journal's file %s is a record this version reads", file);
 }
 
 int journal_load(int journal_fd, int (*found)(void *arg, const struct record *rec), void *arg,
@@ -189,14 +223,17 @@ int journal_load(int journal_fd, int (*found)(void *arg, const struct record *re
 	if (!d)
 		return err_sys(e, errno, "cannot read the journal");
 	fd = -1; /* the directory stream's now */
+	while ((entry = readdir(d)))
+		journal_take_back(journal_fd, entry->d_name);
+	rewinddir(d);
 	while ((entry = readdir(d))) {
-		if (entry->d_name[0] == '.' || journal_ends_in(entry->d_name, ".bad"))
+		if (entry->d_name[0] == '.' || journal_ends_in(entry->d_name, JOURNAL_ASIDE))
 			continue;
 		if (journal_ends_in(entry->d_name, ".tmp")) {
 			unlinkat(journal_fd, entry->d_name, 0); /* never came to be a record */
 			continue;
 		}
-		if (journal_read(journal_fd, entry->d_name, &rec) < 0) {
+		if (journal_read(journal_fd, entry->d_name, entry->d_name, &rec) < 0) {
 			journal_set_aside(journal_fd, entry->d_name);
 			continue;
 		}
@@ -205,16 +242,6 @@ int journal_load(int journal_fd, int (*found)(void *arg, const struct record *re
 			return err_sys(e, -r, "cannot take a record from the journal");
 	}
 	return 0;
-}
-
-uint64_t journal_generation(const char *name)
-{
-	char own_name[JOURNAL_NAME_SIZE];
-	uint64_t generation = strtoull(name, NULL, 16);
-
-	journal_name(generation, own_name);
-	return !strcmp(name, own_name) && generation >> 32 == RECORD_GENERATION_MARK ? generation
-										     : 0;
 }
 
 int journal_each_stray(int journal_fd, int (*found)(void *arg, const char *name), void *arg,
@@ -236,6 +263,22 @@ int journal_each_stray(int journal_fd, int (*found)(void *arg, const char *name)
 			return err_sys(e, -r, "cannot look at the journal");
 	}
 	return 0;
+}
+
+static int journal_found_aside(void *arg, const char *name)
+{
+	char own_name[JOURNAL_NAME_SIZE];
+
+	*(unsigned int *)arg += journal_aside(name, own_name) != 0;
+	return 0;
+}
+
+unsigned int journal_nr_aside(int journal_fd)
+{
+	unsigned int nr = 0;
+
+	journal_each_stray(journal_fd, journal_found_aside, &nr, NULL);
+	return nr;
 }
 
 int journal_remove_stray(int journal_fd, const char *name, struct err *e)

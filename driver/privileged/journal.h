@@ -106,7 +106,10 @@ int journal_save(int journal_fd, const struct record *rec, struct err *e);
 /* Durable as well; not there is fine. */
 int journal_remove(int journal_fd, uint64_t generation, struct err *e);
 
-/* Calls found() for each record; files that are none are renamed to *.bad and logged. */
+/*
+ * Calls found() for each record; files that are none are renamed to *.bad and logged. One of
+ * those that this version can read, since another had set it aside, is a record again.
+ */
 int journal_load(int journal_fd, int (*found)(void *arg, const struct record *rec), void *arg,
 		 struct err *e);
 
@@ -116,6 +119,8 @@ uint64_t journal_generation(const char *name);
 /* Calls found() for each file that is no record: begun and never finished, or set aside. */
 int journal_each_stray(int journal_fd, int (*found)(void *arg, const char *name), void *arg,
 		       struct err *e);
+/* How many of them are records that cannot be read: of devices, perhaps, that are used. */
+unsigned int journal_nr_aside(int journal_fd);
 int journal_remove_stray(int journal_fd, const char *name, struct err *e);
 
 /* Is this a record as we write them: sizes, strings, ranges? */

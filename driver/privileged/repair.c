@@ -13,6 +13,7 @@
 #include "driver/privileged/detach.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/dir_lock.h"
+#include "driver/privileged/journal.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/undo.h"
@@ -233,8 +234,17 @@ int repair_serve(struct op *op, struct packet *p, struct err *e)
 int repair_start(const struct op *op, struct err *e)
 {
 	auto_orphans struct orphans all = { 0 };
-	int r = repair_run(op, &all, true, false, e);
+	unsigned int nr_aside = journal_nr_aside(op->helper->journal_fd);
+	int r;
 
+	/* Devices that are used, perhaps: of another version that was here before. */
+	if (nr_aside) {
+		log_warning("%u records cannot be read: what seems to be nobody's may be theirs, "
+			    "and stays until somebody asks for ublk-oci repair",
+			    nr_aside);
+		return 0;
+	}
+	r = repair_run(op, &all, true, false, e);
 	for (size_t i = 0; i < all.nr; i++)
 		repair_log(&all.list[i]);
 	return r;

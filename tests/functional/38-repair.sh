@@ -208,7 +208,30 @@ for step in cgroup_make spawn_serve ublk_start node_insert node_try; do
 done
 ok "repair: what is left of an attach at five steps goes without a record, too"
 
+# A record that this version cannot read: its device goes on, until a helper comes that can.
 helper_start
+ublk-oci attach --container other --device /dev/data --target memory --size 1M >/dev/null
+lost=$(ublk-oci list --json | jq -r '.[] | select(.path == "/dev/data") | .generation')
+crun exec other dd if=/dev/urandom of=/dev/data bs=1M count=1 conv=fsync 2>/dev/null
+before=$(crun exec other sha256sum /dev/data)
+kill_helper
+cp "/run/ublk-oci/devices/$lost" "$TEST_DIR/record"
+printf '\377' | dd of="/run/ublk-oci/devices/$lost" bs=1 seek=4 conv=notrunc status=none # its version
+: >"$TEST_DIR/helper.log"
+helper_start
+wait_for 10 grep -q '1 records cannot be read' "$TEST_DIR/helper.log"
+[ "$(crun exec other sha256sum /dev/data)" = "$before" ] || fail "the container cannot read it"
+! ublk-oci list --json | grep -q "$lost" || fail "it is on the list"
+kill_helper
+[ -e "/run/ublk-oci/devices/$lost.bad" ] || fail "the record is gone"
+cp "$TEST_DIR/record" "/run/ublk-oci/devices/$lost.bad"
+helper_start
+ublk-oci list --json | jq -e --arg g "$lost" '.[] | select(.generation == $g) | .state == "live"' >/dev/null ||
+    fail "it is not adopted: $(ublk-oci list)"
+[ "$(crun exec other sha256sum /dev/data)" = "$before" ] || fail "other data"
+ublk-oci detach --container other --all >/dev/null
+ok "repair: a device whose record cannot be read goes on, and is adopted by a helper that reads it"
+
 untouched
 kill "$foreign_server"
 "$tools/serve" --delete "${foreign#/dev/ublkb}"

@@ -166,6 +166,63 @@ static void test_a_directory_that_is_not_durable_is_an_error(void **state)
 	assert_int_equal(journal_remove(f->journal_fd, record.generation, &e), -EIO);
 }
 
+static int count(void *arg, const struct record *rec)
+{
+	assert_int_equal(rec->generation, record.generation);
+	(*(unsigned int *)arg)++;
+	return 0;
+}
+
+static unsigned int nr_loaded(const struct fixture *f)
+{
+	unsigned int nr = 0;
+
+	memset(&calls, 0, sizeof(calls));
+	assert_int_equal(journal_load(f->journal_fd, count, &nr, NULL), 0);
+	return nr;
+}
+
+/* Of another version: kept, counted, and a record again for the one that reads it. */
+static void test_what_cannot_be_read_waits_for_who_can(void **state)
+{
+	struct record whole = record, other = record;
+	struct fixture *f = *state;
+	char name[32], aside[40];
+	auto_close int fd = -1;
+
+	whole.state = WIRE_STATE_LIVE;
+	whole.flags = WIRE_HOST;
+	other.version++;
+	snprintf(name, sizeof(name), "%016llx", (unsigned long long)record.generation);
+	snprintf(aside, sizeof(aside), "%s.bad", name);
+
+	assert_int_equal(journal_save(f->journal_fd, &other, NULL), 0);
+	assert_int_equal(journal_nr_aside(f->journal_fd), 0);
+	assert_int_equal(nr_loaded(f), 0);
+	assert_int_equal(journal_nr_aside(f->journal_fd), 1);
+	assert_int_equal(nr_loaded(f), 0);
+	assert_int_equal(faccessat(f->journal_fd, aside, F_OK, 0), 0);
+
+	fd = openat(f->journal_fd, aside, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_int_equal(write(fd, &whole, sizeof(whole)), sizeof(whole));
+	assert_int_equal(nr_loaded(f), 1);
+	assert_int_equal(journal_nr_aside(f->journal_fd), 0);
+	assert_int_equal(faccessat(f->journal_fd, name, F_OK, 0), 0);
+	assert_int_equal(nr_loaded(f), 1);
+}
+
+/* One that a person gave such a name is no record of a device. */
+static void test_other_files_are_no_records(void **state)
+{
+	struct fixture *f = *state;
+	auto_close int fd =
+		openat(f->journal_fd, "notes.bad", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_int_equal(nr_loaded(f), 0);
+	assert_int_equal(journal_nr_aside(f->journal_fd), 0);
+	assert_int_equal(journal_remove_stray(f->journal_fd, "notes.bad", NULL), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -176,6 +233,8 @@ int main(void)
 		TEST(test_what_is_not_there_is_removed),
 		TEST(test_what_cannot_be_saved_leaves_nothing),
 		TEST(test_a_directory_that_is_not_durable_is_an_error),
+		TEST(test_what_cannot_be_read_waits_for_who_can),
+		TEST(test_other_files_are_no_records),
 	};
 
 	return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
