@@ -23,7 +23,7 @@ known abcdef0123456789 web fedcba9876543210 away
 ublk-oci attach --container web --device /dev/a --target memory --size 1M
 crun exec abcdef0123456789 test -b /dev/a
 ! crun exec web00000000 test -e /dev/a || fail "it is in the other container"
-[ "$(ublk-oci list --container web --json | jq -r '.[0].container')" = abcdef0123456789 ]
+[ "$(ublk-oci list --container web --json | jq -r '.[0].container.id')" = abcdef0123456789 ]
 ublk-oci inspect --container web --device /dev/a >/dev/null
 ublk-oci detach --container web --all
 expect_nothing_left
