@@ -189,7 +189,9 @@ for ((i = 0; i < kills; i++)); do
     ! timeout 60 tail --pid=$load -f /dev/null || true
     ! kill -0 $load 2>/dev/null || fail "round $i: fio hangs"
     ! wait $load || fail "round $i: fio did not see an error"
-    grep -q 'Input/output error' "$bundle/rootfs/out/log" || fail "fio: $(tail -n 5 "$bundle/rootfs/out/log")"
+    # Of a flush it says so in its output only.
+    grep -rqE 'Input/output error|"error" : 5,' "$bundle/rootfs/out" ||
+        fail "round $i: fio: $(tail -n 5 "$bundle"/rootfs/out/*)"
     ! wait $watch || fail "round $i: the reader did not see an error"
     expect_nothing_left
     attach
