@@ -16,6 +16,7 @@ the outside:
     raw         the blocks of durable_write.py raw
 """
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
@@ -23,6 +24,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 
 from durable import Expected, Lost, acks_read
 
@@ -80,7 +82,12 @@ class Mounted:
         os.close(self.loop)
 
     def __exit__(self, *_):
-        system(LIBC.umount2(self.directory.encode(), 0), f"{self.directory} cannot be unmounted")
+        # What was closed a moment ago may be held by the kernel for another one.
+        until = time.monotonic() + 10
+        while LIBC.umount2(self.directory.encode(), 0) < 0:
+            if ctypes.get_errno() != errno.EBUSY or time.monotonic() > until:
+                system(-1, f"{self.directory} cannot be unmounted")
+            time.sleep(0.05)
         self.let_go()
 
 
