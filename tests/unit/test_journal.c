@@ -218,6 +218,7 @@ static void test_other_files_are_no_records(void **state)
 	auto_close int fd =
 		openat(f->journal_fd, "notes.bad", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
+	assert_true(fd >= 0);
 	assert_int_equal(nr_loaded(f), 0);
 	assert_int_equal(journal_nr_aside(f->journal_fd), 0);
 	assert_int_equal(journal_remove_stray(f->journal_fd, "notes.bad", NULL), 0);
