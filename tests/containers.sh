@@ -24,7 +24,7 @@ bundle_make() {
     [ -d $bundle_template ] || bundle_template_make
     rm -rf "$dir"
     cp -a $bundle_template "$dir"
-    jq -M ".process.terminal=false | .root.readonly=false | .process.args=[\"sleep\",\"1000\"]
+    jq -M ".process.terminal=false | .root.readonly=false | .process.args=[\"sleep\",\"1000000\"]
         | .process.env=[\"PATH=/bin\"] | .linux.cgroupsPath=\"/ublk-oci-test/${dir##*/}\"
         | $change" $bundle_template/config.json >"$dir/config.json"
 }
@@ -78,7 +78,8 @@ helper_answers() {
 # to that itself. (status: run_undo's)
 helper_stop() {
     [ "${status:-0}" = 0 ] || ! compgen -G '/dev/ublkc*' >/dev/null ||
-        timeout 30 ublk-oci detach --all >/dev/null 2>&1 || true
+        { timeout 30 ublk-oci detach --all; timeout 30 ublk-oci device remove --all --force; } \
+            >/dev/null 2>&1 || true
     kill -TERM "$helper_pid" 2>/dev/null || true
     wait "$helper_pid" 2>/dev/null || true
 }
