@@ -319,6 +319,16 @@ int client_attach(const struct wire_attach *req, int pidfd, int backing_fd, int 
 	return r < 0 ? r : client_call_end(&call, ret, ret_timing, e);
 }
 
+int client_claim(const struct wire_claim *req, int pidfd, int timeout_ms, struct wire_reply *ret,
+		 struct err *e)
+{
+	struct wire_claim ask = *req;
+
+	ask.head = client_head(WIRE_CLAIM, sizeof(ask), 1);
+	ask.timeout_ms = (uint32_t)timeout_ms;
+	return client_ask_reply(&ask.head, &pidfd, timeout_ms, ret, e);
+}
+
 int client_detach_begin(struct client_call *ret, uint64_t generation, uint32_t flags,
 			int timeout_ms, struct err *e)
 {
@@ -372,10 +382,14 @@ static int client_devices_add(struct client_devices *d, const struct packet *p, 
 
 static int device_order(const void *a, const void *b)
 {
-	uint32_t left = ((const struct wire_device *)a)->dev_id;
-	uint32_t right = ((const struct wire_device *)b)->dev_id;
+	const struct wire_device *x = a, *y = b;
+	uint32_t claimed = x->flags & WIRE_CLAIMED;
 
-	return left < right ? -1 : left > right;
+	if (x->dev_id != y->dev_id)
+		return x->dev_id < y->dev_id ? -1 : 1;
+	if (claimed != (y->flags & WIRE_CLAIMED))
+		return claimed ? 1 : -1;
+	return strcmp(x->container, y->container);
 }
 
 int client_list(struct client_devices *ret, int timeout_ms, struct err *e)
@@ -554,7 +568,7 @@ int client_repair(uint32_t flags, int timeout_ms, struct client_orphans *ret,
 
 int client_device_matches(const struct wire_device *d, const char *id)
 {
-	if (!*id || d->flags & WIRE_HOST || strncmp(d->container, id, strlen(id)) != 0)
+	if (!*id || d->flags & WIRE_NO_CONTAINER || strncmp(d->container, id, strlen(id)) != 0)
 		return 0;
 	return d->container[strlen(id)] ? 1 : 2;
 }

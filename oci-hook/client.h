@@ -20,12 +20,19 @@
 
 /*
  * req: everything but its head and timeout. pidfd: of the container's init
- * process, -1 with WIRE_HOST. backing_fd: -1 if the target has none. Both are
+ * process, -1 with WIRE_HOST and WIRE_AHEAD. backing_fd: -1 if the target has none. Both are
  * borrowed. On success ret->reason may hold a warning. ret_timing comes with
  * WIRE_TIMED only, and may be NULL without.
  */
 int client_attach(const struct wire_attach *req, int pidfd, int backing_fd, int timeout_ms,
 		  struct wire_reply *ret, struct wire_timing *ret_timing, struct err *e);
+
+/*
+ * req: generation and labels; the rest as above. The device made ahead is this container's: *ret
+ * names the claim.
+ */
+int client_claim(const struct wire_claim *req, int pidfd, int timeout_ms, struct wire_reply *ret,
+		 struct err *e);
 
 /* flags: enum wire_detach_flag. */
 int client_detach(uint64_t generation, uint32_t flags, int timeout_ms, struct wire_reply *ret,
@@ -59,7 +66,10 @@ struct client_devices {
 void client_devices_fini(struct client_devices *d);
 #define auto_client_devices __attribute__((cleanup(client_devices_fini)))
 
-/* All devices the caller may see, by device number. ret is empty before. */
+/*
+ * All devices the caller may see, by device number; what containers have of one made ahead
+ * (WIRE_CLAIMED) comes behind it. ret is empty before.
+ */
 int client_list(struct client_devices *ret, int timeout_ms, struct err *e);
 
 /* generation 0: the device with this dev_id. */

@@ -39,6 +39,7 @@
 #define HOOK_TIMEOUT_MS 25000
 #define HOOK_UNDO_MS 5000 /* kept back for taking away what was attached */
 #define HOOK_GROUPS_MAX 32
+#define HOOK_GENERATION_DIGITS 16
 #define HOOK_DATA_MAX (512u << 20)
 
 enum hook_stage {
@@ -47,8 +48,15 @@ enum hook_stage {
 	HOOK_STAGE_DETACH,
 };
 
+/* The device made ahead that the hook is about, as its arguments say; without, annotations say. */
+struct hook_device {
+	const char *name;    /* NULL: none */
+	uint64_t generation; /* of that, and no other of this name */
+};
+
 struct hook {
 	enum hook_stage stage;
+	struct hook_device device;
 	const char *engine;
 	int config_fd; /* the bundle's config.json, or -1 */
 	int64_t deadline_ms;
@@ -265,7 +273,7 @@ static int device_parse(struct attach_options *o, const struct oci_device *d, st
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "/dev/%s", d->name);
-	if (!o->given[KEY_PATH])
+	if (!o->given[KEY_PATH] && !o->given[KEY_MOUNT])
 		r = keys_set(o, KEY_PATH, path, e);
 	if (!r)
 		r = keys_check(o, false, e);
@@ -356,6 +364,29 @@ static int hook_attach(struct hook *h, struct err *e)
 	return 0;
 }
 
+/* What a list of devices (CDI) asks for, which is root's and names device and generation. */
+static int hook_claim(struct hook *h, struct err *e)
+{
+	struct wire_claim req = { .generation = h->device.generation };
+	struct wire_reply reply = { 0 };
+	auto_close int pidfd = -1;
+	int r;
+
+	if (h->state.pid <= 0)
+		return err_set(e, EINVAL, "the container's state has no pid");
+	pidfd = (int)syscall(SYS_pidfd_open, h->state.pid, 0);
+	if (pidfd < 0)
+		return err_sys(e, errno, "cannot pin process %d of the container", h->state.pid);
+	text_copy(req.container, sizeof(req.container), h->state.id);
+	text_copy(req.engine, sizeof(req.engine), h->engine);
+	r = client_claim(&req, pidfd, clock_left_ms(h->deadline_ms) - HOOK_UNDO_MS, &reply, e);
+	if (r < 0)
+		return err_prefix(e, r, "device %s", h->device.name);
+	if (*reply.reason)
+		hook_say(h->device.name, reply.reason);
+	return 0;
+}
+
 /*
  * Two engines may each have a container of this ID. One whose process lives is
  * not the one that ended; if a number was given away again, the helper, who
@@ -373,6 +404,12 @@ static bool process_lives(pid_t pid)
 	return !f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1 || !strchr("ZX", state);
 }
 
+static bool hook_is_about(const struct hook *h, const struct wire_device *d)
+{
+	return !h->device.name ||
+	       (d->flags & WIRE_CLAIMED && !strcmp(d->path + strlen("/dev/"), h->device.name));
+}
+
 /* Goes on after a failure: nothing here may keep a container from being deleted. */
 static int hook_detach(struct hook *h, struct err *e)
 {
@@ -380,7 +417,7 @@ static int hook_detach(struct hook *h, struct err *e)
 	int r, first = 0;
 
 	/* Most containers have no device, and need no helper. */
-	if (!h->bad_state && !h->state.devices.nr && h->config_fd >= 0 &&
+	if (!h->device.name && !h->bad_state && !h->state.devices.nr && h->config_fd >= 0 &&
 	    !hook_read_config(h, NULL) && !h->state.devices.nr)
 		return 0;
 	r = client_list(&d, clock_left_ms(h->deadline_ms), e);
@@ -392,7 +429,7 @@ static int hook_detach(struct hook *h, struct err *e)
 		if (!clock_left_ms(h->deadline_ms))
 			return err_set(e, ETIMEDOUT, "no time is left; the helper detaches itself");
 		if (client_device_matches(&d.rows[i], h->state.id) != 2 ||
-		    process_lives(d.rows[i].container_pid))
+		    process_lives(d.rows[i].container_pid) || !hook_is_about(h, &d.rows[i]))
 			continue;
 		r = client_detach(d.rows[i].generation, WIRE_DETACH_ENDED,
 				  clock_left_ms(h->deadline_ms), NULL, &why);
@@ -405,11 +442,38 @@ static int hook_detach(struct hook *h, struct err *e)
 static int usage(FILE *to, int status)
 {
 	fputs("usage: " HOOK_NAME " [--stage prestart|createRuntime|poststop] [--engine NAME]\n"
+	      "       " HOOK_NAME " [--engine NAME] claim|release NAME GENERATION\n"
 	      "Run by an OCI runtime, with the container's state on stdin. Attaches what the\n"
 	      "annotations " OCI_DEVICE_PREFIX "NAME ask for, or, at poststop, detaches it.\n"
-	      "Without --stage the state's status decides. See " HOOK_NAME "(8).\n",
+	      "Without --stage the state's status decides. With claim the container gets the\n"
+	      "device NAME that was made ahead; with release it had it. See " HOOK_NAME "(8).\n",
 	      to);
 	return status;
+}
+
+/* What stands behind the options: nothing, or a device made ahead and what to do with it. */
+static bool hook_words(struct hook *h, int argc, char **argv)
+{
+	static const struct {
+		const char *word;
+		enum hook_stage stage;
+	} words[] = {
+		{ "claim", HOOK_STAGE_ATTACH },
+		{ "release", HOOK_STAGE_DETACH },
+	};
+
+	if (!argc)
+		return true;
+	if (argc != 3 || h->stage != HOOK_STAGE_NONE || !text_device_name_ok(argv[1]))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (!strcmp(argv[0], words[i].word))
+			h->stage = words[i].stage;
+	}
+	h->device.name = argv[1];
+	h->device.generation = strtoull(argv[2], NULL, 16);
+	return h->stage != HOOK_STAGE_NONE && strlen(argv[2]) == HOOK_GENERATION_DIGITS &&
+	       strspn(argv[2], "0123456789abcdef") == HOOK_GENERATION_DIGITS;
 }
 
 /* -1: go on; else the exit status. */
@@ -440,7 +504,7 @@ static int hook_options(struct hook *h, int argc, char **argv)
 		if (c != 's' || h->stage == HOOK_STAGE_NONE)
 			return usage(stderr, 2);
 	}
-	return optind < argc ? usage(stderr, 2) : -1;
+	return hook_words(h, argc - optind, argv + optind) ? -1 : usage(stderr, 2);
 }
 
 /* The stage is known once this succeeded, and tells whether a failure counts. */
@@ -488,7 +552,9 @@ int main(int argc, char **argv)
 	h.deadline_ms = clock_deadline_ms(HOOK_TIMEOUT_MS);
 	r = hook_begin(&h, &e);
 	if (!r)
-		r = h.stage == HOOK_STAGE_DETACH ? hook_detach(&h, &e) : hook_attach(&h, &e);
+		r = h.stage == HOOK_STAGE_DETACH ? hook_detach(&h, &e)
+		    : h.device.name		 ? hook_claim(&h, &e)
+						 : hook_attach(&h, &e);
 	if (r < 0)
 		hook_say("", e.text);
 	return r < 0 && h.stage != HOOK_STAGE_DETACH ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -197,11 +197,37 @@ static int set_mode(struct attach_options *o, const char *value, struct err *e)
 	return 0;
 }
 
+static int set_mount(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+	const char *why = "";
+
+	quote_text(word, sizeof(word), value);
+	if (!text_mount_path_ok(value, &why))
+		return err_set(e, EINVAL, "\"%s\" is no place to mount at: %s", word, why);
+	if (text_copy(o->path, sizeof(o->path), value) < 0)
+		return err_set(e, ENAMETOOLONG, "\"%s\" is longer than %zu bytes", word,
+			       sizeof(o->path) - 1);
+	return 0;
+}
+
+static int set_fs(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+
+	o->filesystem = catalog_find_filesystem(value);
+	if (o->filesystem == FILESYSTEM_NONE)
+		return err_set(e, EINVAL, "\"%s\" is none of: %s",
+			       quote_text(word, sizeof(word), value), catalog_key(KEY_FS)->value);
+	return 0;
+}
+
 static int (*const setters[KEY_END])(struct attach_options *o, const char *value, struct err *e) = {
 	[KEY_TARGET] = set_target, [KEY_BACKING] = set_backing, [KEY_SIZE] = set_size,
 	[KEY_PATH] = set_path,	   [KEY_ACCESS] = set_access,	[KEY_QUEUES] = set_queues,
 	[KEY_DEPTH] = set_depth,   [KEY_PROFILE] = set_profile, [KEY_DATA_PATH] = set_data_path,
 	[KEY_UID] = set_uid,	   [KEY_GID] = set_gid,		[KEY_MODE] = set_mode,
+	[KEY_MOUNT] = set_mount,   [KEY_FS] = set_fs,
 };
 
 void keys_init(struct attach_options *o)
@@ -315,9 +341,34 @@ int keys_parse(struct attach_options *o, const char *text, struct err *e)
 	return 0;
 }
 
-int keys_check(const struct attach_options *o, bool host, struct err *e)
+static int keys_check_place(const struct attach_options *o, bool host, struct err *e)
 {
 	static const enum catalog_key node_keys[] = { KEY_PATH, KEY_UID, KEY_GID, KEY_MODE };
+
+	if (o->given[KEY_MOUNT] != o->given[KEY_FS])
+		return err_set(e, EINVAL, "mount and fs go together");
+	if (host && o->given[KEY_MOUNT])
+		return err_set(e, EINVAL, "mount is for a container; the host mounts by itself");
+	if (!host && !o->given[KEY_MOUNT] && !o->given[KEY_PATH])
+		return err_set(e, EINVAL, "the path of the device in the container is missing");
+	for (size_t i = 0; i < ARRAY_SIZE(node_keys); i++) {
+		if (!o->given[node_keys[i]])
+			continue;
+		if (host)
+			return err_set(e, EINVAL,
+				       "%s is for a device in a container; a host device is "
+				       "/dev/ublkbN, root's, 0600",
+				       catalog_key(node_keys[i])->name);
+		if (o->given[KEY_MOUNT])
+			return err_set(e, EINVAL,
+				       "%s is for a device; with mount the container gets none",
+				       catalog_key(node_keys[i])->name);
+	}
+	return 0;
+}
+
+int keys_check(const struct attach_options *o, bool host, struct err *e)
+{
 	const struct catalog_target *t = catalog_target(o->target);
 
 	if (!t)
@@ -328,16 +379,9 @@ int keys_check(const struct attach_options *o, bool host, struct err *e)
 		return err_set(e, EINVAL, "target %s has no backing file", t->name);
 	if (t->needs_size && !o->given[KEY_SIZE])
 		return err_set(e, EINVAL, "target %s needs a size", t->name);
-	if (!host && !o->given[KEY_PATH])
-		return err_set(e, EINVAL, "the path of the device in the container is missing");
-	for (size_t i = 0; host && i < ARRAY_SIZE(node_keys); i++) {
-		if (o->given[node_keys[i]])
-			return err_set(e, EINVAL,
-				       "%s is for a device in a container; a host device is "
-				       "/dev/ublkbN, root's, 0600",
-				       catalog_key(node_keys[i])->name);
-	}
-	return 0;
+	if (o->given[KEY_MOUNT] && !t->nr_fds && !t->by_address)
+		return err_set(e, EINVAL, "target %s has no file system to mount", t->name);
+	return keys_check_place(o, host, e);
 }
 
 void keys_fill(const struct attach_options *o, bool host, struct wire_attach *ret)
@@ -350,6 +394,7 @@ void keys_fill(const struct attach_options *o, bool host, struct wire_attach *re
 	ret->uid = o->uid;
 	ret->gid = o->gid;
 	ret->mode = o->mode;
+	ret->filesystem = o->filesystem;
 	memcpy(ret->path, o->path, sizeof(ret->path));
 }
 

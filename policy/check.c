@@ -96,7 +96,7 @@ CHECK(cgroup)
 {
 	char shown[POLICY_SHOWN_SIZE], pattern[POLICY_SHOWN_SIZE];
 
-	if (!rule->principal.cgroup)
+	if (!rule->principal.cgroup || claim->ahead)
 		return true;
 	if (claim->cgroup && pattern_cgroup_fits(rule->principal.cgroup, claim->cgroup))
 		return true;
@@ -108,7 +108,8 @@ CHECK(cgroup)
 
 CHECK(owner)
 {
-	if (!rule->principal.has_owner || claim->owner_uid == rule->principal.owner_uid)
+	if (!rule->principal.has_owner || claim->ahead ||
+	    claim->owner_uid == rule->principal.owner_uid)
 		return true;
 	snprintf(why, CHECK_WHY_SIZE, "it is for containers of uid %u, and this is one of uid %u",
 		 rule->principal.owner_uid, claim->owner_uid);
@@ -224,6 +225,15 @@ CHECK(mount)
 			  "mount filesystem", why);
 }
 
+CHECK(raw_writers)
+{
+	if (!claim->raw_writers || rule->mount.trust_raw_writers)
+		return true;
+	snprintf(why, CHECK_WHY_SIZE,
+		 "others than root could write the filesystem, and it does not trust them");
+	return false;
+}
+
 CHECK(container_devices)
 {
 	if (rule->host || claim->devices_in_container < rule->max_devices_per_container)
@@ -288,10 +298,21 @@ static check *const checks[] = {
 	check_depth,		 /* requests in flight */
 	check_zero_copy,	 /* whether the worker may be handed the kernel's pages */
 	check_mount,		 /* where the host mounts it, and as what */
+	check_raw_writers,	 /* who could have written that */
 	check_container_devices, /* how many more in this container */
 	check_devices,		 /* how many more at all */
 	check_container_bytes,	 /* how many bytes more in this container */
 	check_all_bytes,	 /* how many bytes more at all */
+};
+
+/* What is true of a container, and was not known of it when the device was made. */
+static check *const use_checks[] = {
+	check_host,
+	check_cgroup,
+	check_owner,
+	check_access,
+	check_container_devices,
+	check_container_bytes,
 };
 
 bool check_rule(const struct rule *rule, const struct policy_claim *claim, size_t *ret_passed,
@@ -300,6 +321,17 @@ bool check_rule(const struct rule *rule, const struct policy_claim *claim, size_
 	why[0] = '\0';
 	for (*ret_passed = 0; *ret_passed < ARRAY_SIZE(checks); (*ret_passed)++) {
 		if (!checks[*ret_passed](rule, claim, why))
+			return false;
+	}
+	return true;
+}
+
+bool check_rule_use(const struct rule *rule, const struct policy_claim *claim,
+		    char why[CHECK_WHY_SIZE])
+{
+	why[0] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(use_checks); i++) {
+		if (!use_checks[i](rule, claim, why))
 			return false;
 	}
 	return true;

@@ -19,3 +19,7 @@ const char *check_claim(const struct policy_claim *claim);
  */
 bool check_rule(const struct rule *rule, const struct policy_claim *claim, size_t *ret_passed,
 		char why[CHECK_WHY_SIZE]);
+
+/* The same for one who is to have what the rule gave already: who may is not asked here. */
+bool check_rule_use(const struct rule *rule, const struct policy_claim *claim,
+		    char why[CHECK_WHY_SIZE]);

@@ -41,8 +41,9 @@ struct policy_claim {
 	uint32_t uid;
 	const uint32_t *gids; /* primary and supplementary groups */
 	size_t nr_gids;
-	/* for whom: the host itself, or a container */
+	/* for whom: the host itself, a container, or one that is not known yet */
 	bool host;
+	bool ahead;	    /* where and whose it is, is asked when it is: policy_decide_use() */
 	const char *cgroup; /* the container's, "/a/b" from the hierarchy's root; NULL: none */
 	uint32_t owner_uid; /* owner of the container's user namespace, as the host counts */
 	/* what; acts other than attach say of this what the volume is */
@@ -59,6 +60,7 @@ struct policy_claim {
 	/* where the host mounts it, and as what; NULL: it does not */
 	const char *mount_path;
 	const char *mount_filesystem;
+	bool raw_writers; /* others than root could have written what that finds there */
 	/* what is there already, this claim not counted, whichever rule gave it */
 	unsigned int devices_in_container;
 	unsigned int devices_in_all;
@@ -87,6 +89,27 @@ struct policy_verdict {
 
 void policy_decide(const struct policy *p, const struct policy_claim *claim,
 		   struct policy_verdict *ret);
+
+/*
+ * A container is to have a device that was made ahead. Only the rule that gave the device is
+ * asked: as it is by now, and whether the container is one that it is for.
+ */
+struct policy_use {
+	const char *rule;   /* that gave the device */
+	uint32_t uid;	    /* who asks */
+	uint32_t maker_uid; /* who had it made */
+	bool hook;	    /* who asks is the user of the OCI hook */
+	bool taken;	    /* another container has it */
+	const char *cgroup; /* of the container, and the rest of it, as in a claim */
+	uint32_t owner_uid;
+	bool read_only;
+	uint64_t size_bytes;
+	unsigned int devices_in_container;
+	uint64_t bytes_in_container;
+};
+
+void policy_decide_use(const struct policy *p, const struct policy_use *use,
+		       struct policy_verdict *ret);
 
 /* A rule that was tried. */
 struct policy_trial {

@@ -22,9 +22,6 @@
 
 #define BIT(n) (1u << (n))
 
-#define RULE_DIRECTORY_EXPECTED                                                                    \
-	"expected a directory: a path that begins and ends with /, without . and .. and //"
-
 static const char *const acts[POLICY_ACT_END] = {
 	[POLICY_ATTACH] = "attach",	[POLICY_MOUNT] = "mount",   [POLICY_RESIZE] = "resize",
 	[POLICY_SNAPSHOT] = "snapshot", [POLICY_DELETE] = "delete",
@@ -84,14 +81,9 @@ static int read_principal(const struct field_reader *p, const struct document_no
 	return 0;
 }
 
-static bool directory_ok(const char *text)
-{
-	return pattern_path_ok(text) && text[strlen(text) - 1] == '/';
-}
-
 static const struct field mount_fields[] = {
-	{ "under", field_list, offsetof(struct rule_mount, under), true, .ok = directory_ok,
-	  .expected = RULE_DIRECTORY_EXPECTED },
+	{ "under", field_list, offsetof(struct rule_mount, under), true, .ok = pattern_path_ok,
+	  .expected = RULE_PATH_EXPECTED },
 	{ "filesystems", field_list, offsetof(struct rule_mount, filesystems), true,
 	  .ok = field_name_ok, .expected = FIELD_NAME_EXPECTED },
 	{ "trust_raw_writers", field_bool, offsetof(struct rule_mount, trust_raw_writers) },
@@ -141,6 +133,8 @@ static const struct field rule_fields[] = {
 	{ "pools", field_list, offsetof(struct rule, pools), .ok = field_name_ok,
 	  .expected = FIELD_NAME_EXPECTED },
 	{ "access", field_choice, offsetof(struct rule, read_only), .words = { "rw", "ro" } },
+	{ "share_read_only", field_bool, offsetof(struct rule, share_read_only) },
+	{ "hook_claims", field_bool, offsetof(struct rule, hook_claims) },
 	{ "zero_copy", field_bool, offsetof(struct rule, zero_copy) },
 	{ "discard", field_bool, offsetof(struct rule, discard) },
 	{ "host", field_bool, offsetof(struct rule, host) },
@@ -174,7 +168,8 @@ static void rule_kinds(const struct rule *rule, bool *ret_files, bool *ret_addre
 static int rule_check(const struct field_reader *p, const struct document_node *n,
 		      const struct rule *rule)
 {
-	static const char *const container[] = { "max_bytes_per_container", "io" };
+	static const char *const container[] = { "max_bytes_per_container", "io", "share_read_only",
+						 "hook_claims" };
 	static const char *const container_principal[] = { "cgroup", "owner", "owner_uid" };
 	static const char words[] = "the rule is for containers";
 	const struct document_node *principal = document_find(n, "principal");

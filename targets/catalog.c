@@ -57,6 +57,15 @@ static const struct catalog_key_row keys[KEY_END] = {
 	[KEY_UID] = { "uid", "N", "owner of the node, as the container counts; default 0" },
 	[KEY_GID] = { "gid", "N", "group of the node, as the container counts; default 0" },
 	[KEY_MODE] = { "mode", "OCTAL", "permission bits of the node; default 0660" },
+	[KEY_MOUNT] = { "mount", "PATH",
+			"where its file system is mounted in the container, in place of a device" },
+	[KEY_FS] = { "fs", "ext4|xfs|btrfs", "which file system that is" },
+};
+
+static const char *const filesystems[FILESYSTEM_END] = {
+	[FILESYSTEM_EXT4] = "ext4",
+	[FILESYSTEM_XFS] = "xfs",
+	[FILESYSTEM_BTRFS] = "btrfs",
 };
 
 const struct catalog_target *catalog_target(unsigned int id)
@@ -71,6 +80,20 @@ enum target_id catalog_find(const char *name)
 			return (enum target_id)i;
 	}
 	return TARGET_NONE;
+}
+
+const char *catalog_filesystem(unsigned int id)
+{
+	return id < FILESYSTEM_END ? filesystems[id] : NULL;
+}
+
+enum catalog_filesystem catalog_find_filesystem(const char *name)
+{
+	for (unsigned int i = FILESYSTEM_NONE + 1; i < FILESYSTEM_END; i++) {
+		if (!strcmp(filesystems[i], name))
+			return (enum catalog_filesystem)i;
+	}
+	return FILESYSTEM_NONE;
 }
 
 const struct catalog_key_row *catalog_key(unsigned int key)

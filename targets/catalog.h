@@ -36,6 +36,21 @@ const struct catalog_target *catalog_target(unsigned int id);
 /* TARGET_NONE for a name that is none. */
 enum target_id catalog_find(const char *name);
 
+/* What the helper mounts for a container; never renumbered, only added to. */
+enum catalog_filesystem {
+	FILESYSTEM_NONE, /* the container gets the device */
+	FILESYSTEM_EXT4,
+	FILESYSTEM_XFS,
+	FILESYSTEM_BTRFS,
+	FILESYSTEM_END,
+};
+
+/* As the kernel names it; NULL for a number that is none. */
+const char *catalog_filesystem(unsigned int id);
+
+/* FILESYSTEM_NONE for a name that is none. */
+enum catalog_filesystem catalog_find_filesystem(const char *name);
+
 /*
  * The keys of an attach, as written in an annotation ("target=memory,size=64M"),
  * as options of `ublk-oci attach` ("--size 64M") and as plug-in parameters: one
@@ -55,6 +70,8 @@ enum catalog_key {
 	KEY_UID,
 	KEY_GID,
 	KEY_MODE,
+	KEY_MOUNT,
+	KEY_FS,
 	KEY_END,
 };
 

@@ -52,15 +52,11 @@ bool text_name_ok(const char *name, size_t max)
 	return n <= max && text_name_span_ok(name, n);
 }
 
-bool text_device_path_ok(const char *path, const char **ret_why)
+static bool text_names_ok(const char *names, const char **ret_why)
 {
 	const char *p, *end;
 
-	if (strncmp(path, "/dev/", 5)) {
-		*ret_why = "it must begin with /dev/";
-		return false;
-	}
-	for (p = path + 5;; p = end + 1) {
+	for (p = names;; p = end + 1) {
 		end = strchrnul(p, '/');
 		if (end == p) {
 			*ret_why = "it has an empty component";
@@ -75,4 +71,38 @@ bool text_device_path_ok(const char *path, const char **ret_why)
 		if (!*end)
 			return true;
 	}
+}
+
+bool text_device_path_ok(const char *path, const char **ret_why)
+{
+	if (!strncmp(path, "/dev/", 5))
+		return text_names_ok(path + 5, ret_why);
+	*ret_why = "it must begin with /dev/";
+	return false;
+}
+
+bool text_mount_path_ok(const char *path, const char **ret_why)
+{
+	if (*path == '/')
+		return text_names_ok(path + 1, ret_why);
+	*ret_why = "it must begin with /";
+	return false;
+}
+
+static bool text_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool text_device_name_ok(const char *name)
+{
+	size_t n = strnlen(name, TEXT_DEVICE_NAME_MAX + 1);
+
+	if (!n || n > TEXT_DEVICE_NAME_MAX || !text_alnum(name[0]) || !text_alnum(name[n - 1]))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!text_alnum(name[i]) && !strchr("_.:-", name[i]))
+			return false;
+	}
+	return true;
 }

@@ -17,19 +17,16 @@
 #include "driver/privileged/birth.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/datapath.h"
-#include "driver/privileged/devfilter.h"
 #include "driver/privileged/disk.h"
-#include "driver/privileged/iolimit.h"
 #include "driver/privileged/keep.h"
-#include "driver/privileged/node.h"
+#include "driver/privileged/place.h"
+#include "driver/privileged/remake.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/ublk_ctl.h"
 #include "driver/privileged/undo.h"
 #include "targets/catalog.h"
 
 #define ATTACH_START_MS 5000
-#define ATTACH_NODE_MS 5000
-#define ATTACH_LIMIT_MS 2000
 #define ATTACH_NUMBERS_MAX 4096 /* of devices of other ublk servers that are stepped over */
 
 struct attach {
@@ -51,34 +48,69 @@ static void attach_fini(struct attach *a)
 	disk_fini(&a->disk);
 }
 
+static int attach_check_path(const struct wire_attach *ask, const struct catalog_target *target,
+			     struct err *e)
+{
+	const char *why = "it is not a string";
+
+	if (ask->filesystem && ask->flags & WIRE_NO_CONTAINER)
+		return err_set(e, EINVAL, "a file system is mounted in a container");
+	if (ask->flags & WIRE_HOST)
+		return *ask->path ? err_set(e, EINVAL, "a device for the host has no path") : 0;
+	if (ask->filesystem && !catalog_filesystem(ask->filesystem))
+		return err_set(e, EINVAL, "there is no file system number %u", ask->filesystem);
+	if (ask->filesystem && !target->nr_fds)
+		return err_set(e, EINVAL, "target %s has no file system to mount", target->name);
+	if (!text_padded_ok(ask->path, sizeof(ask->path)) ||
+	    !(ask->filesystem ? text_mount_path_ok(ask->path, &why)
+			      : text_device_path_ok(ask->path, &why)))
+		return err_set(e, EINVAL, "the %s path is not one: %s",
+			       ask->filesystem ? "mount" : "device", why);
+	if (ask->flags & WIRE_AHEAD && !text_device_name_ok(ask->path + strlen("/dev/")))
+		return err_set(e, EINVAL,
+			       "a device's name is 1 to %d characters of A-Z a-z 0-9 _ . : -, the "
+			       "first and the last a letter or a digit",
+			       TEXT_DEVICE_NAME_MAX);
+	return 0;
+}
+
+static int attach_check_labels(const struct wire_attach *ask, const struct catalog_target *target,
+			       struct err *e)
+{
+	if ((ask->flags & WIRE_NO_CONTAINER) == WIRE_NO_CONTAINER)
+		return err_set(e, EINVAL, "a device is for the host, or for a container to come");
+	if (!text_padded_ok(ask->container, sizeof(ask->container)) ||
+	    !text_padded_ok(ask->engine, sizeof(ask->engine)) ||
+	    (*ask->engine && !text_name_ok(ask->engine, WIRE_ENGINE_SIZE - 1)) ||
+	    (ask->flags & WIRE_NO_CONTAINER
+		     ? !!*ask->container
+		     : !text_name_ok(ask->container, WIRE_CONTAINER_SIZE - 1)))
+		return err_set(e, EINVAL, "the container's ID is not one");
+	return attach_check_path(ask, target, e);
+}
+
 int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e)
 {
 	const struct catalog_target *target = catalog_target(ask->target);
-	bool host = ask->flags & WIRE_HOST;
-	const char *why = "it is not a string";
+	unsigned int placed = !(ask->flags & WIRE_NO_CONTAINER);
+	int r;
 
 	if (!target)
 		return err_set(e, EINVAL, "there is no target number %u", ask->target);
 	if (target->by_address)
 		return err_set(e, ENOTSUP, "this helper serves no target %s", target->name);
-	if (ask->flags & ~(uint32_t)WIRE_FLAGS_ALL || ask->pad)
+	if (ask->flags & ~(uint32_t)WIRE_FLAGS_ALL)
 		return err_set(e, EINVAL, "the request has flags this helper does not know");
 	if ((ask->flags & WIRE_COPY && ask->flags & WIRE_ZERO_COPY) ||
 	    (ask->flags & WIRE_BY_HAND && !(ask->flags & WIRE_ZERO_COPY)))
 		return err_set(e, EINVAL, "data can travel one way only");
-	if (nr_fds != (host ? 0 : 1) + target->nr_fds)
+	if (nr_fds != placed + target->nr_fds)
 		return err_set(e, EINVAL,
 			       "the request came with %u descriptors, target %s takes %u", nr_fds,
-			       target->name, (host ? 0 : 1) + target->nr_fds);
-	if (!text_padded_ok(ask->container, sizeof(ask->container)) ||
-	    !text_padded_ok(ask->engine, sizeof(ask->engine)) ||
-	    (*ask->engine && !text_name_ok(ask->engine, WIRE_ENGINE_SIZE - 1)) ||
-	    (!host && !text_name_ok(ask->container, WIRE_CONTAINER_SIZE - 1)))
-		return err_set(e, EINVAL, "the container's ID is not one");
-	if (host ? *ask->path || *ask->container
-		 : !text_padded_ok(ask->path, sizeof(ask->path)) ||
-			    !text_device_path_ok(ask->path, &why))
-		return err_set(e, EINVAL, "the device path is not one: %s", why);
+			       target->name, placed + target->nr_fds);
+	r = attach_check_labels(ask, target, e);
+	if (r < 0)
+		return r;
 	if (target->needs_size && !ask->size_bytes)
 		return err_set(e, EINVAL, "target %s needs a size", target->name);
 	if (ask->size_bytes % 512 || ask->size_bytes > INT64_MAX)
@@ -111,25 +143,10 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 	rec->node_uid = ask->uid;
 	rec->node_gid = ask->gid;
 	rec->node_mode = ask->mode;
+	rec->filesystem = ask->filesystem;
 	memcpy(rec->container, ask->container, sizeof(rec->container));
 	memcpy(rec->engine, ask->engine, sizeof(rec->engine));
 	memcpy(rec->path, ask->path, sizeof(rec->path));
-}
-
-static int attach_look_container(struct attach *a, int pidfd, struct err *e)
-{
-	int r;
-
-	r = container_identify(&a->container, pidfd, e);
-	if (r < 0)
-		return r;
-	a->rec.container_pid = a->container.pid;
-	a->rec.container_start = a->container.start_ticks;
-	a->rec.mount_ns_inode = a->container.mount_ns_inode;
-	a->rec.cgroup_inode = a->container.cgroup_inode;
-	a->rec.container_uid = a->container.owner_uid;
-	memcpy(a->rec.container_cgroup, a->container.cgroup, sizeof(a->rec.container_cgroup));
-	return container_check_peer(&a->container, a->op->uid, a->op->helper->hook_uid, e);
 }
 
 static int attach_look_backing(struct attach *a, int fd, struct err *e)
@@ -162,6 +179,7 @@ static int attach_look_backing(struct attach *a, int fd, struct err *e)
 	rec->backing_dev = b->dev;
 	rec->backing_inode = b->inode;
 	rec->backing_uid = b->owner_uid;
+	rec->raw_writers = b->raw_writers;
 	rec->logical_block_bytes = b->logical_block_bytes;
 	rec->physical_block_bytes = b->physical_block_bytes;
 	rec->direct_io = b->direct;
@@ -175,8 +193,8 @@ static int attach_look(struct attach *a, struct packet *p, struct err *e)
 	unsigned int next = 0;
 	int r;
 
-	if (!(a->rec.flags & WIRE_HOST)) {
-		r = attach_look_container(a, fd_take(&p->fds[next++]), e);
+	if (!(a->rec.flags & WIRE_NO_CONTAINER)) {
+		r = place_look(a->op, &a->container, &a->rec, fd_take(&p->fds[next++]), e);
 		if (r < 0)
 			return r;
 	}
@@ -330,73 +348,23 @@ static int attach_start(struct attach *a, struct err *e)
 static int attach_settle(struct attach *a, struct err *e)
 {
 	disk_open(&a->disk, &a->rec);
-	return a->rec.flags & WIRE_HOST ? 0 : op_update(a->op, &a->rec, e);
+	return a->rec.flags & WIRE_NO_CONTAINER ? 0 : op_update(a->op, &a->rec, e);
 }
 
-static int attach_allow(struct attach *a, struct err *e)
-{
-	const struct record *rec = &a->rec;
-
-	if (a->container.cgroup_fd < 0)
-		return 0;
-	return devfilter_allow(a->op->helper->filter_dir, a->container.cgroup_fd, rec->major,
-			       rec->minor, !(rec->flags & WIRE_READ_ONLY), e);
-}
-
-/* Before it can be opened. Never silently without: a rule that limits gives no other device. */
-static int attach_limit(struct attach *a, struct err *e)
-{
-	const struct record *rec = &a->rec;
-	int r;
-
-	if (!(rec->grants & RECORD_IO_LIMITS))
-		return 0;
-	if (a->container.cgroup_fd < 0)
-		return err_set(e, ENOTSUP,
-			       "rule %s limits I/O, and the container has no cgroup of its own "
-			       "that could be limited",
-			       rec->rule);
-	r = iolimit_set(a->container.cgroup_fd, rec->major, rec->minor, &rec->io,
-			op_left_ms(a->op, ATTACH_LIMIT_MS), e);
-	return r < 0 ? err_prefix(e, r, "rule %s limits I/O", rec->rule) : 0;
-}
-
-/* The node in the container, and the right to open it; tried before it is reported. */
 static int attach_place(struct attach *a, struct err *e)
 {
-	const struct helper *h = a->op->helper;
-	struct record *rec = &a->rec;
-	struct node_place place = container_place(&a->container, op_left_ms(a->op, ATTACH_NODE_MS));
-	struct node_spec node = {
-		.path = rec->path,
-		.major = rec->major,
-		.minor = rec->minor,
-		.uid = rec->node_uid,
-		.gid = rec->node_gid,
-		.mode = rec->node_mode,
-	};
-	int r;
-
-	if (rec->flags & WIRE_HOST)
-		return 0;
-	r = attach_limit(a, e);
-	if (r < 0)
-		return r;
-	r = attach_allow(a, e);
-	if (r < 0)
-		return r;
-	r = node_insert(&place, h->node_store, &node, &rec->made_dirs, e);
-	if (r < 0)
-		return r;
-	r = op_update(a->op, rec, e);
-	if (r < 0)
-		return r;
-	place.timeout_ms = op_left_ms(a->op, ATTACH_NODE_MS);
-	return node_try(&place, &node, e);
+	return a->rec.flags & WIRE_NO_CONTAINER ? 0 : place_run(a->op, &a->container, &a->rec, e);
 }
 
 static int attach_live(struct attach *a, struct err *e)
 {
+	int r;
+
+	if (a->rec.flags & WIRE_AHEAD) {
+		r = remake_save(a->op->helper->remake_fd, &a->rec, e);
+		if (r < 0)
+			return r;
+	}
 	a->rec.state = WIRE_STATE_LIVE;
 	return op_update(a->op, &a->rec, e);
 }
@@ -424,6 +392,8 @@ static int attach_make(struct attach *a, struct err *e)
 	}
 	if (r == 0)
 		return 0;
+	if (a->rec.flags & WIRE_AHEAD)
+		remake_remove(a->op->helper->remake_fd, &a->rec, NULL);
 	op_begin_undo(a->op, &a->rec);
 	if (undo_run(a->op, &a->rec, false, &why) < 0)
 		log_error("ublkb%u: %s; trying again", a->rec.dev_id, why.text);
@@ -440,14 +410,13 @@ static int attach_again(struct attach *a, struct err *e)
 {
 	int r;
 
-	if (a->rec.flags & WIRE_HOST)
+	if (a->rec.flags & WIRE_NO_CONTAINER)
 		return 0;
 	r = op_take(a->op, a->rec.generation, &a->rec, e);
 	/* What was given to another cgroup than the record's would never be taken back. */
 	if (r < 0 || a->container.cgroup_inode != a->rec.cgroup_inode)
 		return r;
-	r = attach_limit(a, e);
-	return r < 0 ? r : attach_allow(a, e);
+	return place_again(a->op, &a->container, &a->rec, e);
 }
 
 int attach_serve(struct op *op, struct packet *p, struct err *e)

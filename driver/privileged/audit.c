@@ -39,7 +39,7 @@ static void audit_put_principal(struct json *j, const struct registry_peer *peer
 
 static void audit_put_container(struct json *j, const struct record *rec)
 {
-	if (!rec || rec->flags & WIRE_HOST || !*rec->container) {
+	if (!rec || rec->flags & WIRE_NO_CONTAINER || !*rec->container) {
 		json_null(j, "container");
 		return;
 	}
@@ -63,6 +63,7 @@ static void audit_put_device(struct json *j, const struct record *rec)
 	snprintf(device, sizeof(device), "ublkb%u", rec ? rec->dev_id : 0);
 	json_text(j, "device", rec && rec->generation ? device : NULL);
 	json_text(j, "path", rec && *rec->path ? rec->path : NULL);
+	json_text(j, "filesystem", rec ? catalog_filesystem(rec->filesystem) : NULL);
 	json_text(j, "target", target ? target->name : NULL);
 	if (rec && rec->size_bytes)
 		json_number(j, "bytes", rec->size_bytes);
@@ -118,11 +119,11 @@ void audit_note(const struct audit_event *event)
 		log_error("%s", e.text);
 }
 
-int audit_verdict(const struct registry_peer *peer, const struct record *rec,
+int audit_verdict(const char *request, const struct registry_peer *peer, const struct record *rec,
 		  const struct policy_verdict *verdict, struct err *e)
 {
 	const struct audit_event event = {
-		.request = "attach",
+		.request = request,
 		.peer = peer,
 		.rec = rec,
 		.allowed = verdict->allowed,

@@ -29,8 +29,8 @@ int audit_write(const struct audit_event *event, struct err *e);
 /* The same for what is done, or not done, whatever becomes of the line. */
 void audit_note(const struct audit_event *event);
 
-/* What the policy says of an attach. */
-int audit_verdict(const struct registry_peer *peer, const struct record *rec,
+/* What the policy says of an attach, or of a claim. */
+int audit_verdict(const char *request, const struct registry_peer *peer, const struct record *rec,
 		  const struct policy_verdict *verdict, struct err *e);
 
 /* The line, with its newline, at this time. Its length, or -E2BIG. */

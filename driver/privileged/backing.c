@@ -292,6 +292,8 @@ int backing_examine(struct backing *b, int fd, bool read_only, const struct poli
 	if (b->fd < 0)
 		return err_sys(e, errno, "cannot open the backing file again");
 	b->owner_uid = st.st_uid;
+	b->raw_writers = st.st_uid != 0 || st.st_mode & S_IWOTH ||
+			 (S_ISREG(st.st_mode) && st.st_mode & S_IWGRP);
 	r = backing_measure(b, &st, e);
 	if (r < 0)
 		return r;

@@ -24,8 +24,9 @@
 struct backing {
 	int fd; /* the fresh one */
 	bool block_device;
-	bool direct;	 /* opened past the page cache */
-	uid_t owner_uid; /* of a block device: its node's */
+	bool direct;	  /* opened past the page cache */
+	bool raw_writers; /* others than root, and who is in group disk, may write what is in it */
+	uid_t owner_uid;  /* of a block device: its node's */
 	uint64_t bytes;
 	uint64_t dev; /* of the file; of a block device: its own number, 0 as inode */
 	uint64_t inode;

@@ -10,12 +10,15 @@
 #include "driver/privileged/audit.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/filesystem.h"
 #include "driver/privileged/loss.h"
 #include "driver/privileged/recover.h"
+#include "driver/privileged/remake.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/undo.h"
 
 #define DETACH_LOOK_MS 5000
+#define DETACH_UNMOUNT_MS 20000 /* with all that is to be written */
 #define DETACH_SEND_MS 500
 
 bool detach_peer_ok(const struct op *op, const struct record *rec)
@@ -39,6 +42,57 @@ static void detach_allow_again(const struct op *op, const struct record *rec, st
 				!(rec->flags & WIRE_READ_ONLY), NULL);
 }
 
+/* As it was before a detach that is refused. */
+static void detach_mount_again(const struct op *op, struct record *rec, const struct container *c)
+{
+	struct node_place place = container_place(c, op_left_ms(op, DETACH_LOOK_MS));
+	struct filesystem_spec spec = undo_filesystem(rec);
+	struct err why;
+
+	if (filesystem_insert(&place, &spec, &rec->mounted_dev, &why) < 0)
+		log_error("ublkb%u: it is no longer mounted: %s", rec->dev_id, why.text);
+	else
+		op_update(op, rec, NULL);
+}
+
+static int detach_refuse(const struct err *why, int r, struct err *e)
+{
+	return r == -EBUSY ? err_set(e, EBUSY, "%s; close or unmount it first, or use --force",
+				     why->text)
+			   : err_set(e, -r, "%s", why->text);
+}
+
+/*
+ * Unmounted only if nobody uses it, which the kernel says best, and then writes what there is
+ * to write. Who has it mounted elsewhere keeps the device.
+ */
+static int detach_check_unmounted(const struct op *op, struct record *rec, struct err *e)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	struct filesystem_spec spec = undo_filesystem(rec);
+	struct node_place place;
+	bool there;
+	struct err why, who;
+	int r = 0;
+
+	there = container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
+			       rec->cgroup_inode, NULL) == 0 &&
+		c.mount_ns_fd >= 0;
+	if (there) {
+		place = container_place(&c, op_left_ms(op, DETACH_UNMOUNT_MS));
+		r = filesystem_remove(&place, &spec, FILESYSTEM_UNUSED, &why);
+	}
+	if (r == -EBUSY &&
+	    loss_in_use_inside(op, rec, op_left_ms(op, DETACH_LOOK_MS), &who) == -EBUSY)
+		return detach_refuse(&who, r, e);
+	if (r < 0)
+		return detach_refuse(&why, r, e);
+	r = loss_in_use(op, rec, op_left_ms(op, DETACH_LOOK_MS), &why);
+	if (r < 0 && there)
+		detach_mount_again(op, rec, &c);
+	return r < 0 ? detach_refuse(&why, r, e) : 0;
+}
+
 /*
  * Nobody may be using it. The filter is closed before the look, so that nobody
  * opens the device between the look and its end.
@@ -49,7 +103,7 @@ static int detach_check_unused(const struct op *op, const struct record *rec, st
 	struct err why;
 	int r;
 
-	if (!(rec->flags & WIRE_HOST) &&
+	if (!(rec->flags & WIRE_NO_CONTAINER) &&
 	    container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
 			   rec->cgroup_inode, NULL) == 0 &&
 	    c.cgroup_fd >= 0) {
@@ -62,9 +116,23 @@ static int detach_check_unused(const struct op *op, const struct record *rec, st
 	if (r == 0)
 		return 0;
 	detach_allow_again(op, rec, &c);
-	return r == -EBUSY ? err_set(e, EBUSY, "%s; close or unmount it first, or use --force",
-				     why.text)
-			   : err_set(e, -r, "%s", why.text);
+	return detach_refuse(&why, r, e);
+}
+
+/* Nor may a container have it, open or not. One that is being taken from one soon is nobody's. */
+static int detach_check_unclaimed(const struct op *op, const struct record *rec, struct err *e)
+{
+	struct record claim;
+	int r;
+
+	if (!(rec->flags & WIRE_AHEAD))
+		return 0;
+	r = op_find_claim(op, rec, &claim, e);
+	if (r < 0 || claim.state == WIRE_STATE_DETACHING)
+		return r == -ENOENT ? 0 : r;
+	return err_set(e, EBUSY,
+		       "container %s has it; end that first, or use --force, which takes it away",
+		       claim.container);
 }
 
 /* What it costs, before it is done. Who does not read it need not know. */
@@ -141,17 +209,29 @@ int detach_serve(struct op *op, struct packet *p, struct err *e)
 		return r;
 	detach_audit(op, &rec, ask.flags & WIRE_DETACH_FORCE);
 	timing_mark(op->timing, WIRE_STEP_TAKE);
+	if (!(ask.flags & WIRE_DETACH_FORCE)) {
+		r = detach_check_unclaimed(op, &rec, e);
+		if (r < 0)
+			return r;
+	}
 	if (rec.major && rec.state != WIRE_STATE_FAILED &&
 	    !(ask.flags & (WIRE_DETACH_FORCE | WIRE_DETACH_ENDED))) {
-		r = detach_check_unused(op, &rec, e);
+		r = rec.filesystem ? detach_check_unmounted(op, &rec, e)
+				   : detach_check_unused(op, &rec, e);
 		timing_mark(op->timing, WIRE_STEP_UNUSED);
 		if (r < 0)
 			return r;
 	}
-	if (ask.flags & WIRE_DETACH_FORCE) {
+	/* A claim that ends loses nothing: the device goes on. */
+	if (ask.flags & WIRE_DETACH_FORCE && !(rec.flags & WIRE_CLAIMED)) {
 		loss_find(&loss, op, &rec);
 		if (ask.flags & WIRE_DETACH_TELL)
 			detach_tell(op, &rec, &loss);
+	}
+	if (rec.flags & WIRE_AHEAD) {
+		r = remake_remove(op->helper->remake_fd, &rec, e);
+		if (r < 0)
+			return r;
 	}
 	op_begin_undo(op, &rec);
 	r = undo_run(op, &rec, !loss.suspect, e);

@@ -38,8 +38,8 @@ static struct device *hang_find(const struct registry *reg, const struct stall_d
 	for (size_t i = 0; i < reg->nr_devices; i++) {
 		const struct record *rec = &reg->devices[i]->rec;
 
-		if (rec->state == WIRE_STATE_LIVE && rec->major == disk->major &&
-		    rec->minor == disk->minor)
+		if (rec->state == WIRE_STATE_LIVE && !(rec->flags & WIRE_CLAIMED) &&
+		    rec->major == disk->major && rec->minor == disk->minor)
 			return reg->devices[i];
 	}
 	return NULL;

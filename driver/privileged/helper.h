@@ -21,6 +21,7 @@ struct helper {
 	char cgroup_base[CGROUP_PATH_SIZE];
 	int journal_fd;
 	int stats_fd;	  /* the directory of stats_file.h */
+	int remake_fd;	  /* of remake.h; -1: nowhere */
 	int program_fd;	  /* the worker */
 	int notices_fd;	  /* of notice.h; -1: there is none */
 	int keeper_fd;	  /* the keeper's program; -1: there is none */

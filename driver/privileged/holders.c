@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
@@ -27,6 +28,7 @@ struct holders {
 	size_t size;
 	size_t used;
 	int nr;
+	bool inside;	      /* files of a file system; else the block device */
 	bool fds_counted;     /* by the kernel, as the size of /proc/PID/fd: 6.2 */
 	uint64_t *namespaces; /* mount namespaces that were looked at */
 	size_t nr_namespaces;
@@ -81,6 +83,8 @@ static void holders_name(int pid_fd, char name[32])
 
 static bool holders_is(const struct holders *h, const struct statx *stx)
 {
+	if (h->inside)
+		return stx->stx_dev_major == h->major && stx->stx_dev_minor == h->minor;
 	return S_ISBLK(stx->stx_mode) && stx->stx_rdev_major == h->major &&
 	       stx->stx_rdev_minor == h->minor;
 }
@@ -248,6 +252,61 @@ static void holders_find_process(struct holders *h, int proc_fd, const char *pid
 		holders_find_fds(h, pid_fd, pid);
 }
 
+static bool holders_is_at(const struct holders *h, int pid_fd, const char *name)
+{
+	struct statx stx;
+
+	return !statx(pid_fd, name, AT_STATX_DONT_SYNC, STATX_TYPE, &stx) && holders_is(h, &stx);
+}
+
+static void holders_find_inside_process(struct holders *h, int proc_fd, const char *pid)
+{
+	static const char *const links[] = { "cwd", "root", "exe" };
+	auto_close int pid_fd = openat(proc_fd, pid, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[32];
+
+	for (size_t i = 0; pid_fd >= 0 && i < ARRAY_SIZE(links); i++) {
+		if (!holders_is_at(h, pid_fd, links[i]))
+			continue;
+		holders_name(pid_fd, name);
+		holders_add(h, "%s of pid %s (%s)", links[i], pid, name);
+		return;
+	}
+	if (pid_fd >= 0 && holders_has_fds(h, proc_fd, pid))
+		holders_find_fds(h, pid_fd, pid);
+}
+
+static void holders_end(struct holders *h)
+{
+	if (h->nr > HOLDERS_NAMED)
+		holders_write(h, ", and %d more", h->nr - HOLDERS_NAMED);
+}
+
+int holders_find_inside(uint64_t dev, char *text, size_t size, struct err *e)
+{
+	struct holders h = {
+		.major = major(dev),
+		.minor = minor(dev),
+		.inside = true,
+		.text = text,
+		.size = size,
+		.fds_counted = holders_fds_counted(),
+	};
+	auto_closedir DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	if (!proc)
+		return err_sys(e, errno, "cannot read /proc");
+	text[0] = '\0';
+	while ((entry = readdir(proc))) {
+		if (isdigit((unsigned char)entry->d_name[0]) &&
+		    strtol(entry->d_name, NULL, 10) != getpid())
+			holders_find_inside_process(&h, dirfd(proc), entry->d_name);
+	}
+	holders_end(&h);
+	return h.nr;
+}
+
 int holders_find(uint32_t major, uint32_t minor, int but_ns_fd, char *text, size_t size,
 		 struct err *e)
 {
@@ -274,8 +333,7 @@ int holders_find(uint32_t major, uint32_t minor, int but_ns_fd, char *text, size
 		if (isdigit((unsigned char)entry->d_name[0]))
 			holders_find_process(&h, dirfd(proc), entry->d_name, but);
 	}
-	if (h.nr > HOLDERS_NAMED)
-		holders_write(&h, ", and %d more", h.nr - HOLDERS_NAMED);
+	holders_end(&h);
 	return h.nr;
 }
 

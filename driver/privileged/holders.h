@@ -21,6 +21,12 @@ int holders_find(uint32_t major, uint32_t minor, int but_ns_fd, char *text, size
 		 struct err *e);
 
 /*
+ * The same of a file system that is mounted: who has something in it open, as a current
+ * directory, a root or a program too. dev: what its files show as their device.
+ */
+int holders_find_inside(uint64_t dev, char *text, size_t size, struct err *e);
+
+/*
  * 0: nobody holds it exclusively; -EBUSY: it is mounted, swapped to, or part of
  * another device, in whatever namespace. Plain opens are not noticed.
  */

@@ -14,6 +14,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/base/text.h"
+#include "targets/catalog.h"
 
 #define JOURNAL_NAME_SIZE 32
 #define JOURNAL_ASIDE ".bad"
@@ -104,7 +105,11 @@ static bool journal_places_ok(const struct record *rec)
 	if (*rec->container_cgroup &&
 	    (*rec->container_cgroup != '/' || journal_climbs(rec->container_cgroup)))
 		return false;
-	return rec->flags & WIRE_HOST || text_device_path_ok(rec->path, &why);
+	if (rec->flags & WIRE_HOST)
+		return !rec->filesystem;
+	if (!rec->filesystem)
+		return text_device_path_ok(rec->path, &why);
+	return catalog_filesystem(rec->filesystem) && text_mount_path_ok(rec->path, &why);
 }
 
 static bool journal_grants_ok(const struct record *rec)

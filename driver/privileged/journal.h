@@ -19,7 +19,7 @@
 #include "driver/wire/wire.h"
 
 #define RECORD_MAGIC 0x6f726375u
-#define RECORD_VERSION 3
+#define RECORD_VERSION 4
 #define RECORD_CGROUP_SIZE 256
 
 /* The upper half of every generation, and so of the cookie the driver keeps for us. */
@@ -64,7 +64,7 @@ struct record {
 	uint32_t worker_uid;
 	uint64_t worker_start; /* clock ticks since boot, as in /proc/PID/stat */
 
-	int32_t container_pid; /* 0 with WIRE_HOST */
+	int32_t container_pid; /* 0 with WIRE_HOST and WIRE_AHEAD */
 	uint32_t made_dirs;    /* directories node_insert() made */
 	uint64_t container_start;
 	uint64_t mount_ns_inode;
@@ -94,8 +94,12 @@ struct record {
 	char container_cgroup[CONTAINER_CGROUP_SIZE];
 	char cgroup[RECORD_CGROUP_SIZE]; /* the worker's cgroup directory, "" until it is made */
 	char failure[WIRE_REASON_SIZE];	 /* WIRE_STATE_FAILED: why */
+
+	uint32_t filesystem;  /* enum catalog_filesystem: mounted at path, in place of a node */
+	uint32_t raw_writers; /* 1: others than root could have written what it mounts */
+	uint64_t mounted_dev; /* what files in it show as their device; 0: not known */
 };
-static_assert(sizeof(struct record) == 1952, "journal format changed: raise RECORD_VERSION");
+static_assert(sizeof(struct record) == 1968, "journal format changed: raise RECORD_VERSION");
 
 /* Makes DIR/devices; returns its fd. */
 int journal_open(const char *dir, int *ret_fd, struct err *e);

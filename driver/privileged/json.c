@@ -92,8 +92,10 @@ static void json_key(struct json *j, const char *key)
 {
 	if (j->comma)
 		json_raw(j, ",");
-	json_string(j, key);
-	json_raw(j, ":");
+	if (key) {
+		json_string(j, key);
+		json_raw(j, ":");
+	}
 	j->comma = true;
 }
 
@@ -119,6 +121,19 @@ void json_object(struct json *j, const char *key)
 void json_object_end(struct json *j)
 {
 	json_raw(j, "}");
+	j->comma = true;
+}
+
+void json_array(struct json *j, const char *key)
+{
+	json_key(j, key);
+	json_raw(j, "[");
+	j->comma = false;
+}
+
+void json_array_end(struct json *j)
+{
+	json_raw(j, "]");
 	j->comma = true;
 }
 

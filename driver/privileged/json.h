@@ -27,8 +27,11 @@ void json_init(struct json *j, char *buf, size_t size);
 /* Ends it: the length of the text, which ends with a zero byte, or -E2BIG. */
 int json_fini(struct json *j);
 
+/* In an array there are no keys: NULL. */
 void json_object(struct json *j, const char *key);
 void json_object_end(struct json *j);
+void json_array(struct json *j, const char *key);
+void json_array_end(struct json *j);
 
 /* NULL is null. Bytes that are not UTF-8 become U+FFFD. */
 void json_text(struct json *j, const char *key, const char *value);

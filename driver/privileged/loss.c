@@ -51,6 +51,25 @@ static int loss_look(void *arg, struct err *e)
 	return r == -EBUSY ? r : 0;
 }
 
+static int loss_look_inside(void *arg, struct err *e)
+{
+	const struct record *rec = ((struct loss_look *)arg)->rec;
+	char who[ERR_TEXT_SIZE / 2];
+	int r = rec->mounted_dev ? holders_find_inside(rec->mounted_dev, who, sizeof(who), e) : 0;
+
+	if (r <= 0)
+		return r;
+	return err_set(e, EBUSY, "%s (ublkb%" PRIu32 ") is in use: %s", rec->path, rec->dev_id,
+		       who);
+}
+
+int loss_in_use_inside(const struct op *op, const struct record *rec, int timeout_ms, struct err *e)
+{
+	struct loss_look look = { op, rec };
+
+	return child_run(loss_look_inside, &look, timeout_ms, e);
+}
+
 int loss_in_use(const struct op *op, const struct record *rec, int timeout_ms, struct err *e)
 {
 	struct loss_look look = { op, rec };
@@ -65,7 +84,8 @@ static void loss_of_users(struct loss *l, const struct op *op, const struct reco
 
 	if (!rec->major)
 		return;
-	r = loss_in_use(op, rec, op_left_ms(op, LOSS_LOOK_MS), &e);
+	r = (rec->filesystem ? loss_in_use_inside : loss_in_use)(op, rec,
+								 op_left_ms(op, LOSS_LOOK_MS), &e);
 	if (r == -EBUSY)
 		loss_add(l, "%s: what has not been written yet is lost", e.text);
 	else if (r < 0)

@@ -12,6 +12,10 @@
  */
 int loss_in_use(const struct op *op, const struct record *rec, int timeout_ms, struct err *e);
 
+/* The same of the file system that is mounted in place of a node, and is meant to be. */
+int loss_in_use_inside(const struct op *op, const struct record *rec, int timeout_ms,
+		       struct err *e);
+
 #define LOSS_MAX 4
 
 struct loss {

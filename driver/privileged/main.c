@@ -25,6 +25,7 @@
 #include "driver/privileged/audit.h"
 #include "driver/privileged/audit_file.h"
 #include "driver/privileged/caps.h"
+#include "driver/privileged/cdi.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/helper.h"
 #include "driver/privileged/journal.h"
@@ -32,6 +33,7 @@
 #include "driver/privileged/node.h"
 #include "driver/privileged/notice.h"
 #include "driver/privileged/registry.h"
+#include "driver/privileged/remake.h"
 #include "driver/privileged/sd.h"
 #include "driver/privileged/server.h"
 #include "driver/privileged/stats_file.h"
@@ -211,17 +213,19 @@ static int main_adopt(void *arg, const struct record *rec)
 static void main_registry_fini(struct registry *reg)
 {
 	registry_fini(reg);
+	close_fdp(&reg->cdi_fd);
 	policy_free(reg->policy);
 }
 
 static int main_serve(const struct main_options *o, struct err *e)
 {
-	__attribute__((cleanup(main_registry_fini))) struct registry registry = { 0 };
+	__attribute__((cleanup(main_registry_fini))) struct registry registry = { .cdi_fd = -1 };
 	__attribute__((cleanup(keep_fini))) struct keep keep = KEEP_INIT;
 	auto_close int lock_fd = -1, listen_fd = -1;
 	struct helper helper = {
 		.journal_fd = -1,
 		.stats_fd = -1,
+		.remake_fd = -1,
 		.program_fd = -1,
 		.notices_fd = -1,
 		.keeper_fd = -1,
@@ -245,6 +249,12 @@ static int main_serve(const struct main_options *o, struct err *e)
 	main_keeper(&helper, &keep);
 	if (notice_open(&helper.notices_fd, e) < 0)
 		log_warning("%s", e->text);
+	if (cdi_open(CDI_DIR, &registry.cdi_fd, e) < 0)
+		log_warning("%s: engines do not find devices made ahead", e->text);
+	if (remake_open(REMAKE_DIR, &helper.remake_fd, e) < 0)
+		log_warning(
+			"%s: devices made ahead do not come back after a restart of the machine",
+			e->text);
 	r = main_listen(o->socket, &listen_fd, e);
 	if (r < 0)
 		return r;
@@ -253,7 +263,12 @@ static int main_serve(const struct main_options *o, struct err *e)
 		return r;
 	registry.journal_fd = helper.journal_fd;
 	registry.cgroup_base = helper.cgroup_base;
+	registry.hook_uid = helper.hook_uid;
 	r = journal_load(helper.journal_fd, main_adopt, &registry, e);
+	if (r == 0) {
+		registry.cdi_stale = true; /* whatever another helper has left there */
+		cdi_refresh(&registry);
+	}
 	if (r == 0)
 		r = server_run(&helper, &registry, fd_take(&listen_fd), &keep, e);
 	return r;

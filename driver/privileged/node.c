@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -114,20 +113,23 @@ int node_store_mount(const char *dir, struct err *e)
 	return 0;
 }
 
-#define NODE_STORE_NAME_SIZE 24
+#define NODE_STORE_NAME_SIZE 32
 #define NODE_LOCK_MS 5000
 
-static void node_store_name(char name[NODE_STORE_NAME_SIZE], uint32_t major, uint32_t minor)
+static void node_store_name(char name[NODE_STORE_NAME_SIZE], const struct node_id *id)
 {
-	snprintf(name, NODE_STORE_NAME_SIZE, "%" PRIu32 ":%" PRIu32, major, minor);
+	int n = snprintf(name, NODE_STORE_NAME_SIZE, "%" PRIu32 ":%" PRIu32, id->major, id->minor);
+
+	if (id->claim)
+		snprintf(name + n, (size_t)(NODE_STORE_NAME_SIZE - n), ".%08" PRIx32, id->claim);
 }
 
-int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct err *e)
+int node_disarm(const char *store_dir, const struct node_id *id, struct err *e)
 {
 	auto_close int store_fd = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char name[NODE_STORE_NAME_SIZE];
 
-	node_store_name(name, major, minor);
+	node_store_name(name, id);
 	if (store_fd < 0)
 		return err_sys(e, errno, "cannot open %s", store_dir);
 	/* In this order: an owner who is the container's could give it a mode in between. */
@@ -138,31 +140,33 @@ int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct er
 	return 0;
 }
 
-int node_store_each(const char *store_dir, int (*found)(void *arg, uint32_t major, uint32_t minor),
+int node_store_each(const char *store_dir, int (*found)(void *arg, const struct node_id *id),
 		    void *arg, struct err *e)
 {
 	auto_closedir DIR *d = opendir(store_dir);
 	char name[NODE_STORE_NAME_SIZE];
 	struct dirent *entry;
-	uint32_t major, minor;
 	int r;
 
 	if (!d)
 		return err_sys(e, errno, "cannot read %s", store_dir);
 	while ((entry = readdir(d))) {
-		if (sscanf(entry->d_name, "%" SCNu32 ":%" SCNu32, &major, &minor) != 2)
+		struct node_id id = { 0 };
+
+		if (sscanf(entry->d_name, "%" SCNu32 ":%" SCNu32 ".%" SCNx32, &id.major, &id.minor,
+			   &id.claim) < 2)
 			continue;
-		node_store_name(name, major, minor);
+		node_store_name(name, &id);
 		if (strcmp(name, entry->d_name))
 			continue; /* not a name of ours */
-		r = found(arg, major, minor);
+		r = found(arg, &id);
 		if (r < 0)
 			return err_sys(e, -r, "cannot look at the nodes in %s", store_dir);
 	}
 	return 0;
 }
 
-int node_reclaim(const char *store_dir, uint32_t major, uint32_t minor, bool (*wanted)(void *arg),
+int node_reclaim(const char *store_dir, const struct node_id *id, bool (*wanted)(void *arg),
 		 void *arg, struct err *e)
 {
 	auto_close int lock_fd = -1;
@@ -173,7 +177,7 @@ int node_reclaim(const char *store_dir, uint32_t major, uint32_t minor, bool (*w
 		return r;
 	if (wanted(arg))
 		return err_set(e, EBUSY, "it is somebody's by now");
-	return node_disarm(store_dir, major, minor, e);
+	return node_disarm(store_dir, id, e);
 }
 
 /* Makes the node and clones it as a detached mount: an fd or -errno. */
@@ -183,8 +187,8 @@ static int node_store_make(int store_fd, const struct node_spec *spec, uid_t uid
 	char name[NODE_STORE_NAME_SIZE];
 	int fd;
 
-	node_store_name(name, spec->major, spec->minor);
-	if (mknodat(store_fd, name, S_IFBLK, makedev(spec->major, spec->minor)) < 0)
+	node_store_name(name, &spec->id);
+	if (mknodat(store_fd, name, S_IFBLK, makedev(spec->id.major, spec->id.minor)) < 0)
 		return err_sys(e, errno, "cannot make a device node in the store");
 	/* In this order the helper needs no right over files of others. */
 	if (fchmodat(store_fd, name, spec->mode & 0777, 0) < 0 ||
@@ -195,39 +199,6 @@ static int node_store_make(int store_fd, const struct node_spec *spec, uid_t uid
 }
 
 /* --- inserting ----------------------------------------------------------- */
-
-static int node_host_id(const struct node_place *place, const char *file, uint32_t id,
-			uint32_t *ret, struct err *e)
-{
-	auto_fclose FILE *map = NULL;
-	auto_close int fd = openat(place->proc_fd, file, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return err_sys(e, errno, "cannot open the container's %s", file);
-	map = fdopen(fd, "r");
-	if (!map)
-		return err_sys(e, errno, "cannot read the container's %s", file);
-	fd_take(&fd);
-	if (node_map_find(map, id, ret) < 0)
-		return err_set(e, ERANGE,
-			       "%.3s %" PRIu32 " is not mapped in the container's user "
-			       "namespace",
-			       file, id);
-	return 0;
-}
-
-/*
- * The empty file (and directories) must belong to somebody the container's
- * user namespace knows, else the kernel refuses with EOVERFLOW.
- */
-static int node_act_as(uid_t uid, gid_t gid, struct err *e)
-{
-	setfsgid(gid);
-	setfsuid(uid);
-	if ((uid_t)setfsuid((uid_t)-1) != uid || (gid_t)setfsgid((gid_t)-1) != gid)
-		return err_set(e, EPERM, "cannot act as the container's root");
-	return 0;
-}
 
 /* What a node is put over: recognised again by node_look(). */
 static int node_make_placeholder(const struct node_work *w, struct err *e)
@@ -247,10 +218,9 @@ static void node_remove_placeholder(const struct node_work *w)
 {
 	if (!unlinkat(node_dir_fd(&w->dir), node_dir_name(&w->dir), 0) || errno != EPERM)
 		return;
-	if (!node_act_as(w->root_uid, w->root_gid, NULL))
+	if (!node_map_act_as(w->root_uid, w->root_gid, NULL))
 		unlinkat(node_dir_fd(&w->dir), node_dir_name(&w->dir), 0);
-	setfsuid(0);
-	setfsgid(0);
+	node_map_act_as_root();
 }
 
 static int node_insert_inside(void *arg, struct err *e)
@@ -263,14 +233,13 @@ static int node_insert_inside(void *arg, struct err *e)
 	umask(0);
 	r = node_enter(&w->host, w->place->mount_ns_fd, &dev_fd, e);
 	if (!r)
-		r = node_act_as(w->root_uid, w->root_gid, e);
+		r = node_map_act_as(w->root_uid, w->root_gid, e);
 	if (r < 0)
 		return r;
 	r = node_dir_walk(dir, dev_fd, &w->made, e);
 	if (!r)
 		r = file_fd = node_make_placeholder(w, e);
-	setfsuid(0);
-	setfsgid(0);
+	node_map_act_as_root();
 	if (r >= 0 && move_mount(w->tree_fd, "", file_fd, "",
 				 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		r = err_sys(e, errno, "cannot mount the device node in the container");
@@ -293,7 +262,7 @@ static int node_store_replace(const char *store_dir, const struct node_spec *spe
 
 	r = dir_lock(AT_FDCWD, store_dir, NODE_LOCK_MS, &store_fd, e);
 	if (!r)
-		r = node_disarm(store_dir, spec->major, spec->minor, e);
+		r = node_disarm(store_dir, &spec->id, e);
 	return r < 0 ? r : node_store_make(store_fd, spec, uid, gid, e);
 }
 
@@ -306,13 +275,13 @@ int node_insert(const struct node_place *place, const char *store_dir, const str
 
 	r = node_work_new(&w, place, spec, e);
 	if (!r)
-		r = node_host_id(place, "uid_map", spec->uid, &uid, e);
+		r = node_map_id(place->proc_fd, "uid_map", spec->uid, &uid, e);
 	if (!r)
-		r = node_host_id(place, "gid_map", spec->gid, &gid, e);
+		r = node_map_id(place->proc_fd, "gid_map", spec->gid, &gid, e);
 	if (!r)
-		r = node_host_id(place, "uid_map", 0, &w->root_uid, e);
+		r = node_map_id(place->proc_fd, "uid_map", 0, &w->root_uid, e);
 	if (!r)
-		r = node_host_id(place, "gid_map", 0, &w->root_gid, e);
+		r = node_map_id(place->proc_fd, "gid_map", 0, &w->root_gid, e);
 	if (r < 0)
 		return r;
 	r = w->tree_fd = node_store_replace(store_dir, spec, uid, gid, e);
@@ -322,7 +291,7 @@ int node_insert(const struct node_place *place, const char *store_dir, const str
 	if (r == -ETIMEDOUT || r == -EIO)
 		node_remove(place, spec, w->made, NULL);
 	if (r < 0)
-		node_disarm(store_dir, spec->major, spec->minor, NULL);
+		node_disarm(store_dir, &spec->id, NULL);
 	else
 		*ret_made_dirs = w->made;
 	return r;
@@ -346,8 +315,8 @@ static enum node_thing node_look(const struct node_work *w, int *ret_fd)
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &stx) < 0)
 		return NODE_FOREIGN;
 	if (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT)
-		return S_ISBLK(stx.stx_mode) && stx.stx_rdev_major == spec->major &&
-				       stx.stx_rdev_minor == spec->minor
+		return S_ISBLK(stx.stx_mode) && stx.stx_rdev_major == spec->id.major &&
+				       stx.stx_rdev_minor == spec->id.minor
 			       ? NODE_OURS
 			       : NODE_FOREIGN;
 	/* The device node was unmounted by somebody in the container. */
@@ -421,7 +390,7 @@ static int node_try_inside(void *arg, struct err *e)
 		return r;
 	if (node_look(w, &node_fd) != NODE_OURS)
 		return err_set(e, ENODEV, "%s in the container is not device %" PRIu32 ":%" PRIu32,
-			       w->spec->path, w->spec->major, w->spec->minor);
+			       w->spec->path, w->spec->id.major, w->spec->id.minor);
 	/* Last: a frozen cgroup stops the child here. */
 	r = node_join_cgroup(w, e);
 	return r < 0 ? r : node_open_inside(w, e);
@@ -516,8 +485,8 @@ int node_remove(const struct node_place *place, const struct node_spec *spec,
 	if (r < 0)
 		return r;
 	w->made = made_dirs;
-	if (node_host_id(place, "uid_map", 0, &w->root_uid, NULL) < 0 ||
-	    node_host_id(place, "gid_map", 0, &w->root_gid, NULL) < 0)
+	if (node_map_id(place->proc_fd, "uid_map", 0, &w->root_uid, NULL) < 0 ||
+	    node_map_id(place->proc_fd, "gid_map", 0, &w->root_gid, NULL) < 0)
 		w->root_uid = w->root_gid = 0; /* it has ended, or has no root */
 	r = child_run(node_remove_inside, w, place->timeout_ms, e);
 	return r == -ETIMEDOUT ? err_prefix(e, r, "removing %s from the container", spec->path) : r;

@@ -34,10 +34,16 @@ struct node_place {
 	int timeout_ms;
 };
 
-struct node_spec {
-	const char *path; /* "/dev/...", already checked with text_device_path_ok() */
+/* What names a node in the store: one device may be in several containers, by a claim each. */
+struct node_id {
 	uint32_t major;
 	uint32_t minor;
+	uint32_t claim; /* the lower half of a claim's generation; 0: the device itself */
+};
+
+struct node_spec {
+	const char *path; /* "/dev/...", already checked with text_device_path_ok() */
+	struct node_id id;
 	uint32_t uid; /* as the container counts */
 	uint32_t gid;
 	uint32_t mode; /* permission bits */
@@ -66,14 +72,14 @@ int node_try(const struct node_place *place, const struct node_spec *spec, struc
  * device, however it is reached. To be done before the number is free. Not
  * there is fine.
  */
-int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct err *e);
+int node_disarm(const char *store_dir, const struct node_id *id, struct err *e);
 
 /* Calls found() for each node of the store; a negative number of it ends this. */
-int node_store_each(const char *store_dir, int (*found)(void *arg, uint32_t major, uint32_t minor),
+int node_store_each(const char *store_dir, int (*found)(void *arg, const struct node_id *id),
 		    void *arg, struct err *e);
 
 /* node_disarm(), unless it is wanted by now, which is asked while no node is made: -EBUSY. */
-int node_reclaim(const char *store_dir, uint32_t major, uint32_t minor, bool (*wanted)(void *arg),
+int node_reclaim(const char *store_dir, const struct node_id *id, bool (*wanted)(void *arg),
 		 void *arg, struct err *e);
 
 /* Takes it away again, only if it is this device's; not there is fine. */

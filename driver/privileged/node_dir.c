@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -104,7 +105,7 @@ static bool node_same_dir(int a_fd, int b_fd)
  * Before pivot_root the container's /dev is at ROOTFS/dev, and /dev the host's.
  * Read after entering: those paths and this process have the same root.
  */
-static int node_find_before_pivot(const struct node_host *h, struct err *e)
+static int node_find_before_pivot(const struct node_host *h, char path[PATH_MAX], struct err *e)
 {
 	auto_mountinfo struct mountinfo m = MOUNTINFO_INIT;
 	struct mountinfo_entry entry;
@@ -127,6 +128,9 @@ static int node_find_before_pivot(const struct node_host *h, struct err *e)
 		}
 		close_fdp(&found_fd);
 		found_fd = fd;
+		if (text_copy(path, PATH_MAX, entry.point) < 0)
+			return err_set(e, ENAMETOOLONG,
+				       "the path of the container's /dev is too long");
 	}
 	if (r < 0)
 		return err_sys(e, -r, "cannot read the container's list of mounts");
@@ -137,18 +141,48 @@ static int node_find_before_pivot(const struct node_host *h, struct err *e)
 	return fd_take(&found_fd);
 }
 
-int node_enter(const struct node_host *h, int mount_ns_fd, int *ret_dev_fd, struct err *e)
+/* Enters; the container's /dev, and its path. */
+static int node_enter_dev(const struct node_host *h, int mount_ns_fd, char path[PATH_MAX],
+			  struct err *e)
 {
 	int fd;
 
 	if (setns(mount_ns_fd, CLONE_NEWNS) < 0)
 		return err_sys(e, errno, "cannot enter the container's mount namespace");
-	fd = node_open_own_tmpfs(h, "/dev");
-	if (fd < 0)
-		fd = node_find_before_pivot(h, e);
+	text_copy(path, PATH_MAX, "/dev");
+	fd = node_open_own_tmpfs(h, path);
+	return fd < 0 ? node_find_before_pivot(h, path, e) : fd;
+}
+
+int node_enter(const struct node_host *h, int mount_ns_fd, int *ret_dev_fd, struct err *e)
+{
+	char path[PATH_MAX];
+	int fd = node_enter_dev(h, mount_ns_fd, path, e);
+
 	if (fd < 0)
 		return fd;
 	*ret_dev_fd = fd;
+	return 0;
+}
+
+int node_enter_root(const struct node_host *h, int mount_ns_fd, int *ret_root_fd, struct err *e)
+{
+	char path[PATH_MAX];
+	auto_close int dev_fd = node_enter_dev(h, mount_ns_fd, path, e), fd = -1;
+
+	if (dev_fd < 0)
+		return dev_fd;
+	fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open the container's root");
+	path[strlen(path) - strlen("/dev")] = '\0';
+	if (*path) {
+		*ret_root_fd = walk_down(fd, path + 1, WALK_DIRECTORY);
+		if (*ret_root_fd < 0)
+			return err_sys(e, -*ret_root_fd, "cannot open the container's root");
+		return 0;
+	}
+	*ret_root_fd = fd_take(&fd);
 	return 0;
 }
 

@@ -39,6 +39,9 @@ void node_host_close(struct node_host *h);
  */
 int node_enter(const struct node_host *h, int mount_ns_fd, int *ret_dev_fd, struct err *e);
 
+/* The same, for what is not in its /dev: *ret_root_fd is the directory that /dev is in. */
+int node_enter_root(const struct node_host *h, int mount_ns_fd, int *ret_root_fd, struct err *e);
+
 /*
  * fds[i] is the directory that holds names[i]; the last name is the node's. The
  * fds are closed by the end of the process that walked.

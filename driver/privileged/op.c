@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "driver/base/clock.h"
+#include "driver/privileged/cdi.h"
+#include "driver/privileged/claims.h"
 #include "driver/privileged/reload.h"
 #include "driver/wire/packet.h"
 
@@ -21,6 +23,9 @@ enum op_question_type {
 	OP_SHORTEN,
 	OP_RELOAD,
 	OP_OWNED,
+	OP_CLAIM,
+	OP_FIND_CLAIM,
+	OP_LIST_AGAIN,
 };
 
 /* Both ends are one program and one memory image, so this is no wire format. */
@@ -94,6 +99,28 @@ int op_reserve(const struct op *op, struct record *rec, struct err *e)
 	return op_ask_patiently(op, &question, rec, e);
 }
 
+int op_claim(const struct op *op, struct record *rec, struct err *e)
+{
+	struct op_question question = { .type = OP_CLAIM, .rec = *rec };
+
+	return op_ask_patiently(op, &question, rec, e);
+}
+
+int op_find_claim(const struct op *op, const struct record *device, struct record *ret,
+		  struct err *e)
+{
+	struct op_question question = { .type = OP_FIND_CLAIM, .rec = *device };
+
+	return op_ask(op, &question, ret, e);
+}
+
+int op_list_again(const struct op *op, struct err *e)
+{
+	struct op_question question = { .type = OP_LIST_AGAIN };
+
+	return op_ask(op, &question, NULL, e);
+}
+
 int op_update(const struct op *op, const struct record *rec, struct err *e)
 {
 	struct op_question question = { .type = OP_UPDATE, .rec = *rec };
@@ -161,6 +188,16 @@ static int op_answer_reload(const struct registry *reg, const struct op_question
 	return reload_take(p->fds[0], ret, e);
 }
 
+static int op_answer_find_claim(const struct registry *reg, struct record *rec, struct err *e)
+{
+	const struct device *d = claims_find(reg, rec);
+
+	if (!d)
+		return err_set(e, ENOENT, "no container has it");
+	*rec = d->rec;
+	return 0;
+}
+
 int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *peer,
 	      struct op_change *ret)
 {
@@ -200,9 +237,19 @@ int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *p
 	case OP_OWNED:
 		reply.status = orphan_owned(reg, &question.key);
 		break;
+	case OP_CLAIM:
+		reply.status = claims_begin(reg, peer, &reply.rec, &reply.why);
+		break;
+	case OP_FIND_CLAIM:
+		reply.status = op_answer_find_claim(reg, &reply.rec, &reply.why);
+		break;
+	case OP_LIST_AGAIN:
+		reg->cdi_stale = true;
+		break;
 	case OP_NONE:
 		return -EPROTO;
 	}
+	cdi_refresh(reg); /* before who asked can say that it is done */
 	ret->generation = reply.status == 0 ? reply.rec.generation : 0;
 	/* Who asked may be dead by now; what was decided stands. */
 	packet_send(ledger_fd, &reply, sizeof(reply), NULL, 0, 0);

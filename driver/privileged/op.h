@@ -43,6 +43,13 @@ int op_left_ms(const struct op *op, int at_most_ms);
 int op_shorten(struct op *op, uint32_t timeout_ms, struct err *e);
 
 int op_reserve(const struct op *op, struct record *rec, struct err *e);
+/* A container is to have a device that was made ahead; see claims.h. */
+int op_claim(const struct op *op, struct record *rec, struct err *e);
+/* A claim to this device. -ENOENT: there is none. */
+int op_find_claim(const struct op *op, const struct record *device, struct record *ret,
+		  struct err *e);
+/* The list that engines read is written again. */
+int op_list_again(const struct op *op, struct err *e);
 int op_update(const struct op *op, const struct record *rec, struct err *e);
 int op_take(const struct op *op, uint64_t generation, struct record *ret, struct err *e);
 int op_drop(const struct op *op, uint64_t generation, struct err *e);

@@ -17,14 +17,22 @@ static bool orphan_of_generation(const struct record *rec, const struct orphan_k
 /* A number by itself says nothing: it may have been another device's in this cgroup. */
 static bool orphan_of_cgroup(const struct record *rec, const struct orphan_key *key)
 {
-	return !(rec->flags & WIRE_HOST) && rec->cgroup_inode == key->cgroup_inode &&
+	return !(rec->flags & WIRE_NO_CONTAINER) && rec->cgroup_inode == key->cgroup_inode &&
 	       (!key->major || (rec->major == key->major && rec->minor == key->minor));
 }
 
-/* A device for the host has no node of ours. */
+/* What no container has, has no node of ours. */
 static bool orphan_of_number(const struct record *rec, const struct orphan_key *key)
 {
-	return !(rec->flags & WIRE_HOST) && rec->major == key->major && rec->minor == key->minor;
+	return !(rec->flags & WIRE_NO_CONTAINER) && rec->major == key->major &&
+	       rec->minor == key->minor;
+}
+
+/* One that a claim made is that claim's; the others are known by their numbers only. */
+static bool orphan_of_node(const struct record *rec, const struct orphan_key *key)
+{
+	return orphan_of_number(rec, key) &&
+	       (!key->generation || rec->generation == key->generation);
 }
 
 static const struct {
@@ -34,8 +42,7 @@ static const struct {
 	[WIRE_ORPHAN_RECORD] = { orphan_of_generation, "" },
 	[WIRE_ORPHAN_FILTER] = { orphan_of_cgroup,
 				 "no device on record has this number in this cgroup" },
-	[WIRE_ORPHAN_NODE] = { orphan_of_number,
-			       "no container's device on record has this number" },
+	[WIRE_ORPHAN_NODE] = { orphan_of_node, "no container's device on record has this number" },
 	[WIRE_ORPHAN_PLACE] = { orphan_of_number,
 				"no container's device on record has this number" },
 	[WIRE_ORPHAN_WORKER] = { orphan_of_generation, "it is in a cgroup that no record names" },
@@ -43,6 +50,7 @@ static const struct {
 	[WIRE_ORPHAN_CGROUP] = { orphan_of_generation, "no record names it" },
 	[WIRE_ORPHAN_KEPT] = { orphan_of_generation, "no record names it" },
 	[WIRE_ORPHAN_COUNTERS] = { orphan_of_generation, "no record names it" },
+	[WIRE_ORPHAN_ENTRY] = { orphan_of_generation, "no record names it" },
 	[WIRE_ORPHAN_FILE] = { orphan_of_generation, "it is no record, and none that is written" },
 };
 
@@ -100,6 +108,7 @@ static void orphan_name(struct orphan *o)
 		break;
 	case WIRE_ORPHAN_KEPT:
 	case WIRE_ORPHAN_COUNTERS:
+	case WIRE_ORPHAN_ENTRY:
 		snprintf(name, size, "%016" PRIx64, key->generation);
 		break;
 	case WIRE_ORPHAN_NONE:

@@ -11,6 +11,7 @@
 #include "driver/base/text.h"
 #include "driver/privileged/audit.h"
 #include "driver/privileged/cgroup.h"
+#include "targets/catalog.h"
 
 static void device_free(struct device *d)
 {
@@ -61,21 +62,24 @@ struct device *registry_find(const struct registry *reg, uint64_t generation)
 struct device *registry_find_number(const struct registry *reg, uint32_t dev_id)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {
-		if (reg->devices[i]->rec.dev_id == dev_id)
+		if (reg->devices[i]->rec.dev_id == dev_id &&
+		    !(reg->devices[i]->rec.flags & WIRE_CLAIMED))
 			return reg->devices[i];
 	}
 	return NULL;
 }
 
-static bool registry_same_container(const struct record *a, const struct record *b)
+bool registry_same_container(const struct record *a, const struct record *b)
 {
-	return !(a->flags & WIRE_HOST) && !(b->flags & WIRE_HOST) &&
+	return !(a->flags & WIRE_NO_CONTAINER) && !(b->flags & WIRE_NO_CONTAINER) &&
 	       a->container_pid == b->container_pid && a->container_start == b->container_start;
 }
 
-static bool registry_same_place(const struct record *a, const struct record *b)
+/* Names of devices made ahead are a place too: there is one of each. */
+bool registry_same_place(const struct record *a, const struct record *b)
 {
-	return registry_same_container(a, b) && !strcmp(a->path, b->path);
+	return ((a->flags & b->flags & WIRE_AHEAD) || registry_same_container(a, b)) &&
+	       !strcmp(a->path, b->path);
 }
 
 static bool registry_same_backing(const struct record *a, const struct record *b)
@@ -91,7 +95,8 @@ static bool registry_same_claim(const struct record *a, const struct record *b)
 	       a->asked_bytes == b->asked_bytes && a->asked_queues == b->asked_queues &&
 	       a->asked_depth == b->asked_depth && a->node_uid == b->node_uid &&
 	       a->node_gid == b->node_gid && a->node_mode == b->node_mode &&
-	       a->backing_dev == b->backing_dev && a->backing_inode == b->backing_inode;
+	       a->filesystem == b->filesystem && a->backing_dev == b->backing_dev &&
+	       a->backing_inode == b->backing_inode;
 }
 
 static int registry_check_place(const struct registry *reg, struct record *rec, struct err *e)
@@ -146,14 +151,16 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 				   const struct record *rec)
 {
 	bool host = rec->flags & WIRE_HOST;
+	bool placed = !(rec->flags & WIRE_NO_CONTAINER);
 	struct policy_claim claim = {
-		.act = POLICY_ATTACH,
+		.act = rec->filesystem ? POLICY_MOUNT : POLICY_ATTACH,
 		.uid = peer->uid,
 		.gids = peer->gids,
 		.nr_gids = peer->nr_gids,
 		.host = host,
-		.cgroup = host || !*rec->container_cgroup ? NULL : rec->container_cgroup,
-		.owner_uid = host ? UINT32_MAX : rec->container_uid,
+		.ahead = rec->flags & WIRE_AHEAD,
+		.cgroup = placed && *rec->container_cgroup ? rec->container_cgroup : NULL,
+		.owner_uid = placed ? rec->container_uid : UINT32_MAX,
 		.target = rec->target,
 		.read_only = rec->flags & WIRE_READ_ONLY,
 		.size_bytes = rec->size_bytes,
@@ -162,13 +169,19 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 		.zero_copy = rec->flags & WIRE_ZERO_COPY,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,
-		.devices_in_all = (unsigned int)reg->nr_devices,
+		.mount_path = rec->filesystem ? rec->path : NULL,
+		.mount_filesystem = catalog_filesystem(rec->filesystem),
+		.raw_writers = rec->filesystem && (peer->uid != 0 || rec->raw_writers),
 	};
 
 	for (size_t i = 0; i < reg->nr_devices; i++) {
 		const struct record *other = &reg->devices[i]->rec;
 
-		registry_add_bytes(&claim.bytes_in_all, other->size_bytes);
+		/* What containers have of a device is no more than the device. */
+		if (!(other->flags & WIRE_CLAIMED)) {
+			claim.devices_in_all++;
+			registry_add_bytes(&claim.bytes_in_all, other->size_bytes);
+		}
 		if (!registry_same_container(other, rec))
 			continue;
 		claim.devices_in_container++;
@@ -207,7 +220,7 @@ static int registry_decide(const struct registry *reg, const struct registry_pee
 	int r;
 
 	policy_decide(reg->policy, &claim, &verdict);
-	r = audit_verdict(peer, rec, &verdict, e);
+	r = audit_verdict("attach", peer, rec, &verdict, e);
 	if (!verdict.allowed)
 		return err_set(e, EPERM, "the policy refuses it: %s", verdict.reason);
 	if (r < 0)
@@ -257,7 +270,8 @@ static int registry_choose_uid(const struct registry *reg, struct record *rec, s
 	int64_t lowest;
 
 	for (size_t i = 0; i < reg->nr_devices; i++) {
-		if (registry_same_container(&reg->devices[i]->rec, rec)) {
+		if (registry_same_container(&reg->devices[i]->rec, rec) &&
+		    !(reg->devices[i]->rec.flags & WIRE_CLAIMED)) {
 			rec->worker_uid = reg->devices[i]->rec.worker_uid;
 			return 0;
 		}
@@ -274,22 +288,31 @@ static int registry_choose_uid(const struct registry *reg, struct record *rec, s
 
 int registry_name_cgroup(struct record *rec, const char *base, struct err *e)
 {
-	uint64_t place = rec->flags & WIRE_HOST ? 0 : rec->mount_ns_inode;
+	uint64_t place = rec->flags & WIRE_NO_CONTAINER ? 0 : rec->mount_ns_inode;
 
 	return cgroup_worker_path(rec->cgroup, base, place, rec->dev_id, rec->generation, e);
 }
 
-static int registry_choose_names(const struct registry *reg, struct record *rec, struct err *e)
+int registry_choose_generation(const struct registry *reg, uint64_t *ret, struct err *e)
 {
 	uint32_t random;
-	int64_t lowest;
-	int r;
 
 	do {
 		if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
 			return err_sys(e, errno, "cannot get a random number");
-		rec->generation = RECORD_GENERATION_MARK << 32 | random;
-	} while (registry_find(reg, rec->generation));
+		*ret = RECORD_GENERATION_MARK << 32 | random;
+	} while (registry_find(reg, *ret));
+	return 0;
+}
+
+static int registry_choose_names(const struct registry *reg, struct record *rec, struct err *e)
+{
+	int64_t lowest;
+	int r;
+
+	r = registry_choose_generation(reg, &rec->generation, e);
+	if (r < 0)
+		return r;
 	lowest = registry_lowest(reg, registry_dev_id, 0);
 	if (lowest < 0)
 		return err_sys(e, ENOMEM, "cannot choose a number");
@@ -298,23 +321,11 @@ static int registry_choose_names(const struct registry *reg, struct record *rec,
 	return r < 0 ? r : registry_choose_uid(reg, rec, e);
 }
 
-int registry_reserve(struct registry *reg, const struct registry_peer *peer, struct record *rec,
-		     struct err *e)
+int registry_enter(struct registry *reg, const struct registry_peer *peer, struct record *rec,
+		   struct err *e)
 {
 	int r;
 
-	r = registry_check_place(reg, rec, e);
-	if (r < 0)
-		return r;
-	r = registry_decide(reg, peer, rec, e);
-	if (r < 0)
-		return r;
-	r = registry_check_backing(reg, rec, e);
-	if (r < 0)
-		return r;
-	r = registry_choose_names(reg, rec, e);
-	if (r < 0)
-		return r;
 	rec->magic = RECORD_MAGIC;
 	rec->version = RECORD_VERSION;
 	rec->size = sizeof(*rec);
@@ -332,6 +343,24 @@ int registry_reserve(struct registry *reg, const struct registry_peer *peer, str
 	return 0;
 }
 
+int registry_reserve(struct registry *reg, const struct registry_peer *peer, struct record *rec,
+		     struct err *e)
+{
+	int r;
+
+	r = registry_check_place(reg, rec, e);
+	if (r < 0)
+		return r;
+	r = registry_decide(reg, peer, rec, e);
+	if (r < 0)
+		return r;
+	r = registry_check_backing(reg, rec, e);
+	if (r < 0)
+		return r;
+	r = registry_choose_names(reg, rec, e);
+	return r < 0 ? r : registry_enter(reg, peer, rec, e);
+}
+
 int registry_update(struct registry *reg, const struct record *rec, struct err *e)
 {
 	struct device *d = registry_find(reg, rec->generation);
@@ -343,6 +372,7 @@ int registry_update(struct registry *reg, const struct record *rec, struct err *
 	/* Taking away does not depend on being written down. */
 	if (r < 0 && rec->state != WIRE_STATE_DETACHING)
 		return r;
+	reg->cdi_stale |= rec->flags & WIRE_AHEAD && d->rec.state != rec->state;
 	d->rec = *rec;
 	if (rec->state == WIRE_STATE_LIVE || rec->state == WIRE_STATE_FAILED)
 		d->op_pid = 0;
@@ -371,6 +401,7 @@ int registry_drop(struct registry *reg, uint64_t generation, struct err *e)
 
 		if (d->rec.generation != generation)
 			continue;
+		reg->cdi_stale |= d->rec.flags & WIRE_AHEAD;
 		device_free(d);
 		reg->devices[i] = reg->devices[--reg->nr_devices];
 		return journal_remove(reg->journal_fd, generation, e);

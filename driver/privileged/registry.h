@@ -38,6 +38,9 @@ struct registry {
 	uint64_t policy_serial;	 /* counts reloads */
 	const char *cgroup_base; /* below it workers have their cgroups; NULL: nowhere */
 	int journal_fd;
+	int cdi_fd;	/* of cdi.h; -1: nowhere */
+	bool cdi_stale; /* what is written there is not what there is */
+	uid_t hook_uid; /* of the OCI hook */
 	struct device **devices;
 	size_t nr_devices;
 };
@@ -48,7 +51,12 @@ void registry_fini(struct registry *reg);
 int registry_adopt(struct registry *reg, const struct record *rec);
 
 struct device *registry_find(const struct registry *reg, uint64_t generation);
+/* The device, not what containers have of it. */
 struct device *registry_find_number(const struct registry *reg, uint32_t dev_id);
+
+/* Are both in one container, and that the same? */
+bool registry_same_container(const struct record *a, const struct record *b);
+bool registry_same_place(const struct record *a, const struct record *b);
 
 struct registry_peer {
 	pid_t pid;	    /* 0: the helper itself */
@@ -78,6 +86,13 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
  */
 int registry_reserve(struct registry *reg, const struct registry_peer *peer, struct record *rec,
 		     struct err *e);
+
+/* A generation that nobody has. */
+int registry_choose_generation(const struct registry *reg, uint64_t *ret, struct err *e);
+
+/* Takes in a record that is decided, in the journal first; peer's child works on it. */
+int registry_enter(struct registry *reg, const struct registry_peer *peer, struct record *rec,
+		   struct err *e);
 
 /* The worker's cgroup has the device's number in its name: to be said again when that changes. */
 int registry_name_cgroup(struct record *rec, const char *base, struct err *e);

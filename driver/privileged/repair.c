@@ -71,8 +71,9 @@ static int repair_node(struct repair *r, struct orphan *o, struct err *e)
 {
 	struct repair_asks asks = { r->op, &o->key };
 
-	return node_reclaim(r->op->helper->node_store, o->key.major, o->key.minor, repair_wanted,
-			    &asks, e);
+	struct node_id id = { o->key.major, o->key.minor, (uint32_t)o->key.generation };
+
+	return node_reclaim(r->op->helper->node_store, &id, repair_wanted, &asks, e);
 }
 
 /* The process that was seen may be another one by now. */
@@ -82,8 +83,7 @@ static int repair_place(struct repair *r, struct orphan *o, struct err *e)
 	auto_close int proc_fd = process_proc_open(o->pid);
 	struct node_spec node = {
 		.path = o->path,
-		.major = o->key.major,
-		.minor = o->key.minor,
+		.id = { o->key.major, o->key.minor, 0 },
 	};
 	struct node_place place;
 	uint64_t start;
@@ -127,6 +127,12 @@ static int repair_file(struct repair *r, struct orphan *o, struct err *e)
 	return journal_remove_stray(r->op->helper->journal_fd, o->path, e);
 }
 
+/* The main process writes the list: without what is on no record. */
+static int repair_entry(struct repair *r, struct orphan *o, struct err *e)
+{
+	return op_list_again(r->op, e);
+}
+
 static int (*const repair_removes[WIRE_ORPHAN_END])(struct repair *r, struct orphan *o,
 						    struct err *e) = {
 	[WIRE_ORPHAN_RECORD] = repair_record,	[WIRE_ORPHAN_FILTER] = repair_filter,
@@ -134,6 +140,7 @@ static int (*const repair_removes[WIRE_ORPHAN_END])(struct repair *r, struct orp
 	[WIRE_ORPHAN_WORKER] = repair_device,	[WIRE_ORPHAN_DEVICE] = repair_device,
 	[WIRE_ORPHAN_CGROUP] = repair_device,	[WIRE_ORPHAN_KEPT] = repair_device,
 	[WIRE_ORPHAN_COUNTERS] = repair_device, [WIRE_ORPHAN_FILE] = repair_file,
+	[WIRE_ORPHAN_ENTRY] = repair_entry,
 };
 
 /* --- all of them --------------------------------------------------------------------------- */

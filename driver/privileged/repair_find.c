@@ -10,6 +10,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/base/text.h"
+#include "driver/privileged/cdi.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/keep.h"
@@ -113,10 +114,15 @@ static int repair_find_filters(struct repair_search *s, struct err *e)
 			      repair_found_filter, s, e);
 }
 
-static int repair_found_node(void *arg, uint32_t major, uint32_t minor)
+static int repair_found_node(void *arg, const struct node_id *id)
 {
-	return repair_judge(arg,
-			    &(struct orphan){ .key = { WIRE_ORPHAN_NODE, major, minor, 0, 0 } });
+	struct orphan o = {
+		.key = { WIRE_ORPHAN_NODE, id->major, id->minor, 0, 0 },
+	};
+
+	if (id->claim)
+		o.key.generation = RECORD_GENERATION_MARK << 32 | id->claim;
+	return repair_judge(arg, &o);
 }
 
 static int repair_find_nodes(struct repair_search *s, struct err *e)
@@ -262,6 +268,19 @@ static int repair_find_files(struct repair_search *s, struct err *e)
 	return journal_each_stray(s->op->helper->journal_fd, repair_found_file, s, e);
 }
 
+static int repair_found_entry(void *arg, uint64_t generation)
+{
+	return repair_judge(arg, &(struct orphan){
+					 .key = { WIRE_ORPHAN_ENTRY, .generation = generation },
+				 });
+}
+
+/* A helper that starts has just written it. */
+static int repair_find_entries(struct repair_search *s, struct err *e)
+{
+	return cdi_each(s->op->registry->cdi_fd, repair_found_entry, s, e);
+}
+
 /* --- all of them --------------------------------------------------------------------------- */
 
 static const struct {
@@ -272,7 +291,7 @@ static const struct {
 	{ repair_find_nodes, false },	{ repair_find_places, false },
 	{ repair_find_devices, false }, { repair_find_cgroups, false },
 	{ repair_find_kept, false },	{ repair_find_counters, false },
-	{ repair_find_files, true },
+	{ repair_find_files, true },	{ repair_find_entries, true },
 };
 
 int repair_find(struct orphans *ret, const struct op *op, bool start, struct err *e)

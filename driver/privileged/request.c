@@ -7,6 +7,7 @@
 #include "driver/base/log.h"
 #include "driver/privileged/attach.h"
 #include "driver/privileged/audit.h"
+#include "driver/privileged/claim.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/reload.h"
 #include "driver/privileged/repair.h"
@@ -21,6 +22,7 @@
  */
 static const struct request requests[] = {
 	{ WIRE_ATTACH, "attach", sizeof(struct wire_attach), WIRE_FDS_MAX, false, attach_serve },
+	{ WIRE_CLAIM, "claim", sizeof(struct wire_claim), 1, false, claim_serve },
 	{ WIRE_DETACH, "detach", sizeof(struct wire_detach), 0, false, detach_serve },
 	{ WIRE_LIST, "list", sizeof(struct wire_list), 0, false, show_list },
 	{ WIRE_INSPECT, "inspect", sizeof(struct wire_inspect), 0, false, show_inspect },

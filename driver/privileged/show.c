@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/privileged/claims.h"
 #include "driver/privileged/datapath.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/request.h"
@@ -33,6 +34,7 @@ static struct wire_device show_device(const struct record *rec)
 		.peer_uid = rec->peer_uid,
 		.peer_gid = rec->peer_gid,
 		.since = rec->since,
+		.filesystem = rec->filesystem,
 	};
 	memcpy(d.container, rec->container, sizeof(d.container));
 	memcpy(d.engine, rec->engine, sizeof(d.engine));
@@ -109,7 +111,7 @@ int show_stats(struct op *op, struct packet *p, struct err *e)
 	struct wire_counters counters = {
 		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_COUNTERS, sizeof(counters), 1 },
 	};
-	const struct device *d;
+	const struct device *d, *of;
 	struct wire_stats ask;
 	auto_close int fd = -1;
 	int r;
@@ -118,7 +120,11 @@ int show_stats(struct op *op, struct packet *p, struct err *e)
 	d = registry_find(op->registry, ask.generation);
 	if (!d || !detach_peer_admit(op, "stats", &d->rec))
 		return err_set(e, ENOENT, "there is no such device");
-	r = stats_file_open(op->helper->stats_fd, ask.generation, &fd, e);
+	/* What a container has of a device does what the device does. */
+	of = d->rec.flags & WIRE_CLAIMED ? claims_device(op->registry, &d->rec) : d;
+	if (!of)
+		return err_set(e, ENOENT, "there is no such device");
+	r = stats_file_open(op->helper->stats_fd, of->rec.generation, &fd, e);
 	if (r < 0)
 		return r;
 	counters.device = show_device(&d->rec);

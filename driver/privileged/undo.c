@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
 #include "driver/base/log.h"
 #include "driver/base/ublk_abi.h"
 #include "driver/privileged/child.h"
@@ -15,11 +16,17 @@
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/keep.h"
+#include "driver/privileged/loss.h"
+#include "driver/privileged/place.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
 
 #define UNDO_NODE_MS 5000
+#define UNDO_MOUNT_MS 10000
+#define UNDO_LOOK_MS 5000
+#define UNDO_UNUSED_MS 2000
+#define UNDO_UNUSED_STEP_MS 50
 #define UNDO_LIMIT_MS 2000
 #define UNDO_FLUSH_MS 10000
 #define UNDO_STOP_MS 5000
@@ -53,6 +60,70 @@ static void undo_limits(const struct record *rec)
 			    why.text);
 }
 
+struct filesystem_spec undo_filesystem(const struct record *rec)
+{
+	return (struct filesystem_spec){
+		.filesystem = rec->filesystem,
+		.path = rec->path,
+		.dev_id = rec->dev_id,
+		.major = rec->major,
+		.minor = rec->minor,
+		.read_only = rec->flags & WIRE_READ_ONLY,
+	};
+}
+
+/*
+ * Of a mount the container's end takes the last use away, when it comes to that; what the file
+ * system still has to write then needs the worker. Nobody can be kept from using what they
+ * have open, so there is an end to the patience.
+ */
+static void undo_mount(const struct record *rec, bool orderly)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	struct filesystem_spec spec = undo_filesystem(rec);
+	struct node_place place;
+	struct err why;
+	int r = 0;
+
+	if (!rec->filesystem || !rec->major)
+		return;
+	if (container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
+			   rec->cgroup_inode, NULL) == 0 &&
+	    c.mount_ns_fd >= 0) {
+		place = container_place(&c, UNDO_MOUNT_MS);
+		r = filesystem_remove(&place, &spec,
+				      orderly ? FILESYSTEM_SYNCED : FILESYSTEM_AT_ONCE, &why);
+		if (r < 0 && !process_ended(c.pidfd))
+			log_warning("ublkb%u: %s", rec->dev_id, why.text);
+	}
+	if (orderly && filesystem_wait_gone(&spec, UNDO_MOUNT_MS, NULL) == -ETIMEDOUT)
+		log_warning("ublkb%u: somebody keeps its file system; what they have not written "
+			    "yet is lost",
+			    rec->dev_id);
+}
+
+/* All containers that have it; who works on one of them is waited for. */
+static int undo_claims(const struct op *op, const struct record *device, struct err *e)
+{
+	struct record claim;
+	int r;
+
+	while ((r = op_find_claim(op, device, &claim, e)) == 0) {
+		r = op_take(op, claim.generation, &claim, e);
+		if (r == -ENOENT)
+			continue;
+		if (r < 0)
+			return r;
+		op_begin_undo(op, &claim);
+		r = undo_revoke(op, &claim, e);
+		if (r == 0)
+			r = op_drop(op, claim.generation, e);
+		if (r < 0)
+			return r;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
 /*
  * What counts is that nobody opens it any more: the filter for root, the node's
  * mode for everybody else. A container may keep the node itself where we do not
@@ -62,19 +133,25 @@ int undo_revoke(const struct op *op, const struct record *rec, struct err *e)
 {
 	auto_container struct container c = CONTAINER_INIT;
 	struct node_place place;
-	struct node_spec node = { .path = rec->path, .major = rec->major, .minor = rec->minor };
+	struct node_spec node = place_node(rec);
 	struct err why;
 	int found, r;
 
-	if (rec->flags & WIRE_HOST || !rec->major)
+	if (rec->flags & WIRE_AHEAD)
+		return undo_claims(op, rec, e);
+	if (rec->flags & WIRE_NO_CONTAINER || !rec->major)
 		return 0; /* nothing was put anywhere */
+	if (rec->filesystem) {
+		undo_limits(rec);
+		return 0; /* there is nothing to open */
+	}
 	found = container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
 			       rec->cgroup_inode, e);
 	if (found < 0 && found != -ESRCH)
 		return found;
 	r = undo_filter(op, rec, &c, e);
 	if (r == 0)
-		r = node_disarm(op->helper->node_store, rec->major, rec->minor, e);
+		r = node_disarm(op->helper->node_store, &node.id, e);
 	if (r == 0)
 		undo_limits(rec);
 	if (r < 0 || found < 0 || c.mount_ns_fd < 0)
@@ -252,9 +329,45 @@ static int undo_worker(const struct record *rec, struct err *e)
 	return *rec->cgroup ? cgroup_remove(rec->cgroup, UNDO_KILL_MS, e) : 0;
 }
 
+/* What a container mounted, and its processes had open, goes a little after they do. */
+static int undo_wait_unused(const struct op *op, const struct record *rec, struct err *e)
+{
+	int64_t deadline_ms = clock_deadline_ms(op_left_ms(op, UNDO_UNUSED_MS));
+	int r;
+
+	while ((r = loss_in_use(op, rec, UNDO_LOOK_MS, e)) == -EBUSY && clock_left_ms(deadline_ms))
+		clock_sleep_ms(UNDO_UNUSED_STEP_MS);
+	return r;
+}
+
+/*
+ * The device goes on, for the next container. Who had it open before keeps it open, and would
+ * write where the next one does: so until that ends, the claim does not. Others read what is
+ * shared, and do no harm.
+ */
+static int undo_claim(const struct op *op, const struct record *rec, struct err *e)
+{
+	int r;
+
+	r = undo_revoke(op, rec, e);
+	timing_mark(op->timing, WIRE_STEP_REVOKE);
+	if (r == 0 && !(rec->flags & WIRE_READ_ONLY))
+		r = undo_wait_unused(op, rec, e);
+	timing_mark(op->timing, WIRE_STEP_UNUSED);
+	if (r < 0)
+		return r;
+	r = op_drop(op, rec->generation, e);
+	timing_mark(op->timing, WIRE_STEP_CLEAN);
+	return r;
+}
+
 int undo_run(const struct op *op, const struct record *rec, bool orderly, struct err *e)
 {
 	int r;
+
+	undo_mount(rec, orderly);
+	if (rec->flags & WIRE_CLAIMED)
+		return undo_claim(op, rec, e);
 
 	/* While somebody might still open it, its number must not go to another device. */
 	r = undo_revoke(op, rec, e);

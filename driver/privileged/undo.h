@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "driver/privileged/filesystem.h"
 #include "driver/privileged/op.h"
 
 /*
@@ -39,6 +40,9 @@ int undo_other_worker(const struct record *rec, struct err *e);
 
 /* Is anybody in there? */
 bool undo_other_lives(const struct record *rec);
+
+/* What is mounted in place of a node, for a record that has a file system. */
+struct filesystem_spec undo_filesystem(const struct record *rec);
 
 /* Takes the device out of the container's reach; nothing else. */
 int undo_revoke(const struct op *op, const struct record *rec, struct err *e);

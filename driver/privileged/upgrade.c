@@ -32,7 +32,7 @@ int upgrade_serve(struct op *op, struct packet *p, struct err *e)
 
 	memcpy(&ask, p->bytes, sizeof(ask));
 	d = registry_find(op->registry, ask.generation);
-	if (!d)
+	if (!d || d->rec.flags & WIRE_CLAIMED)
 		return err_set(e, ENOENT, "there is no such device");
 	r = op_shorten(op, ask.timeout_ms, e);
 	if (r < 0)

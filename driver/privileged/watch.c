@@ -81,15 +81,16 @@ static bool watch_process(struct server *s, struct device *d, int *pidfd, enum s
 
 static bool watch_container(struct server *s, struct device *d)
 {
-	return d->rec.flags & WIRE_HOST ||
+	return d->rec.flags & WIRE_NO_CONTAINER ||
 	       watch_process(s, d, &d->container_pidfd, SERVER_CONTAINER, d->rec.container_pid,
 			     d->rec.container_start);
 }
 
 static bool watch_worker(struct server *s, struct device *d)
 {
-	return watch_process(s, d, &d->worker_pidfd, SERVER_WORKER, d->rec.worker_pid,
-			     d->rec.worker_start);
+	/* Of a claim it is the device's to watch. */
+	return d->rec.flags & WIRE_CLAIMED || watch_process(s, d, &d->worker_pidfd, SERVER_WORKER,
+							    d->rec.worker_pid, d->rec.worker_start);
 }
 
 /* It is not the driver's choice: who has it open waits until there is another worker, or none. */

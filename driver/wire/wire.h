@@ -42,6 +42,7 @@ enum wire_type {
 	WIRE_STATS,
 	WIRE_REPAIR,
 	WIRE_UPGRADE,
+	WIRE_CLAIM,
 	/* answers */
 	WIRE_REPLY = 64,
 	WIRE_DEVICE,
@@ -72,16 +73,24 @@ enum wire_flag {
 	WIRE_BY_HAND = 1 << 5,	  /* with WIRE_ZERO_COPY, for tests: START_BY_HAND */
 	WIRE_THROUGHPUT = 1 << 6, /* many requests at a time matter more than one */
 	WIRE_THREADS = 1 << 7,	  /* answers only: each queue has a thread of its own */
+	WIRE_AHEAD = 1 << 8,	  /* made before there is a container: path is "/dev/NAME" */
+	WIRE_CLAIMED = 1 << 9,	  /* answers only: not a device but what a container has of one */
 };
+/* No container is known: none will be, or none yet. */
+#define WIRE_NO_CONTAINER (WIRE_HOST | WIRE_AHEAD)
 /* What stays true of a device. */
 #define WIRE_FLAGS_DEVICE                                                                          \
-	(WIRE_READ_ONLY | WIRE_HOST | WIRE_COPY | WIRE_ZERO_COPY | WIRE_BY_HAND | WIRE_THROUGHPUT)
+	(WIRE_READ_ONLY | WIRE_HOST | WIRE_COPY | WIRE_ZERO_COPY | WIRE_BY_HAND |                  \
+	 WIRE_THROUGHPUT | WIRE_AHEAD)
 #define WIRE_FLAGS_ALL (WIRE_FLAGS_DEVICE | WIRE_TIMED)
 
 /*
  * Give a container (or the host) a device. Answer: WIRE_REPLY with the device.
- * fds: the container's init process (pidfd; not with WIRE_HOST), then the
+ * fds: the container's init process (pidfd; not with WIRE_HOST or WIRE_AHEAD), then the
  * target's backing files (catalog.h says how many).
+ *
+ * With WIRE_AHEAD it is for a container that is to come, which gets it by a WIRE_CLAIM. Its
+ * path is "/dev/" and its name, which no other device made ahead has.
  */
 struct wire_attach {
 	struct wire_head head;
@@ -94,12 +103,27 @@ struct wire_attach {
 	uint32_t gid;
 	uint32_t mode;	     /* permission bits of the node */
 	uint32_t timeout_ms; /* the caller's patience; 0: the helper's default */
+	uint32_t filesystem; /* enum catalog_filesystem: mounted at path, in place of a node */
+	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
+	char engine[WIRE_ENGINE_SIZE];	     /* label */
+	char path[WIRE_PATH_SIZE]; /* "/dev/..." of a node, or any; empty with WIRE_HOST */
+};
+static_assert(sizeof(struct wire_attach) == 336, "wire format changed");
+
+/*
+ * A container is to have a device that was made ahead. Answer: WIRE_REPLY with the claim, which
+ * is ended like a device, by a WIRE_DETACH of its generation; the device goes on.
+ * fds: the container's init process (pidfd).
+ */
+struct wire_claim {
+	struct wire_head head;
+	uint64_t generation; /* of the device: not one that had its name before */
+	uint32_t timeout_ms;
 	uint32_t pad;
 	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
 	char engine[WIRE_ENGINE_SIZE];	     /* label */
-	char path[WIRE_PATH_SIZE];	     /* "/dev/..." ; empty with WIRE_HOST */
 };
-static_assert(sizeof(struct wire_attach) == 336, "wire format changed");
+static_assert(sizeof(struct wire_claim) == 184, "wire format changed");
 
 enum wire_detach_flag {
 	WIRE_DETACH_FORCE = 1 << 0, /* even if it is open or mounted: what is not written is lost */
@@ -278,7 +302,7 @@ struct wire_device {
 	uint16_t depth;
 	int32_t worker_pid; /* 0: none yet */
 	uint32_t worker_uid;
-	int32_t container_pid; /* its init process; 0 with WIRE_HOST */
+	int32_t container_pid; /* its init process; 0 with WIRE_HOST and WIRE_AHEAD */
 	uint32_t peer_uid;     /* who asked for it */
 	uint32_t peer_gid;
 	uint64_t since; /* seconds since 1970 */
@@ -287,15 +311,17 @@ struct wire_device {
 	char path[WIRE_PATH_SIZE];
 	char rule[WIRE_RULE_SIZE];
 	char backing[WIRE_BACKING_SIZE];
+	uint32_t filesystem; /* enum catalog_filesystem; FILESYSTEM_NONE: path is a node */
+	uint32_t pad;
 };
-static_assert(sizeof(struct wire_device) == 688, "wire format changed");
+static_assert(sizeof(struct wire_device) == 696, "wire format changed");
 
 /* fd: the counters, see stats.h. Empty once the device is gone. */
 struct wire_counters {
 	struct wire_head head;
 	struct wire_device device;
 };
-static_assert(sizeof(struct wire_counters) == 704, "wire format changed");
+static_assert(sizeof(struct wire_counters) == 712, "wire format changed");
 
 /* What can belong to nobody, in the order it is removed in. Never renumbered, only added to. */
 enum wire_orphan_kind {
@@ -310,6 +336,7 @@ enum wire_orphan_kind {
 	WIRE_ORPHAN_KEPT,     /* a descriptor the keeper holds */
 	WIRE_ORPHAN_COUNTERS, /* a file of them */
 	WIRE_ORPHAN_FILE,     /* in the journal, and no record */
+	WIRE_ORPHAN_ENTRY,    /* of a device, in the list that engines read */
 	WIRE_ORPHAN_END,
 };
 
@@ -362,4 +389,4 @@ struct wire_details {
 	struct wire_io io;
 	char failure[WIRE_REASON_SIZE]; /* WIRE_STATE_FAILED: why */
 };
-static_assert(sizeof(struct wire_details) == 1144, "wire format changed");
+static_assert(sizeof(struct wire_details) == 1152, "wire format changed");

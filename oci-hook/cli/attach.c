@@ -30,8 +30,10 @@ static const struct cli_option attach_options[] = {
 static const struct cli_page attach_page = {
 	.command = "attach",
 	.synopsis = "attach --container ID --device PATH --target NAME [OPTION]...\n"
+		    "attach --container ID --mount PATH --fs NAME --target NAME [OPTION]...\n"
 		    "attach --host --target NAME [OPTION]...",
-	.about = "Gives a running container, or the host, a block device.",
+	.about = "Gives a running container a block device or a mounted file system, or the host a "
+		 "block device.",
 	.options = attach_options,
 	.nr_options = ARRAY_SIZE(attach_options),
 	.keys = true,
@@ -126,6 +128,7 @@ static void attach_print_json(const struct attach_ask *a, const struct container
 	show_add_bool(o, "host", a->host);
 	show_add_text(o, "container", c->id);
 	show_add_text(o, "path", a->keys.path);
+	show_add_filesystem(o, a->keys.filesystem);
 	show_add_text(o, "warning", reply->reason);
 	if (a->timed)
 		show_timing_add(o, timing, client_us);
@@ -138,6 +141,9 @@ static void attach_print(const struct attach_ask *a, const struct container *c,
 {
 	if (a->host)
 		printf("/dev/ublkb%" PRIu32 "\n", reply->dev_id);
+	else if (a->keys.filesystem)
+		printf("ublkb%" PRIu32 " is mounted at %s in container %s\n", reply->dev_id,
+		       a->keys.path, c->id);
 	else
 		printf("ublkb%" PRIu32 " is %s in container %s\n", reply->dev_id, a->keys.path,
 		       c->id);

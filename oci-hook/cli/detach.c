@@ -22,6 +22,7 @@ static const struct cli_option detach_options[] = {
 	{ "container", "ID", 'c',
 	  "the container, running or not; its name, or (the beginning of) its ID" },
 	{ "device", "PATH", 'd', "the device at this path in the container" },
+	{ "mount", "PATH", 'd', "the file system mounted at this path in the container" },
 	{ "all", NULL, 'a', "all devices of the container; without one, all of yours" },
 	{ "host", NULL, 'H', "DEVICE is one of the host, from attach --host" },
 	{ "force", NULL, 'f', "even if it is open or mounted: what is not written is lost" },
@@ -31,7 +32,7 @@ static const struct cli_option detach_options[] = {
 
 static const struct cli_page detach_page = {
 	.command = "detach",
-	.synopsis = "detach --container ID (--device PATH | --all) [OPTION]...\n"
+	.synopsis = "detach --container ID (--device PATH | --mount PATH | --all) [OPTION]...\n"
 		    "detach [--host] DEVICE... [OPTION]...\n"
 		    "detach [--host] --all [OPTION]...",
 	.about = "Takes devices away. DEVICE is N, ublkbN, /dev/ublkbN or a generation.",
@@ -80,15 +81,15 @@ static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_l
 		return cli_misuse(&detach_page,
 				  "one of --container ID, DEVICE and --all is needed");
 	if (d->container && (d->host || !d->path == !d->all))
-		return cli_misuse(&detach_page, "with --container, one of --device PATH and --all "
-						"is needed, and not --host");
+		return cli_misuse(&detach_page, "with --container, one of --device PATH, --mount "
+						"PATH and --all is needed, and not --host");
 	if (d->path && !d->container)
-		return cli_misuse(&detach_page, "--device goes with --container");
+		return cli_misuse(&detach_page, "--device and --mount go with --container");
 	*ret_leave = false;
 	return CLI_DONE;
 }
 
-/* All there are, or the host's: what is a container's goes to the end of the rows. */
+/* All there are, or the host's; but what was made ahead is for device remove. */
 static int detach_find_all(struct client_devices *ret, const struct detach_ask *d, struct err *e)
 {
 	size_t nr = 0;
@@ -98,7 +99,9 @@ static int detach_find_all(struct client_devices *ret, const struct detach_ask *
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ret->nr; i++) {
-		if (!d->host || ret->rows[i].flags & WIRE_HOST)
+		uint32_t flags = ret->rows[i].flags;
+
+		if (d->host ? flags & WIRE_HOST : !(flags & WIRE_AHEAD))
 			ret->rows[nr++] = ret->rows[i];
 	}
 	ret->nr = nr;

@@ -30,6 +30,7 @@ enum explain_option {
 	OPTION_POLICY,
 	OPTION_JSON,
 	OPTION_HOST,
+	OPTION_AHEAD,
 	OPTION_CGROUP,
 	OPTION_OWNER,
 	OPTION_BACKING_OWNER,
@@ -40,8 +41,6 @@ enum explain_option {
 	OPTION_POOL,
 	OPTION_ADDRESS,
 	OPTION_ZERO_COPY,
-	OPTION_MOUNT,
-	OPTION_FILESYSTEM,
 	OPTION_READ_ONLY,
 	OPTION_CONTAINER,
 	OPTION_ENGINE,
@@ -61,6 +60,7 @@ static const struct cli_option explain_options[] = {
 	{ "policy", "FILE", OPTION_POLICY, "default " POLICY_FILE },
 	{ "json", NULL, OPTION_JSON, "the result as JSON" },
 	{ "host", NULL, OPTION_HOST, "no container: a device for the host" },
+	{ "ahead", NULL, OPTION_AHEAD, "a device made ahead: its container is not known yet" },
 	{ "cgroup", "PATH", OPTION_CGROUP, "the container's, from the root of the hierarchy" },
 	{ "owner", "NAME|N", OPTION_OWNER, "of the container's user namespace; default: who asks" },
 	{ "backing-owner", "NAME|N", OPTION_BACKING_OWNER,
@@ -75,15 +75,13 @@ static const struct cli_option explain_options[] = {
 	{ "pool", "NAME", OPTION_POOL, "the pool of the volume" },
 	{ "address", "ADDRESS", OPTION_ADDRESS, "of the server, unix:PATH or tcp:HOST:PORT" },
 	{ "zero-copy", NULL, OPTION_ZERO_COPY, "data is not copied on its way to the worker" },
-	{ "mount", "PATH", OPTION_MOUNT, "where the host mounts it" },
-	{ "filesystem", "NAME", OPTION_FILESYSTEM, "as what the host mounts it" },
 	{ "container", "ID", OPTION_CONTAINER, "as for attach; not looked for" },
 	{ "engine", "NAME", OPTION_ENGINE, "as for attach; says nothing here" },
 	{ "root", "DIR", OPTION_ROOT, "as for attach; says nothing here" },
 };
 
 #define EXPLAIN_WHO 2	 /* options of that list that are about who asks */
-#define EXPLAIN_WHERE 12 /* and with the next ones, that are taken before the act */
+#define EXPLAIN_WHERE 13 /* and with the next ones, that are taken before the act */
 
 #define EXPLAIN_FORMS                                                                              \
 	"policy explain [OPTION]... attach --target NAME [OPTION OF ATTACH]...\n"                  \
@@ -205,6 +203,7 @@ static const struct {
 	[OPTION_POLICY] = FACT(set_text, policy),
 	[OPTION_JSON] = FACT(set_flag, json),
 	[OPTION_HOST] = FACT(set_flag, claim.host),
+	[OPTION_AHEAD] = FACT(set_flag, claim.ahead),
 	[OPTION_CGROUP] = FACT(set_path, claim.cgroup),
 	[OPTION_OWNER] = FACT(set_uid, claim.owner_uid),
 	[OPTION_BACKING_OWNER] = FACT(set_uid, claim.backing_uid),
@@ -215,8 +214,6 @@ static const struct {
 	[OPTION_POOL] = FACT(set_text, claim.pool),
 	[OPTION_ADDRESS] = FACT(set_text, claim.address),
 	[OPTION_ZERO_COPY] = FACT(set_flag, claim.zero_copy),
-	[OPTION_MOUNT] = FACT(set_path, claim.mount_path),
-	[OPTION_FILESYSTEM] = FACT(set_text, claim.mount_filesystem),
 	[OPTION_CONTAINER] = FACT(set_nothing, claim),
 	[OPTION_ENGINE] = FACT(set_nothing, claim),
 	[OPTION_ROOT] = FACT(set_nothing, claim),
@@ -374,6 +371,7 @@ static uint64_t backing_bytes(const struct stat *st)
 static int backing_look(struct explain *x, struct err *e)
 {
 	const char *given = x->keys.backing;
+	bool written = false;
 	char word[QUOTE_SIZE];
 	struct stat st;
 
@@ -384,6 +382,7 @@ static int backing_look(struct explain *x, struct err *e)
 			x->claim.size_bytes = backing_bytes(&st);
 		if (!x->backing_owner_given)
 			x->claim.backing_uid = st.st_uid;
+		written |= st.st_mode & (S_ISREG(st.st_mode) ? S_IWGRP | S_IWOTH : S_IWOTH);
 	} else if (*given != '/') {
 		return err_sys(e, errno, "backing: cannot look at \"%s\"; give its whole path",
 			       word);
@@ -397,7 +396,23 @@ static int backing_look(struct explain *x, struct err *e)
 				 word);
 		}
 	}
+	if (x->claim.act == POLICY_MOUNT)
+		x->claim.raw_writers |= written || x->claim.backing_uid != 0;
 	return 0;
+}
+
+/* An attach that mounts is decided as a mount. */
+static void what_mounts(struct explain *x)
+{
+	const struct attach_options *keys = &x->keys;
+
+	if (keys->given[KEY_MOUNT])
+		x->claim.mount_path = keys->path;
+	if (keys->given[KEY_FS])
+		x->claim.mount_filesystem = catalog_filesystem(keys->filesystem);
+	if (x->claim.act == POLICY_ATTACH && keys->given[KEY_MOUNT] && keys->given[KEY_FS])
+		x->claim.act = POLICY_MOUNT;
+	x->claim.raw_writers = x->claim.act == POLICY_MOUNT && x->claim.uid != 0;
 }
 
 static int what_find(struct explain *x, struct err *e)
@@ -419,6 +434,7 @@ static int what_find(struct explain *x, struct err *e)
 	claim->size_bytes = keys->size_bytes;
 	claim->nr_queues = keys->nr_queues ? keys->nr_queues : EXPLAIN_QUEUES;
 	claim->depth = keys->depth ? keys->depth : EXPLAIN_DEPTH;
+	what_mounts(x);
 	r = keys->given[KEY_BACKING] ? backing_look(x, e) : 0;
 	if (!r && !claim->size_bytes)
 		r = err_set(e, EINVAL, "the size cannot be learned here; give --size");

@@ -79,6 +79,8 @@ static void text_what(const struct policy_claim *claim)
 	text_word("pool ", claim->pool);
 	text_word("mounted at ", claim->mount_path);
 	text_word("as ", claim->mount_filesystem);
+	if (claim->raw_writers)
+		printf(", written by others than root");
 	puts(claim->zero_copy ? ", zero copy" : "");
 }
 
@@ -167,6 +169,7 @@ static struct json_object *json_claim(const struct policy_claim *claim)
 	show_add_number(o, "depth", claim->depth);
 	add_text_or_null(o, "mount_path", claim->mount_path);
 	add_text_or_null(o, "mount_filesystem", claim->mount_filesystem);
+	show_add_bool(o, "raw_writers", claim->raw_writers);
 	show_add_number(o, "devices_in_container", claim->devices_in_container);
 	show_add_number(o, "bytes_in_container", claim->bytes_in_container);
 	show_add_number(o, "devices", claim->devices_in_all);

@@ -51,8 +51,10 @@ int find_among(struct wire_device *ret, const struct client_devices *all, const 
 			       "of %d hex digits",
 			       word, GENERATION_DIGITS);
 	for (size_t i = 0; i < all->nr; i++) {
+		/* A number is the device's; what a container has of it is named by its own. */
 		if (generation ? all->rows[i].generation == generation
-			       : all->rows[i].dev_id == dev_id) {
+			       : all->rows[i].dev_id == dev_id &&
+					 !(all->rows[i].flags & WIRE_CLAIMED)) {
 			*ret = all->rows[i];
 			return 0;
 		}

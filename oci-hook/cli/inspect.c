@@ -17,6 +17,7 @@
 static const struct cli_option inspect_options[] = {
 	{ "container", "ID", 'c', "with --device: the device there" },
 	{ "device", "PATH", 'd', "path in the container" },
+	{ "mount", "PATH", 'd', "the same: where its file system is mounted" },
 	{ "sandbox", NULL, 's', "what its worker may, proven from /proc" },
 	{ "json", NULL, 'j', "as JSON" },
 };

@@ -13,6 +13,7 @@
 #include "oci-hook/cli/show.h"
 #include "oci-hook/client.h"
 #include "oci-hook/quote.h"
+#include "targets/catalog.h"
 
 #define LIST_CELL_SIZE 512
 #define LIST_ID_SHORT 12 /* of an engine's 64 hex digits */
@@ -39,8 +40,8 @@ static void cell_device(const struct wire_device *d, char *cell)
 
 static void cell_container(const struct wire_device *d, char *cell)
 {
-	if (d->flags & WIRE_HOST) {
-		strcpy(cell, "(host)");
+	if (d->flags & WIRE_NO_CONTAINER) {
+		strcpy(cell, d->flags & WIRE_HOST ? "(host)" : "(made ahead)");
 		return;
 	}
 	quote_text(cell, LIST_CELL_SIZE, d->container);
@@ -50,10 +51,16 @@ static void cell_container(const struct wire_device *d, char *cell)
 
 static void cell_path(const struct wire_device *d, char *cell)
 {
+	size_t n;
+
 	if (d->flags & WIRE_HOST)
 		snprintf(cell, LIST_CELL_SIZE, "/dev/ublkb%" PRIu32, d->dev_id);
 	else
 		quote_text(cell, LIST_CELL_SIZE, d->path);
+	if (catalog_filesystem(d->filesystem)) {
+		n = strlen(cell);
+		snprintf(cell + n, LIST_CELL_SIZE - n, " (%s)", catalog_filesystem(d->filesystem));
+	}
 }
 
 static void cell_target(const struct wire_device *d, char *cell)

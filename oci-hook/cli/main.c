@@ -6,6 +6,7 @@
 #include "oci-hook/cli/attach.h"
 #include "oci-hook/cli/cli.h"
 #include "oci-hook/cli/detach.h"
+#include "oci-hook/cli/device.h"
 #include "oci-hook/cli/doctor.h"
 #include "oci-hook/cli/inspect.h"
 #include "oci-hook/cli/list.h"
@@ -22,6 +23,7 @@ static const struct {
 } commands[] = {
 	{ "attach", attach_main, "give a running container, or the host, a block device" },
 	{ "detach", detach_main, "take it away again" },
+	{ "device", device_main, "make devices ahead, for containers to come; remove them" },
 	{ "list", list_main, "list devices" },
 	{ "upgrade", upgrade_main, "give devices new workers while they are used" },
 	{ "inspect", inspect_main, "show everything about one device and its worker" },

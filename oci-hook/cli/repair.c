@@ -30,7 +30,7 @@ static const char *const repair_kinds[WIRE_ORPHAN_END] = {
 	[WIRE_ORPHAN_PLACE] = "place",	 [WIRE_ORPHAN_WORKER] = "worker",
 	[WIRE_ORPHAN_DEVICE] = "device", [WIRE_ORPHAN_CGROUP] = "cgroup",
 	[WIRE_ORPHAN_KEPT] = "kept",	 [WIRE_ORPHAN_COUNTERS] = "counters",
-	[WIRE_ORPHAN_FILE] = "file",
+	[WIRE_ORPHAN_FILE] = "file",	 [WIRE_ORPHAN_ENTRY] = "entry",
 };
 
 static const struct {

@@ -124,7 +124,7 @@ static bool check_rings_alone(struct json_object *value, const struct wire_detai
 /* The one the helper made for this device; never the container's. */
 static bool check_cgroup(struct json_object *value, const struct wire_details *d)
 {
-	uint64_t place = d->device.flags & WIRE_HOST ? 0 : d->container_mount_ns_inode;
+	uint64_t place = d->device.flags & WIRE_NO_CONTAINER ? 0 : d->container_mount_ns_inode;
 	const char *path = json_object_get_string(value);
 	char end[80];
 	size_t n, length = strlen(path);

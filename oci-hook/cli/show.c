@@ -31,6 +31,13 @@ void show_add_text(struct json_object *o, const char *key, const char *text)
 			       json_object_new_string(quote_text(clean, sizeof(clean), text)));
 }
 
+void show_add_filesystem(struct json_object *o, uint32_t filesystem)
+{
+	json_object_object_add(o, "filesystem", NULL);
+	if (catalog_filesystem(filesystem))
+		show_add_text(o, "filesystem", catalog_filesystem(filesystem));
+}
+
 void show_add_number(struct json_object *o, const char *key, uint64_t n)
 {
 	json_object_object_add(o, key, json_object_new_uint64(n));
@@ -97,7 +104,9 @@ struct json_object *show_device(const struct wire_device *d)
 	show_add_number(o, "queues", d->nr_queues);
 	show_add_number(o, "depth", d->depth);
 	show_add_bool(o, "host", d->flags & WIRE_HOST);
-	if (!(d->flags & WIRE_HOST)) {
+	show_add_bool(o, "made_ahead", d->flags & WIRE_AHEAD);
+	show_add_bool(o, "claim", d->flags & WIRE_CLAIMED);
+	if (!(d->flags & WIRE_NO_CONTAINER)) {
 		container = json_object_new_object();
 		show_add_text(container, "id", d->container);
 		show_add_text(container, "engine", d->engine);
@@ -105,6 +114,7 @@ struct json_object *show_device(const struct wire_device *d)
 	}
 	json_object_object_add(o, "container", container);
 	show_add_text(o, "path", d->path);
+	show_add_filesystem(o, d->filesystem);
 	show_add_text(o, "backing", d->backing);
 	show_add_text(o, "rule", d->rule);
 	show_add_number(owner, "uid", d->peer_uid);
@@ -173,6 +183,8 @@ struct json_object *show_details(const struct wire_details *d)
 	show_add_number(container, "cgroup_inode", d->container_cgroup_inode);
 	show_add_number(container, "mount_ns_inode", d->container_mount_ns_inode);
 	show_add_number(container, "owner_uid", d->container_owner_uid);
+	if (d->device.filesystem)
+		return o;
 	node = json_object_new_object();
 	snprintf(mode, sizeof(mode), "%04o", d->node_mode & 0777);
 	show_add_number(node, "uid", d->node_uid);

@@ -10,6 +10,8 @@
 
 /* Names and words of strangers: what is no UTF-8 becomes \xNN. */
 void show_add_text(struct json_object *o, const char *key, const char *text);
+/* "filesystem": what is mounted in place of a device; null: nothing is. */
+void show_add_filesystem(struct json_object *o, uint32_t filesystem);
 void show_add_number(struct json_object *o, const char *key, uint64_t n);
 void show_add_bool(struct json_object *o, const char *key, bool yes);
 

@@ -132,7 +132,8 @@ static int stats_add_all(struct stats *s, const struct client_devices *all, stru
 	int r;
 
 	for (size_t i = 0; i < all->nr; i++) {
-		if (all->rows[i].state != WIRE_STATE_LIVE || stats_find(s, all->rows[i].generation))
+		if (all->rows[i].state != WIRE_STATE_LIVE || all->rows[i].flags & WIRE_CLAIMED ||
+		    stats_find(s, all->rows[i].generation))
 			continue;
 		r = stats_add(s, all->rows[i].generation, e);
 		if (r < 0 && r != -ENOENT)

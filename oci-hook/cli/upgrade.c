@@ -40,7 +40,7 @@ static int upgrade_find(struct client_devices *ret, char *const *names, int nr_n
 	if (!ret->rows)
 		return err_sys(e, ENOMEM, "cannot look for the devices");
 	for (size_t i = 0; !nr_names && i < all.nr; i++) {
-		if (all.rows[i].state == WIRE_STATE_LIVE)
+		if (all.rows[i].state == WIRE_STATE_LIVE && !(all.rows[i].flags & WIRE_CLAIMED))
 			ret->rows[ret->nr++] = all.rows[i];
 	}
 	for (int i = 0; i < nr_names; i++) {

@@ -17,8 +17,10 @@
 #include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/filesystem.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/keep.h"
+#include "driver/privileged/loss.h"
 #include "driver/privileged/op.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
@@ -27,6 +29,7 @@
 
 static struct {
 	const struct record *rec;
+	const struct record *claim;
 	int pidfd;
 	bool in_cgroup;
 	bool in_mount_ns;
@@ -46,6 +49,11 @@ void undo_fake_reset(const struct record *rec, int pidfd, bool in_cgroup, bool i
 void undo_fake_fail(enum undo_fake_call call, int code)
 {
 	fake.codes[call] = code;
+}
+
+void undo_fake_claim(const struct record *claim)
+{
+	fake.claim = claim;
 }
 
 void undo_fake_note(const char *step)
@@ -118,10 +126,14 @@ int devfilter_forget(const char *dir, uint64_t cgroup_inode, uint32_t major, uin
 	return fake_call(UNDO_FAKE_FORGET, "forget", e);
 }
 
-int node_disarm(const char *store_dir, uint32_t major, uint32_t minor, struct err *e)
+int node_disarm(const char *store_dir, const struct node_id *id, struct err *e)
 {
-	assert_int_equal(major, fake.rec->major);
-	assert_int_equal(minor, fake.rec->minor);
+	assert_int_equal(id->major, fake.rec->major);
+	assert_int_equal(id->minor, fake.rec->minor);
+	assert_int_equal(id->claim, fake.claim ? (uint32_t)fake.claim->generation
+				    : fake.rec->flags & WIRE_CLAIMED
+					    ? (uint32_t)fake.rec->generation
+					    : 0);
 	return fake_call(UNDO_FAKE_DISARM, "disarm", e);
 }
 
@@ -137,10 +149,37 @@ int node_remove(const struct node_place *place, const struct node_spec *spec,
 		unsigned int made_dirs, struct err *e)
 {
 	assert_string_equal(spec->path, fake.rec->path);
-	assert_int_equal(spec->major, fake.rec->major);
-	assert_int_equal(spec->minor, fake.rec->minor);
+	assert_int_equal(spec->id.major, fake.rec->major);
+	assert_int_equal(spec->id.minor, fake.rec->minor);
 	assert_int_equal(made_dirs, fake.rec->made_dirs);
 	return fake_call(UNDO_FAKE_REMOVE, "remove", e);
+}
+
+static void fake_check_filesystem(const struct filesystem_spec *spec)
+{
+	assert_string_equal(spec->path, fake.rec->path);
+	assert_int_equal(spec->filesystem, fake.rec->filesystem);
+	assert_int_equal(spec->dev_id, fake.rec->dev_id);
+	assert_int_equal(spec->major, fake.rec->major);
+	assert_int_equal(spec->minor, fake.rec->minor);
+}
+
+int filesystem_remove(const struct node_place *place, const struct filesystem_spec *spec,
+		      enum filesystem_way way, struct err *e)
+{
+	assert_true(place->mount_ns_fd >= 0);
+	assert_true(way == FILESYSTEM_SYNCED || way == FILESYSTEM_AT_ONCE);
+	fake_check_filesystem(spec);
+	if (way == FILESYSTEM_SYNCED)
+		undo_fake_note("sync");
+	return fake_call(UNDO_FAKE_UNMOUNT, "unmount", e);
+}
+
+int filesystem_wait_gone(const struct filesystem_spec *spec, int timeout_ms, struct err *e)
+{
+	assert_true(timeout_ms > 0);
+	fake_check_filesystem(spec);
+	return fake_call(UNDO_FAKE_GONE, "gone", e);
 }
 
 /* The only work undo gives to a child is its flush; it is not done here. */
@@ -207,8 +246,41 @@ int op_left_ms(const struct op *op, int at_most_ms)
 	return at_most_ms;
 }
 
+int op_find_claim(const struct op *op, const struct record *device, struct record *ret,
+		  struct err *e)
+{
+	assert_ptr_equal(device, fake.rec);
+	if (!fake.claim)
+		return err_set(e, ENOENT, "no container has it");
+	*ret = *fake.claim;
+	return 0;
+}
+
+int op_take(const struct op *op, uint64_t generation, struct record *ret, struct err *e)
+{
+	assert_int_equal(generation, fake.claim->generation);
+	*ret = *fake.claim;
+	return fake_call(UNDO_FAKE_TAKE, "take", e);
+}
+
+void op_begin_undo(const struct op *op, struct record *rec)
+{
+	assert_int_equal(rec->generation, fake.claim->generation);
+}
+
+int loss_in_use(const struct op *op, const struct record *rec, int timeout_ms, struct err *e)
+{
+	assert_ptr_equal(rec, fake.rec);
+	return fake_call(UNDO_FAKE_UNUSED, "unused", e);
+}
+
 int op_drop(const struct op *op, uint64_t generation, struct err *e)
 {
+	if (fake.claim) {
+		assert_int_equal(generation, fake.claim->generation);
+		fake.claim = NULL;
+		return fake_call(UNDO_FAKE_NONE, "end", e);
+	}
 	assert_int_equal(generation, fake.rec->generation);
 	return fake_call(UNDO_FAKE_DROP, "drop", e);
 }

@@ -19,12 +19,16 @@ enum undo_fake_call {
 	UNDO_FAKE_DISARM,
 	UNDO_FAKE_LIFT,
 	UNDO_FAKE_REMOVE,
+	UNDO_FAKE_UNMOUNT,
+	UNDO_FAKE_GONE, /* the wait for the last user of its file system */
 	UNDO_FAKE_FLUSH,
 	UNDO_FAKE_KILL,
 	UNDO_FAKE_CGROUP,
 	UNDO_FAKE_KEEP,	 /* not written down, like the next */
 	UNDO_FAKE_STATS, /* not written down: what comes next is */
 	UNDO_FAKE_DROP,
+	UNDO_FAKE_TAKE,	  /* a claim to the device */
+	UNDO_FAKE_UNUSED, /* EBUSY: somebody has it open */
 	UNDO_FAKE_END,
 };
 
@@ -36,6 +40,9 @@ void undo_fake_reset(const struct record *rec, int pidfd, bool in_cgroup, bool i
 
 /* From now on this call returns -code; 0 ends that. */
 void undo_fake_fail(enum undo_fake_call call, int code);
+
+/* The device that is undone is claimed, until that claim is dropped. */
+void undo_fake_claim(const struct record *claim);
 
 /* Writes a step of somebody else down. */
 void undo_fake_note(const char *step);

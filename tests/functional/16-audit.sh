@@ -146,7 +146,7 @@ expect_nothing_left
 
 # same_keys FILE: every line is JSON with all the keys and no others.
 same_keys() {
-    jq 'keys == ["access","backing","bytes","container","device","path","principal","reason",
+    jq 'keys == ["access","backing","bytes","container","device","filesystem","path","principal","reason",
             "request","rule","target","time","verdict"] and
         (.principal | keys) == ["cgroup","gid","groups","pid","uid"]' "$1" >"$TEST_DIR/keys" ||
         fail "$1: a line is not JSON: $(cat "$1")"

@@ -76,7 +76,7 @@ static void tool_spec(struct node_spec *spec, const char *path, const char *devi
 {
 	memset(spec, 0, sizeof(*spec));
 	spec->path = path;
-	sscanf(device, "%" SCNu32 ":%" SCNu32, &spec->major, &spec->minor);
+	sscanf(device, "%" SCNu32 ":%" SCNu32, &spec->id.major, &spec->id.minor);
 }
 
 static int tool_store(char **a, struct err *e)
@@ -120,7 +120,7 @@ static int tool_remove(char **a, struct err *e)
 
 	tool_spec(&spec, a[1], a[2]);
 	if (!r)
-		r = node_disarm(getenv("NODE_TOOL_STORE"), spec.major, spec.minor, e);
+		r = node_disarm(getenv("NODE_TOOL_STORE"), &spec.id, e);
 	return r ? r : node_remove(&t, &spec, (unsigned int)atoi(a[3]), e);
 }
 
@@ -137,8 +137,8 @@ static int tool_allow(char **a, struct err *e)
 
 	tool_spec(&spec, NULL, a[2]);
 	return r ? r
-		 : devfilter_allow(a[1], t.cgroup_fd, spec.major, spec.minor, !strcmp(a[3], "rw"),
-				   e);
+		 : devfilter_allow(a[1], t.cgroup_fd, spec.id.major, spec.id.minor,
+				   !strcmp(a[3], "rw"), e);
 }
 
 static int tool_revoke(char **a, struct err *e)
@@ -148,7 +148,7 @@ static int tool_revoke(char **a, struct err *e)
 	int r = tool_place_open(&t, a[0], e);
 
 	tool_spec(&spec, NULL, a[2]);
-	return r ? r : devfilter_revoke(a[1], t.cgroup_fd, spec.major, spec.minor, e);
+	return r ? r : devfilter_revoke(a[1], t.cgroup_fd, spec.id.major, spec.id.minor, e);
 }
 
 static int tool_forget(char **a, struct err *e)
@@ -156,7 +156,7 @@ static int tool_forget(char **a, struct err *e)
 	struct node_spec spec;
 
 	tool_spec(&spec, NULL, a[2]);
-	return devfilter_forget(a[0], strtoull(a[1], NULL, 10), spec.major, spec.minor, e);
+	return devfilter_forget(a[0], strtoull(a[1], NULL, 10), spec.id.major, spec.id.minor, e);
 }
 
 static int tool_holders(char **a, struct err *e)
@@ -166,7 +166,7 @@ static int tool_holders(char **a, struct err *e)
 	int r;
 
 	tool_spec(&spec, NULL, a[0]);
-	r = holders_find(spec.major, spec.minor, -1, text, sizeof(text), e);
+	r = holders_find(spec.id.major, spec.id.minor, -1, text, sizeof(text), e);
 	if (r >= 0)
 		printf("%d: %s\n", r, text);
 	return r;

@@ -18,6 +18,7 @@
 
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/filesystem.h"
 #include "driver/privileged/keep.h"
 #include "driver/privileged/node.h"
 #include "driver/privileged/op.h"
@@ -113,12 +114,21 @@ STEP(node_insert,
      (place, dir, spec, ret_made_dirs, e))
 STEP(node_try, (const struct node_place *place, const struct node_spec *spec, struct err *e),
      (place, spec, e))
-STEP(node_disarm, (const char *dir, uint32_t major, uint32_t minor, struct err *e),
-     (dir, major, minor, e))
+STEP(node_disarm, (const char *dir, const struct node_id *id, struct err *e), (dir, id, e))
 STEP(node_remove,
      (const struct node_place *place, const struct node_spec *spec, unsigned int made_dirs,
       struct err *e),
      (place, spec, made_dirs, e))
+STEP(filesystem_insert,
+     (const struct node_place *place, const struct filesystem_spec *spec, uint64_t *ret_dev,
+      struct err *e),
+     (place, spec, ret_dev, e))
+STEP(filesystem_remove,
+     (const struct node_place *place, const struct filesystem_spec *spec, enum filesystem_way way,
+      struct err *e),
+     (place, spec, way, e))
+STEP(filesystem_wait_gone, (const struct filesystem_spec *spec, int ms, struct err *e),
+     (spec, ms, e))
 STEP(op_update, (const struct op *op, const struct record *rec, struct err *e), (op, rec, e))
 STEP(op_drop, (const struct op *op, uint64_t generation, struct err *e), (op, generation, e))
 

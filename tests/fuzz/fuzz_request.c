@@ -168,8 +168,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		exit(1);
 	}
 	open_kinds((*argv)[0]);
-	world.helper =
-		(struct helper){ .policy_path = "/dev/null", .journal_fd = -1, .hook_uid = 999 };
+	world.helper = (struct helper){
+		.policy_path = "/dev/null", .journal_fd = -1, .remake_fd = -1, .hook_uid = 999
+	};
 	make_counters((*argv)[0]);
 	world.registry = (struct registry){ .policy = policy, .journal_fd = -1 };
 	add_device(0, OWNER_UID);
@@ -194,6 +195,7 @@ static bool is_request(const struct wire_head *head, size_t size, unsigned int n
 		[WIRE_STATS] = { sizeof(struct wire_stats), 0 },
 		[WIRE_REPAIR] = { sizeof(struct wire_repair), 0 },
 		[WIRE_UPGRADE] = { sizeof(struct wire_upgrade), 0 },
+		[WIRE_CLAIM] = { sizeof(struct wire_claim), 1 },
 	};
 
 	if (size < sizeof(*head) || head->magic != WIRE_MAGIC || head->size != size ||

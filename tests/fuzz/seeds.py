@@ -15,11 +15,11 @@ import sys
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 WIRE_MAGIC, START_MAGIC, STATS_MAGIC = 0x6F6B6275, 0x7774736F, 0x74736F75
 KEEP_MAGIC = 0x6B74736F
-ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 64
+ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
 NULL, MEMORY, FILE = 1, 2, 3
-READ_ONLY, HOST = 1, 2
+READ_ONLY, HOST, AHEAD = 1, 2, 256
 PACKET_SIZE_MAX = 2560
 
 
@@ -56,6 +56,11 @@ def stats(number):
 
 def upgrade(number):
     return head(UPGRADE, 32) + struct.pack("<QII", generation(number), 0, 0)
+
+
+def claim(number, container=b"c1", nr_fds=1):
+    return (head(CLAIM, 184, nr_fds) + struct.pack("<QII", generation(number), 0, 0)
+            + container.ljust(136, b"\0") + b"crun".ljust(16, b"\0"))
 
 
 def packets():
@@ -125,6 +130,16 @@ def requests():
         yield f"repair-as-{name}", seed(who, [], head(REPAIR, 24) + bytes(8))
         yield f"stats-as-{name}", seed(who, [], stats(0))
         yield f"upgrade-as-{name}", seed(who, [], upgrade(0))
+        yield f"claim-as-{name}", seed(who, [container], claim(0))
+    yield "claim-of-nothing", seed(root, [container], claim(7))
+    yield "claim-as-hook", seed(hook, [container], claim(1))
+    yield "claim-own-process", seed(owner, [process], claim(0))
+    yield "claim-without-process", seed(root, [], claim(0, nr_fds=0))
+    yield "claim-no-container-id", seed(root, [container], claim(0, container=b""))
+    yield "attach-ahead", seed(root, [], attach(flags=AHEAD, container=b"", engine=b"", nr_fds=0))
+    yield "attach-ahead-for-a-container", seed(root, [container], attach(flags=AHEAD))
+    yield "attach-ahead-no-name", seed(root, [], attach(flags=AHEAD, container=b"", nr_fds=0,
+                                                        path=b"/dev/a/b"))
     yield "upgrade-of-nothing", seed(root, [], upgrade(7))
     yield "stats-without-counters", seed(root, [], stats(1))
     yield "stats-of-nothing", seed(root, [], stats(7))
@@ -258,7 +273,7 @@ def records():
     """fuzz_record.c: changes of a good record: field (by place in its fields[]), length, bytes."""
     names = ("magic version size state generation flags target worker_pid path cgroup container "
              "engine container_pid rule backing dev_id worker_uid made_dirs grants "
-             "container_cgroup io failure").split()
+             "container_cgroup io failure filesystem").split()
 
     def seed(**changes):
         return b"".join(bytes([names.index(n), len(b)]) + b for n, b in changes.items())
@@ -286,6 +301,10 @@ def records():
     yield "grant-unknown", seed(grants=b"\0\0\0\x80")
     yield "limits", seed(grants=b"\2", io=b"\0\0\1")
     yield "limits-without-grant", seed(io=b"\0\0\1")
+    yield "mounted", seed(filesystem=b"\1", path=b"/data\0\0\0\0")
+    yield "mounted-as-nothing-known", seed(filesystem=b"\4", path=b"/data\0\0\0\0")
+    yield "mounted-up", seed(filesystem=b"\1", path=b"/../etc\0\0")
+    yield "mounted-for-the-host", seed(filesystem=b"\1", flags=b"\2", path=b"\0" * 10)
     yield "worker-negative", seed(worker_pid=b"\xff" * 4)
 
 

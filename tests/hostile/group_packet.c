@@ -16,7 +16,7 @@
 static size_t make_size(struct caller *c, unsigned int n, void *bytes)
 {
 	size_t size = n * CALLER_ROUNDS + c->round;
-	struct wire_head head = ask_head((enum wire_type)(n % (WIRE_UPGRADE + 1)), size, 0);
+	struct wire_head head = ask_head((enum wire_type)(n % (WIRE_CLAIM + 1)), size, 0);
 
 	memset(bytes, 0, size);
 	memcpy(bytes, &head, size < sizeof(head) ? size : sizeof(head));

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/service.sh"
 requires systemctl jq setpriv
 
-said=$(systemd-analyze verify --man=no --recursive-errors=no ublk-ocid.socket ublk-ocid.service 2>&1) ||
+said=$(systemd-analyze verify --man=no --recursive-errors=no ublk-ocid.socket ublk-ocid.service ublk-oci-devices.service 2>&1) ||
     fail "systemd-analyze: $said"
 [ -z "$said" ] || fail "systemd-analyze: $said"
 ok "install: systemd-analyze verify has nothing to say of the units"

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/service.sh"
-requires systemctl crun jq busybox losetup nsenter setpriv
+requires systemctl crun jq busybox losetup nsenter setpriv mkfs.ext4 fsck.ext4
 
 # A policy of this test's, in force with the helper that starts next.
 cp /etc/ublk-oci/policy.json "$TEST_DIR/policy.json"
@@ -121,9 +121,27 @@ crun exec kept dd if=/dev/data of=/tmp/bytes bs=64k count=1 2>/dev/null || fail 
 ublk-oci detach --container kept --device /dev/data >/dev/null || fail "$(service_log)"
 [ "$(kept)" = "0 0" ] || fail "the node it kept is still open: $(kept)"
 ! crun exec kept test -e /dev/data || fail "/dev/data is still there"
-container_delete crun kept
 expect_nothing_left
 ok "confined: after a restart a node the container kept is closed all the same"
+
+# A file system in place of a device, idmapped, before and after a restart.
+policy '.rules=[{"id":"mounts", "principal":{"uid":0}, "may":["mount"], "targets":["file"],
+    "backing":["/srv/ublk-oci/"], "max_size":"64M", "max_devices_per_container":1,
+    "mount":{"under":["/data"], "filesystems":["ext4"]}}]'
+ublk-oci policy reload || fail "$(service_log)"
+truncate -s 16M /srv/ublk-oci/mount.img
+chmod 644 /srv/ublk-oci/mount.img
+mkfs.ext4 -q -F /srv/ublk-oci/mount.img
+ublk-oci attach --container kept --mount /data --fs ext4 --target file --backing /srv/ublk-oci/mount.img >/dev/null ||
+    fail "$(service_log)"
+systemctl restart ublk-ocid.service || fail "$(service_log)"
+[ "$(crun exec kept sh -c 'echo a >/data/a; stat -c %u /data/a')" = 0 ] || fail "it is not mounted"
+ublk-oci detach --container kept --mount /data || fail "$(service_log)"
+expect_nothing_left
+fsck.ext4 -fn /srv/ublk-oci/mount.img >"$TEST_DIR/fsck" 2>&1 || fail "$(cat "$TEST_DIR/fsck")"
+rm /srv/ublk-oci/mount.img
+container_delete crun kept
+ok "confined: it mounts a file system in a container with a user namespace, and unmounts it"
 
 # A user's own container, in a cgroup of theirs.
 policy '.rules=[{"id":"tester", "principal":{"uid":1000}, "targets":["memory"], "max_size":"1M",

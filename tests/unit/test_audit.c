@@ -45,14 +45,15 @@ static void test_a_line_has_everything(void **state)
 	int length = audit_format(&event, &moment, line);
 
 	assert_int_equal(length, strlen(line));
-	assert_string_equal(line, "{\"time\":\"2025-11-22T14:30:31.007Z\",\"request\":\"attach\","
-				  "\"verdict\":\"allowed\",\"rule\":\"r1\",\"reason\":\"\","
-				  "\"principal\":{\"uid\":1000,\"gid\":1000,\"groups\":[27,995],"
-				  "\"pid\":77,\"cgroup\":\"/user.slice\"},"
-				  "\"container\":{\"id\":\"web\",\"pid\":5,\"cgroup\":\"/web\","
-				  "\"owner\":1000},\"device\":null,\"path\":\"/dev/data\","
-				  "\"target\":\"file\",\"bytes\":4096,\"access\":\"rw\","
-				  "\"backing\":\"/srv/\\u00fc\\u000a\"}\n");
+	assert_string_equal(
+		line, "{\"time\":\"2025-11-22T14:30:31.007Z\",\"request\":\"attach\","
+		      "\"verdict\":\"allowed\",\"rule\":\"r1\",\"reason\":\"\","
+		      "\"principal\":{\"uid\":1000,\"gid\":1000,\"groups\":[27,995],"
+		      "\"pid\":77,\"cgroup\":\"/user.slice\"},"
+		      "\"container\":{\"id\":\"web\",\"pid\":5,\"cgroup\":\"/web\","
+		      "\"owner\":1000},\"device\":null,\"path\":\"/dev/data\","
+		      "\"filesystem\":null,\"target\":\"file\",\"bytes\":4096,\"access\":\"rw\","
+		      "\"backing\":\"/srv/\\u00fc\\u000a\"}\n");
 }
 
 static void test_what_is_not_known_is_null(void **state)
@@ -67,7 +68,8 @@ static void test_what_is_not_known_is_null(void **state)
 			    "\"verdict\":\"refused\",\"rule\":null,\"reason\":\"only root\","
 			    "\"principal\":{\"uid\":5,\"gid\":null,\"groups\":[],\"pid\":0,"
 			    "\"cgroup\":null},\"container\":null,\"device\":null,\"path\":null,"
-			    "\"target\":null,\"bytes\":null,\"access\":null,\"backing\":null}\n");
+			    "\"filesystem\":null,\"target\":null,\"bytes\":null,\"access\":null,"
+			    "\"backing\":null}\n");
 }
 
 /* The longest of everything, all of it to be escaped, is a line all the same. */
@@ -80,6 +82,7 @@ static void test_the_longest_line_fits(void **state)
 		.generation = 1,
 		.dev_id = UINT32_MAX,
 		.target = TARGET_MEMORY,
+		.filesystem = FILESYSTEM_BTRFS,
 		.flags = WIRE_READ_ONLY,
 		.size_bytes = UINT64_MAX,
 		.container_pid = INT32_MAX,

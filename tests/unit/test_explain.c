@@ -227,6 +227,8 @@ static const struct {
 	  "globex-people" },
 	{ "multi-tenant", GLOBEX_USER FILE_OF("2200", "/srv/tenants/acme/a") "1G", NULL,
 	  "backing" },
+	/* made ahead: where its container is, is asked later */
+	{ "multi-tenant", HOOK "--ahead " FILE_OF("0", "/srv/tenants/acme/a") "1G", "acme-disks" },
 	{ "multi-tenant", GLOBEX_USER "--bytes 8T " FILE_OF("2200", "/srv/tenants/globex/a") "1G",
 	  NULL, "over its 8T" },
 	{ "multi-tenant", "--uid 0 --gid 0 --host " FILE_OF("0", "/srv/tenants/acme/a") "100G",
@@ -361,11 +363,12 @@ static void test_the_acts_and_what_goes_with_them_reach_the_policy(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
 		snprintf(words, sizeof(words),
 			 "--policy single-host.json --uid 1 --gid 1 %s --target nbd --size 1M "
-			 "--pool p --address unix:/a --zero-copy --mount /mnt/a --filesystem ext4",
+			 "--pool p --address unix:/a --zero-copy --mount /mnt/a --fs ext4",
 			 acts[i]);
 		o = run_json(*state, words, 1);
 		claim = json_object_object_get(o, "claim");
-		assert_string_equal(get_text(claim, "act"), acts[i]);
+		/* Who attaches what is mounted asks for a mount. */
+		assert_string_equal(get_text(claim, "act"), acts[i ? i : 1]);
 		assert_string_equal(get_text(claim, "pool"), "p");
 		assert_string_equal(get_text(claim, "address"), "unix:/a");
 		assert_string_equal(get_text(claim, "mount_path"), "/mnt/a");
@@ -473,7 +476,8 @@ static void test_no_answer_is_2(void **state)
 		{ "attach --target null", "needs a size" },
 		{ "attach --target null --size 1M more", "one word too many" },
 		{ "attach --target null --size 1M --size 2M", "size is given twice" },
-		{ "attach --target null --size 1M --mount a", "--mount: it has to begin with /" },
+		{ "attach --target null --size 1M --mount a",
+		  "mount: \"a\" is no place to mount at: it must begin with /" },
 		{ "attach --target null --size 1M --pool ", "--pool: it is empty" },
 		{ "attach --target file", "needs a backing file" },
 		{ "attach --target file --backing nobody-here --size 1M", "give its whole path" },

@@ -87,6 +87,26 @@ static void test_members_and_objects(void **state)
 				 "\"t\":null,\"b\":{},\"none\":[]}");
 }
 
+static void test_arrays_have_no_keys(void **state)
+{
+	char buf[256];
+	struct json j;
+
+	json_init(&j, buf, sizeof(buf));
+	json_array(&j, "a");
+	json_text(&j, NULL, "x");
+	json_object(&j, NULL);
+	json_text(&j, "k", "v");
+	json_array(&j, "none");
+	json_array_end(&j);
+	json_object_end(&j);
+	json_text(&j, NULL, "y");
+	json_array_end(&j);
+	json_number(&j, "n", 1);
+	assert_true(json_fini(&j) > 0);
+	assert_string_equal(buf, "{\"a\":[\"x\",{\"k\":\"v\",\"none\":[]},\"y\"],\"n\":1}");
+}
+
 static void test_a_buffer_too_small_is_noticed(void **state)
 {
 	static const char whole[] = "{\"key\":\"value\"}";
@@ -109,6 +129,7 @@ int main(void)
 		cmocka_unit_test(test_texts_are_ascii_and_one_line),
 		cmocka_unit_test(test_an_overlong_text_is_cut_at_a_character),
 		cmocka_unit_test(test_members_and_objects),
+		cmocka_unit_test(test_arrays_have_no_keys),
 		cmocka_unit_test(test_a_buffer_too_small_is_noticed),
 	};
 

@@ -26,6 +26,7 @@ static int parse(struct attach_options *o, const char *text, struct err *e)
 
 static void test_all_keys_are_understood(void **state)
 {
+	struct wire_attach w = { 0 };
 	struct attach_options o;
 	struct err e;
 
@@ -47,7 +48,14 @@ static void test_all_keys_are_understood(void **state)
 	assert_true(o.gid == 4294967294u);
 	assert_int_equal(o.mode, 0600);
 	for (unsigned int i = KEY_NONE + 1; i < KEY_END; i++)
-		assert_true(o.given[i]);
+		assert_true(o.given[i] == (i != KEY_MOUNT && i != KEY_FS));
+	assert_int_equal(parse(&o, "target=file,backing=/a,mount=/srv/data,fs=xfs", &e), 0);
+	assert_true(o.given[KEY_MOUNT] && o.given[KEY_FS]);
+	assert_string_equal(o.path, "/srv/data");
+	assert_int_equal(o.filesystem, FILESYSTEM_XFS);
+	keys_fill(&o, false, &w);
+	assert_int_equal(w.filesystem, FILESYSTEM_XFS);
+	assert_string_equal(w.path, "/srv/data");
 }
 
 static void test_defaults_are_the_helpers(void **state)
@@ -92,6 +100,12 @@ static const struct {
 	{ "size=1M ", "not a size" },
 	{ "path=/etc/passwd", "begin with /dev/" },
 	{ "path=/dev/../etc/x", "component" },
+	{ "mount=data", "begin with /" },
+	{ "mount=/", "empty component" },
+	{ "mount=/data/", "empty component" },
+	{ "mount=/data/../etc", "component" },
+	{ "fs=auto", "none of: ext4" },
+	{ "fs=", "none of: ext4" },
 	{ "path=/dev//x", "empty component" },
 	{ "path=/dev/", "empty component" },
 	{ "path=/dev/a%2F..%2Fb", "component" },
@@ -160,6 +174,13 @@ static const struct {
 	{ "target=null,size=1G", false, "path of the device" },
 	{ "target=null,size=1G,path=/dev/x", true, "path is for" },
 	{ "target=null,size=1G,mode=0600", true, "mode is for" },
+	{ "target=file,backing=/x,mount=/data,fs=ext4", false, NULL },
+	{ "target=file,backing=/x,mount=/data", false, "go together" },
+	{ "target=file,backing=/x,path=/dev/x,fs=ext4", false, "go together" },
+	{ "target=file,backing=/x,mount=/data,fs=ext4", true, "mount is for a container" },
+	{ "target=file,backing=/x,mount=/data,fs=ext4,path=/dev/x", false, "path is for a device" },
+	{ "target=file,backing=/x,mount=/data,fs=ext4,uid=1", false, "uid is for a device" },
+	{ "target=memory,size=1M,mount=/data,fs=ext4", false, "has no file system" },
 };
 
 static void test_keys_must_make_sense_together(void **state)

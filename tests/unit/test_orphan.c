@@ -41,7 +41,34 @@ static struct device begun = {
 	.rec = { .state = WIRE_STATE_ATTACHING, .generation = MARK | 10, .cgroup_inode = 4712 },
 	.op_pid = 77,
 };
-static struct device *on_record[] = { &live, &host, &begun };
+/* Made ahead, 252:3; a container has it. */
+static struct device ahead = {
+	.rec = { .state = WIRE_STATE_LIVE,
+		 .generation = MARK | 11,
+		 .dev_id = 3,
+		 .flags = WIRE_AHEAD,
+		 .major = 252,
+		 .minor = 3 },
+};
+static struct device claimed = {
+	.rec = { .state = WIRE_STATE_LIVE,
+		 .generation = MARK | 12,
+		 .dev_id = 3,
+		 .flags = WIRE_CLAIMED,
+		 .major = 252,
+		 .minor = 3,
+		 .cgroup_inode = CGROUP },
+};
+/* The same, and none has it: 252:4. */
+static struct device idle = {
+	.rec = { .state = WIRE_STATE_LIVE,
+		 .generation = MARK | 13,
+		 .dev_id = 4,
+		 .flags = WIRE_AHEAD,
+		 .major = 252,
+		 .minor = 4 },
+};
+static struct device *on_record[] = { &live, &host, &begun, &ahead, &claimed, &idle };
 static const struct registry registry = {
 	.devices = on_record,
 	.nr_devices = ARRAY_SIZE(on_record),
@@ -54,6 +81,21 @@ static const struct {
 } rows[] = {
 	{ "a device on record", { WIRE_ORPHAN_DEVICE, 252, 0, LIVE, 0 }, true },
 	{ "a device that is being made", { WIRE_ORPHAN_DEVICE, 0, 0, MARK | 10, 0 }, true },
+	{ "a claim's node", { WIRE_ORPHAN_NODE, 252, 3, MARK | 12, 0 }, true },
+	{ "a node by the name of the claimed device",
+	  { WIRE_ORPHAN_NODE, 252, 3, MARK | 11, 0 },
+	  false },
+	{ "a filter of a claim's container", { WIRE_ORPHAN_FILTER, 252, 3, 0, CGROUP }, true },
+	{ "a node of what no container has", { WIRE_ORPHAN_NODE, 252, 4, 0, 0 }, false },
+	{ "a filter that lets it through all the same",
+	  { WIRE_ORPHAN_FILTER, 252, 4, 0, CGROUP },
+	  false },
+	{ "an entry of what is on record", { WIRE_ORPHAN_ENTRY, 0, 0, MARK | 11, 0 }, true },
+	{ "an entry of what is not", { WIRE_ORPHAN_ENTRY, 0, 0, LOST, 0 }, false },
+	{ "a node by the name of who is on record", { WIRE_ORPHAN_NODE, 252, 0, LIVE, 0 }, true },
+	{ "a node by another name, of a number on record",
+	  { WIRE_ORPHAN_NODE, 252, 0, LOST, 0 },
+	  false },
 	{ "a device without a record", { WIRE_ORPHAN_DEVICE, 252, 2, LOST, 0 }, false },
 	{ "a device without a record, by a number on record",
 	  { WIRE_ORPHAN_DEVICE, 252, 0, LOST, 0 },
@@ -135,7 +177,7 @@ static void test_order(void **state)
 	static const enum wire_orphan_kind order[] = {
 		WIRE_ORPHAN_RECORD,   WIRE_ORPHAN_FILTER, WIRE_ORPHAN_NODE,   WIRE_ORPHAN_PLACE,
 		WIRE_ORPHAN_WORKER,   WIRE_ORPHAN_DEVICE, WIRE_ORPHAN_CGROUP, WIRE_ORPHAN_KEPT,
-		WIRE_ORPHAN_COUNTERS, WIRE_ORPHAN_FILE,
+		WIRE_ORPHAN_COUNTERS, WIRE_ORPHAN_FILE,	  WIRE_ORPHAN_ENTRY,
 	};
 	struct orphan list[ARRAY_SIZE(order)] = { 0 };
 

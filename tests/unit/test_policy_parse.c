@@ -235,6 +235,8 @@ static void test_what_is_not_written_has_its_default(void **state)
 	assert_null(rule->principal.cgroup);
 	assert_int_equal(rule->acts, 1 << POLICY_ATTACH);
 	assert_false(rule->any_backing_owner);
+	assert_false(rule->share_read_only);
+	assert_false(rule->hook_claims);
 	assert_false(rule->zero_copy);
 	assert_true(rule->discard);
 	assert_int_equal(rule->max_bytes_per_container, 0);
@@ -295,6 +297,14 @@ static void test_every_grant_arrives(void **state)
 	assert_int_equal(rule->io.write_bytes, 2 << 20);
 	assert_int_equal(rule->io.read_ops, 3);
 	assert_int_equal(rule->io.write_ops, 4);
+}
+
+static void test_what_is_made_ahead_has_grants_of_its_own(void **state)
+{
+	auto_policy struct policy *p = good_policy("made-ahead");
+
+	assert_true(p->rules[0].share_read_only);
+	assert_true(p->rules[0].hook_claims);
 }
 
 static void test_the_size_limit_is_exact(void **state)
@@ -397,6 +407,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_what_is_not_written_has_its_default),
 		cmocka_unit_test(test_escapes_are_decoded),
 		cmocka_unit_test(test_principals_become_numbers),
+		cmocka_unit_test(test_what_is_made_ahead_has_grants_of_its_own),
 		cmocka_unit_test(test_every_grant_arrives),
 		cmocka_unit_test(test_the_size_limit_is_exact),
 		cmocka_unit_test(test_every_cut_of_a_policy_is_refused),

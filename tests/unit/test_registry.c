@@ -65,6 +65,8 @@ static int setup(void **state)
 		return -1;
 	}
 	f->reg.policy = f->policy;
+	f->reg.cdi_fd = -1;
+	f->reg.hook_uid = 970;
 	*state = f;
 	return 0;
 }

@@ -8,7 +8,9 @@
 #include <cmocka.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/text.h"
 #include "driver/privileged/attach.h"
+#include "driver/privileged/claim.h"
 #include "driver/privileged/request.h"
 #include "driver/wire/wire.h"
 #include "targets/catalog.h"
@@ -66,6 +68,12 @@ static const struct {
 	  sizeof(struct wire_upgrade), 1, false, 0 },
 	{ "an upgrade too short", HEAD(WIRE_UPGRADE, sizeof(struct wire_upgrade) - 4, 0),
 	  sizeof(struct wire_upgrade) - 4, 0, false, 0 },
+	{ "a claim", HEAD(WIRE_CLAIM, sizeof(struct wire_claim), 1), sizeof(struct wire_claim), 1,
+	  true, 0 },
+	{ "a claim with two fds", HEAD(WIRE_CLAIM, sizeof(struct wire_claim), 2),
+	  sizeof(struct wire_claim), 2, false, 0 },
+	{ "a claim too short", HEAD(WIRE_CLAIM, sizeof(struct wire_claim) - 8, 1),
+	  sizeof(struct wire_claim) - 8, 1, false, 0 },
 	{ "a question for counters", HEAD(WIRE_STATS, sizeof(struct wire_stats), 0),
 	  sizeof(struct wire_stats), 0, true, 0 },
 	{ "a question for counters with an fd", HEAD(WIRE_STATS, sizeof(struct wire_stats), 1),
@@ -143,9 +151,34 @@ static void spoil_flag(struct wire_attach *a)
 {
 	a->flags = 1u << 31;
 }
-static void spoil_pad(struct wire_attach *a)
+static void spoil_filesystem_of_memory(struct wire_attach *a)
 {
-	a->pad = 1;
+	a->filesystem = FILESYSTEM_EXT4;
+	strcpy(a->path, "/data");
+}
+static void spoil_filesystem_unknown(struct wire_attach *a)
+{
+	spoil_filesystem_of_memory(a);
+	a->target = TARGET_FILE;
+	a->filesystem = FILESYSTEM_END;
+}
+static void spoil_mount_up(struct wire_attach *a)
+{
+	a->target = TARGET_FILE;
+	a->filesystem = FILESYSTEM_EXT4;
+	strcpy(a->path, "/data/../etc");
+}
+static void spoil_mount_root(struct wire_attach *a)
+{
+	spoil_mount_up(a);
+	memset(a->path + 1, 0, sizeof(a->path) - 1);
+}
+static void spoil_mount_of_host(struct wire_attach *a)
+{
+	spoil_mount_up(a);
+	memset(a->path, 0, sizeof(a->path));
+	memset(a->container, 0, sizeof(a->container));
+	a->flags = WIRE_HOST;
 }
 static void spoil_size_zero(struct wire_attach *a)
 {
@@ -227,7 +260,11 @@ static const struct {
 	{ "a target past the last", spoil_target_unknown, 1 },
 	{ "a target that is reached by an address", spoil_target_by_address, 1 },
 	{ "an unknown flag", spoil_flag, 1 },
-	{ "padding that is not zero", spoil_pad, 1 },
+	{ "a file system of a target that has none", spoil_filesystem_of_memory, 1 },
+	{ "a file system past the last", spoil_filesystem_unknown, 2 },
+	{ "a mount path with ..", spoil_mount_up, 2 },
+	{ "a mount on the root", spoil_mount_root, 2 },
+	{ "a mount for the host", spoil_mount_of_host, 1 },
 	{ "no size", spoil_size_zero, 1 },
 	{ "a size that is no multiple of 512", spoil_size_odd, 1 },
 	{ "a size past what a file can have", spoil_size_huge, 1 },
@@ -262,9 +299,81 @@ static void test_an_attach_is_checked_field_by_field(void **state)
 	}
 }
 
+static struct wire_attach good_ahead(void)
+{
+	struct wire_attach a = good_attach();
+
+	a.flags = WIRE_AHEAD;
+	memset(a.container, 0, sizeof(a.container));
+	return a;
+}
+
+static void test_a_device_made_ahead_has_a_name_and_no_container(void **state)
+{
+	static const char *const bad[] = { "/dev/a/b", "/dev/.a", "/dev/a.", "/dev/-a",
+					   "/dev/a+b", "/dev/",	  "/srv/a",  "/dev/a:" };
+	struct wire_attach ask = good_ahead();
+	struct err e;
+
+	assert_int_equal(attach_check(&ask, 0, &e), 0);
+	assert_true(attach_check(&ask, 1, &e) < 0);
+	ask.flags |= WIRE_HOST;
+	assert_true(attach_check(&ask, 0, &e) < 0);
+	ask = good_ahead();
+	ask.flags |= WIRE_CLAIMED;
+	assert_true(attach_check(&ask, 0, &e) < 0);
+	ask = good_ahead();
+	strcpy(ask.container, "c1");
+	assert_true(attach_check(&ask, 0, &e) < 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		ask = good_ahead();
+		memset(ask.path, 0, sizeof(ask.path));
+		strcpy(ask.path, bad[i]);
+		if (attach_check(&ask, 0, &e) == 0)
+			fail_msg("%s", bad[i]);
+	}
+	ask = good_ahead();
+	memset(ask.path + strlen("/dev/"), 'x', TEXT_DEVICE_NAME_MAX);
+	assert_int_equal(attach_check(&ask, 0, &e), 0);
+	memset(ask.path + strlen("/dev/"), 'x', TEXT_DEVICE_NAME_MAX + 1);
+	assert_true(attach_check(&ask, 0, &e) < 0);
+}
+
+static void test_a_claim_is_checked(void **state)
+{
+	const struct wire_claim good = {
+		.head = HEAD(WIRE_CLAIM, sizeof(good), 1),
+		.generation = 1,
+		.container = "c1",
+		.engine = "oci",
+	};
+	struct wire_claim ask = good;
+	struct err e;
+
+	assert_int_equal(claim_check(&ask, 1, &e), 0);
+	assert_true(claim_check(&ask, 0, &e) < 0);
+	ask.pad = 1;
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	memset(ask.container, 0, sizeof(ask.container));
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	strcpy(ask.container, "../c1");
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	memset(ask.container, 'a', sizeof(ask.container));
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	ask.engine[sizeof(ask.engine) - 1] = 'x';
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	strcpy(ask.engine, "a b");
+	assert_true(claim_check(&ask, 1, &e) < 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_device_made_ahead_has_a_name_and_no_container),
+		cmocka_unit_test(test_a_claim_is_checked),
 		cmocka_unit_test(test_only_exact_packets_are_admitted),
 		cmocka_unit_test(test_an_attach_is_checked_field_by_field),
 	};

@@ -22,6 +22,7 @@
 #include "driver/privileged/process.h"
 #include "driver/privileged/ublk_ctl.h"
 #include "driver/privileged/undo.h"
+#include "targets/catalog.h"
 #include "tests/fake/ublk_ctl_fake.h"
 #include "tests/fake/undo_fake.h"
 
@@ -36,9 +37,11 @@ struct row {
 	 * is not on record */
 	enum { SERVES, LINGERS, HANGS, ENDED, REUSED, UNSEEN, NONE } worker;
 	enum { HERE, AWAY, ENDING, NO_CGROUP, LEFT_CGROUP, LEFT_MOUNT_NS, HOST } place;
-	bool abrupt; /* not orderly */
+	uint32_t flags; /* WIRE_AHEAD: a container has it; WIRE_CLAIMED: it is what one has */
+	bool abrupt;	/* not orderly */
 	bool read_only;
 	bool limited; /* its container's I/O is */
+	bool mounted; /* the container has its file system, and no node */
 	/* What fails, and how. */
 	enum undo_fake_call fails;
 	enum ublk_fake_call ublk_fails;
@@ -144,6 +147,42 @@ static const struct row rows[] = {
 	  .worker = REUSED,
 	  .abrupt = true,
 	  .steps = "revoke disarm remove stop delete cgroup drop" },
+
+	/* --- a mounted file system --- */
+	{ .what = "mounted and orderly",
+	  .mounted = true,
+	  .steps = "sync unmount gone flush stop delete cgroup drop" },
+	{ .what = "mounted, not orderly",
+	  .mounted = true,
+	  .abrupt = true,
+	  .steps = "unmount kill stop delete cgroup drop" },
+	{ .what = "mounted, with I/O limits",
+	  .mounted = true,
+	  .limited = true,
+	  .steps = "sync unmount gone lift flush stop delete cgroup drop" },
+	{ .what = "mounted, its container has ended",
+	  .mounted = true,
+	  .place = AWAY,
+	  .steps = "gone flush stop delete cgroup drop" },
+	{ .what = "mounted, its container's process went to another mount namespace",
+	  .mounted = true,
+	  .place = LEFT_MOUNT_NS,
+	  .steps = "gone flush stop delete cgroup drop" },
+	{ .what = "it cannot be unmounted",
+	  .mounted = true,
+	  .fails = UNDO_FAKE_UNMOUNT,
+	  .code = ETIMEDOUT,
+	  .steps = "sync unmount gone flush stop delete cgroup drop" },
+	{ .what = "somebody keeps it",
+	  .mounted = true,
+	  .fails = UNDO_FAKE_GONE,
+	  .code = ETIMEDOUT,
+	  .steps = "sync unmount gone flush stop delete cgroup drop" },
+	{ .what = "to be mounted, and never started",
+	  .mounted = true,
+	  .device = ADDED,
+	  .worker = NONE,
+	  .steps = "delete drop" },
 
 	/* --- the number is not ours --- */
 	{ .what = "the number is another device's",
@@ -251,6 +290,44 @@ static const struct row rows[] = {
 	  .code = ETIMEDOUT,
 	  .r = -ETIMEDOUT,
 	  .steps = "revoke disarm remove flush stop delete cgroup" },
+	/* --- made ahead --- */
+	{ .what = "made ahead, and a container has it",
+	  .flags = WIRE_AHEAD,
+	  .steps = "take revoke disarm remove end flush stop delete cgroup drop" },
+	{ .what = "made ahead, and it cannot be taken from the container",
+	  .flags = WIRE_AHEAD,
+	  .fails = UNDO_FAKE_REVOKE,
+	  .code = EACCES,
+	  .r = -EACCES,
+	  .steps = "take revoke" },
+	{ .what = "made ahead, and somebody works on the claim",
+	  .flags = WIRE_AHEAD,
+	  .fails = UNDO_FAKE_TAKE,
+	  .code = EBUSY,
+	  .r = -EBUSY,
+	  .steps = "take" },
+	{ .what = "what a container has of it: the device goes on",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .steps = "revoke disarm remove unused drop" },
+	{ .what = "the same, with I/O limits",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .limited = true,
+	  .steps = "revoke disarm lift remove unused drop" },
+	{ .what = "the same, and others may have it open: it is read-only",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .read_only = true,
+	  .steps = "revoke disarm remove drop" },
+	{ .what = "the same, and somebody still has it open",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .place = AWAY,
+	  .fails = UNDO_FAKE_UNUSED,
+	  .code = EACCES,
+	  .r = -EACCES,
+	  .steps = "forget disarm unused" },
 	{ .what = "the record cannot be dropped",
 	  .fails = UNDO_FAKE_DROP,
 	  .code = EIO,
@@ -265,6 +342,7 @@ static struct life {
 	pid_t worker; /* not reaped yet; 0: there is none */
 	int worker_fd;
 	int container_fd;
+	struct record claim; /* to the device, when it is one made ahead */
 } life;
 
 /* A process that ends with this test; *ret_fd is its pidfd. */
@@ -350,6 +428,8 @@ static void life_connect(void)
 	undo_fake_reset(&life.rec, life.container_fd, place != NO_CGROUP && place != LEFT_CGROUP,
 			place != LEFT_MOUNT_NS);
 	undo_fake_fail(UNDO_FAKE_LOOK, place == AWAY ? ESRCH : 0);
+	if (life.row->flags & WIRE_AHEAD)
+		undo_fake_claim(&life.claim);
 }
 
 static void life_begin(const struct row *row)
@@ -374,9 +454,17 @@ static void life_begin(const struct row *row)
 		rec->made_dirs = 2;
 		strcpy(rec->path, "/dev/disks/a/data");
 		strcpy(rec->container_cgroup, "/box");
+		if (row->mounted) {
+			rec->filesystem = FILESYSTEM_EXT4;
+			strcpy(rec->path, "/data");
+		}
 		if (row->limited)
 			rec->grants |= RECORD_IO_LIMITS;
 	}
+	rec->flags |= row->flags;
+	life.claim = *rec;
+	life.claim.generation = GENERATION + 5;
+	life.claim.flags = WIRE_CLAIMED;
 	worker_make(row);
 	device_make(row);
 	if (row->place == ENDING)
@@ -413,8 +501,10 @@ static int life_undo(const struct row *row, struct err *e)
 /* Out of reach, then stopped, then deleted, then forgotten: never another way round. */
 static unsigned int rank_of(const char *step)
 {
-	static const char *const order[] = { "revoke", "forget", "disarm", "lift",   "remove",
-					     "flush",  "stop",	 "delete", "cgroup", "drop" };
+	static const char *const order[] = { "sync",   "unmount", "gone",   "take",
+					     "revoke", "forget",  "disarm", "lift",
+					     "remove", "unused",  "end",    "flush",
+					     "stop",   "delete",  "cgroup", "drop" };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
 		if (!strcmp(order[i], step))
@@ -487,7 +577,7 @@ static void test_what_failed_is_finished_by_the_next_try(void **state)
 		if (life_undo(row, &e) < 0 || !ends_with_drop(undo_fake_steps()))
 			fail_msg("%s: %s, %s", row->what, e.text, undo_fake_steps());
 		assert_order(undo_fake_steps());
-		assert_int_equal(ublk_fake_devices(), 0);
+		assert_int_equal(ublk_fake_devices(), row->flags & WIRE_CLAIMED ? 1 : 0);
 		assert_true(!life.worker || process_ended(life.worker_fd));
 		life_end();
 	}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/claim.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/log.h"
+#include "driver/base/text.h"
+#include "driver/privileged/place.h"
+#include "driver/privileged/request.h"
+#include "driver/privileged/undo.h"
+
+int claim_check(const struct wire_claim *ask, unsigned int nr_fds, struct err *e)
+{
+	if (nr_fds != 1)
+		return err_set(e, EINVAL, "the request came with %u descriptors, it takes 1",
+			       nr_fds);
+	if (ask->pad)
+		return err_set(e, EINVAL, "the request has flags this helper does not know");
+	if (!text_padded_ok(ask->container, sizeof(ask->container)) ||
+	    !text_padded_ok(ask->engine, sizeof(ask->engine)) ||
+	    (*ask->engine && !text_name_ok(ask->engine, WIRE_ENGINE_SIZE - 1)) ||
+	    !text_name_ok(ask->container, WIRE_CONTAINER_SIZE - 1))
+		return err_set(e, EINVAL, "the container's ID is not one");
+	return 0;
+}
+
+static void claim_note(const struct op *op, const struct wire_claim *ask, struct record *rec)
+{
+	*rec = (struct record){
+		.generation = ask->generation,
+		.peer_uid = op->uid,
+		.peer_gid = op->gid,
+	};
+	memcpy(rec->container, ask->container, sizeof(rec->container));
+	memcpy(rec->engine, ask->engine, sizeof(rec->engine));
+}
+
+static int claim_make(const struct op *op, const struct container *c, struct record *rec,
+		      struct err *e)
+{
+	struct err why;
+	int r;
+
+	r = place_run(op, c, rec, e);
+	timing_mark(op->timing, WIRE_STEP_NODE);
+	if (r == 0) {
+		rec->state = WIRE_STATE_LIVE;
+		r = op_update(op, rec, e);
+	}
+	if (r == 0)
+		return 0;
+	op_begin_undo(op, rec);
+	if (undo_run(op, rec, false, &why) < 0)
+		log_error("ublkb%u: %s; trying again", rec->dev_id, why.text);
+	return r;
+}
+
+/* Asked twice (prestart and createRuntime) is one claim. What was taken from it is given again. */
+static int claim_again(const struct op *op, const struct container *c, struct record *rec,
+		       struct err *e)
+{
+	int r;
+
+	r = op_take(op, rec->generation, rec, e);
+	if (r < 0 || c->cgroup_inode != rec->cgroup_inode)
+		return r;
+	r = place_limit(op, c, rec, e);
+	return r < 0 ? r : place_allow(op, c, rec, e);
+}
+
+int claim_serve(struct op *op, struct packet *p, struct err *e)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	struct wire_claim ask;
+	struct record rec;
+	int r;
+
+	memcpy(&ask, p->bytes, sizeof(ask));
+	r = claim_check(&ask, p->nr_fds, e);
+	if (r < 0) {
+		request_refused(op, "claim", NULL, e->text);
+		return r;
+	}
+	r = op_shorten(op, ask.timeout_ms, e);
+	if (r < 0)
+		return r;
+	claim_note(op, &ask, &rec);
+	r = place_look(op, &c, &rec, fd_take(&p->fds[0]), e);
+	if (r < 0) {
+		request_refused(op, "claim", &rec, e->text);
+		return r;
+	}
+	r = op_claim(op, &rec, e);
+	if (r == 0)
+		r = claim_make(op, &c, &rec, e);
+	else if (r == -EALREADY)
+		r = claim_again(op, &c, &rec, e);
+	if (r < 0)
+		return r;
+	request_done(op, &rec);
+	return 0;
+}

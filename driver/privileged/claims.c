@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/claims.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "driver/privileged/audit.h"
+
+static bool claims_is_of(const struct record *claim, const struct record *device)
+{
+	return claim->flags & WIRE_CLAIMED && claim->dev_id == device->dev_id;
+}
+
+const struct device *claims_find(const struct registry *reg, const struct record *device)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		if (claims_is_of(&reg->devices[i]->rec, device))
+			return reg->devices[i];
+	}
+	return NULL;
+}
+
+const struct device *claims_device(const struct registry *reg, const struct record *claim)
+{
+	const struct device *d = registry_find_number(reg, claim->dev_id);
+
+	return d && d->rec.flags & WIRE_AHEAD ? d : NULL;
+}
+
+static int claims_check_device(const struct device *d, struct err *e)
+{
+	const char *name = d->rec.path + strlen("/dev/");
+
+	if (d->rec.state == WIRE_STATE_DETACHING)
+		return err_set(e, ENOENT, "device %s is being removed", name);
+	if (d->rec.state == WIRE_STATE_FAILED)
+		return err_set(e, EIO, "device %s has failed: %s", name, d->rec.failure);
+	if (d->rec.state != WIRE_STATE_LIVE || d->op_pid)
+		return err_set(e, EAGAIN, "somebody is working on device %s", name);
+	return 0;
+}
+
+/* From the device what is true of it, from *rec what is of the container and of who asks. */
+static void claims_fill(struct record *rec, const struct record *device)
+{
+	struct record claim = *device;
+
+	claim.flags = (device->flags & ~(uint32_t)WIRE_AHEAD) | WIRE_CLAIMED;
+	claim.grants &= RECORD_IO_LIMITS;
+	/* It serves nothing and holds nothing: those are the device's. */
+	claim.worker_pid = 0;
+	claim.worker_uid = 0;
+	claim.worker_start = 0;
+	claim.kept_dev = claim.kept_inode = 0;
+	claim.backing_dev = claim.backing_inode = 0;
+	claim.kernel_flags = 0;
+	claim.handed_over = 0;
+	memset(claim.cgroup, 0, sizeof(claim.cgroup));
+	claim.peer_uid = rec->peer_uid;
+	claim.peer_gid = rec->peer_gid;
+	claim.container_pid = rec->container_pid;
+	claim.container_start = rec->container_start;
+	claim.mount_ns_inode = rec->mount_ns_inode;
+	claim.cgroup_inode = rec->cgroup_inode;
+	claim.container_uid = rec->container_uid;
+	memcpy(claim.container_cgroup, rec->container_cgroup, sizeof(claim.container_cgroup));
+	memcpy(claim.container, rec->container, sizeof(claim.container));
+	memcpy(claim.engine, rec->engine, sizeof(claim.engine));
+	*rec = claim;
+}
+
+static int claims_check_place(const struct registry *reg, struct record *rec, struct err *e)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		const struct device *d = reg->devices[i];
+
+		if (!registry_same_place(&d->rec, rec))
+			continue;
+		if (!claims_is_of(&d->rec, rec))
+			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
+				       d->rec.dev_id, rec->path);
+		if (d->rec.state != WIRE_STATE_LIVE || d->op_pid)
+			return err_set(e, EAGAIN, "somebody is working on the device at %s",
+				       rec->path);
+		*rec = d->rec;
+		return -EALREADY;
+	}
+	return 0;
+}
+
+/* A container that ended, and has not let go yet, is waited for; one that only reads need not be.
+ */
+static int claims_check_left(const struct registry *reg, const struct record *rec, struct err *e)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		const struct record *other = &reg->devices[i]->rec;
+
+		if (claims_is_of(other, rec) && other->state == WIRE_STATE_DETACHING &&
+		    !(rec->flags & WIRE_READ_ONLY))
+			return err_set(e, EAGAIN, "it is still being taken from container %s",
+				       other->container);
+	}
+	return 0;
+}
+
+static bool claims_taken(const struct registry *reg, const struct record *rec)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		if (claims_is_of(&reg->devices[i]->rec, rec) &&
+		    reg->devices[i]->rec.state != WIRE_STATE_DETACHING)
+			return true;
+	}
+	return false;
+}
+
+static int claims_decide(const struct registry *reg, const struct registry_peer *peer,
+			 uint32_t maker_uid, const struct record *rec, struct err *e)
+{
+	struct policy_claim sums = registry_claim(reg, peer, rec);
+	const struct policy_use use = {
+		.rule = rec->rule,
+		.uid = peer->uid,
+		.maker_uid = maker_uid,
+		.hook = peer->uid == reg->hook_uid,
+		.taken = claims_taken(reg, rec),
+		.cgroup = sums.cgroup,
+		.owner_uid = sums.owner_uid,
+		.read_only = rec->flags & WIRE_READ_ONLY,
+		.size_bytes = rec->size_bytes,
+		.devices_in_container = sums.devices_in_container,
+		.bytes_in_container = sums.bytes_in_container,
+	};
+	struct policy_verdict verdict = { 0 };
+	int r;
+
+	policy_decide_use(reg->policy, &use, &verdict);
+	r = audit_verdict("claim", peer, rec, &verdict, e);
+	if (!verdict.allowed)
+		return err_set(e, EPERM, "the policy refuses it: %s", verdict.reason);
+	return r; /* what is not on record is not done */
+}
+
+int claims_begin(struct registry *reg, const struct registry_peer *peer, struct record *rec,
+		 struct err *e)
+{
+	const struct device *d = registry_find(reg, rec->generation);
+	uint32_t maker_uid;
+	int r;
+
+	if (!d || !(d->rec.flags & WIRE_AHEAD))
+		return err_set(e, ENOENT,
+			       "there is no such device: it was removed, or made again since");
+	r = claims_check_device(d, e);
+	if (r < 0)
+		return r;
+	maker_uid = d->rec.peer_uid;
+	claims_fill(rec, &d->rec);
+	r = claims_check_place(reg, rec, e);
+	if (r < 0)
+		return r;
+	r = claims_check_left(reg, rec, e);
+	if (r < 0)
+		return r;
+	r = claims_decide(reg, peer, maker_uid, rec, e);
+	if (r < 0)
+		return r;
+	r = registry_choose_generation(reg, &rec->generation, e);
+	return r < 0 ? r : registry_enter(reg, peer, rec, e);
+}

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which container gets a device that was made ahead, and what engines read of it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/log.h"
+#include "driver/privileged/cdi.h"
+#include "driver/privileged/claims.h"
+#include "targets/catalog.h"
+
+#define HOOK_UID 970
+
+static const char rules[] =
+	"{\"version\":1,\"worker_ids\":{\"first\":910000,\"count\":9},\"rules\":["
+	"{\"id\":\"all\",\"principal\":{\"any\":true,\"owner_uid\":3000},\"targets\":[\"memory\"],"
+	"\"share_read_only\":true,\"max_size\":\"1G\",\"max_bytes\":\"3M\","
+	"\"io\":{\"write_ops\":9},\"max_devices_per_container\":2},"
+	"{\"id\":\"alone\",\"principal\":{\"any\":true},\"targets\":[\"null\"],"
+	"\"max_size\":\"1G\",\"max_devices_per_container\":2}]}";
+
+static struct {
+	char last[4096];
+	int r;
+} audit;
+
+/* Stands in for the audit file, by the linker. */
+int __wrap_audit_file_append(const char *dir, const char *name, const char *line, size_t size,
+			     struct err *e);
+int __wrap_audit_file_append(const char *dir, const char *name, const char *line, size_t size,
+			     struct err *e)
+{
+	snprintf(audit.last, sizeof(audit.last), "%s", line);
+	return audit.r < 0 ? err_sys(e, -audit.r, "as the test wants") : 0;
+}
+
+struct fixture {
+	struct registry reg;
+	struct policy *policy;
+	char dir[32];
+};
+
+static int no_name(const char *name, uint32_t *ret)
+{
+	return -ENOENT;
+}
+
+static int setup(void **state)
+{
+	static const struct policy_names names = { no_name, no_name };
+	struct fixture *f = calloc(1, sizeof(*f));
+	char path[64];
+	struct err e;
+
+	memset(&audit, 0, sizeof(audit));
+	log_open("test_claims", LOG_LEVEL_ERROR);
+	strcpy(f->dir, "/tmp/claims.XXXXXX");
+	if (!mkdtemp(f->dir) || journal_open(f->dir, &f->reg.journal_fd, &e) < 0 ||
+	    policy_parse(&f->policy, rules, strlen(rules), &names, &e) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "%s/cdi", f->dir);
+	if (cdi_open(path, &f->reg.cdi_fd, &e) < 0)
+		return -1;
+	f->reg.policy = f->policy;
+	f->reg.hook_uid = HOOK_UID;
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char path[64];
+	int r;
+
+	while (f->reg.nr_devices)
+		registry_drop(&f->reg, f->reg.devices[0]->rec.generation, NULL);
+	cdi_refresh(&f->reg);
+	registry_fini(&f->reg);
+	close(f->reg.journal_fd);
+	close(f->reg.cdi_fd);
+	policy_free(f->policy);
+	/* Fails when a record or a list was left behind. */
+	snprintf(path, sizeof(path), "%s/devices", f->dir);
+	r = rmdir(path);
+	snprintf(path, sizeof(path), "%s/cdi", f->dir);
+	r |= rmdir(path);
+	r |= rmdir(f->dir);
+	free(f);
+	return r;
+}
+
+static int update(struct fixture *f, struct record *rec, enum wire_state to)
+{
+	rec->state = to;
+	return registry_update(&f->reg, rec, NULL);
+}
+
+static uint32_t ahead_target = TARGET_MEMORY;
+
+/* One that is live. */
+static struct record ahead(struct fixture *f, const char *path, uint32_t maker_uid, uint32_t flags)
+{
+	const struct registry_peer peer = { .uid = maker_uid, .op_pid = 1 };
+	struct record rec = {
+		.target = ahead_target,
+		.size_bytes = 1 << 20,
+		.asked_bytes = 1 << 20,
+		.nr_queues = 2,
+		.depth = 32,
+		.flags = WIRE_AHEAD | flags,
+		.peer_uid = maker_uid,
+	};
+	struct err e;
+
+	strcpy(rec.path, path);
+	if (registry_reserve(&f->reg, &peer, &rec, &e) < 0)
+		fail_msg("%s", e.text);
+	rec.major = 252;
+	rec.minor = rec.dev_id;
+	rec.worker_pid = 77;
+	assert_int_equal(update(f, &rec, WIRE_STATE_LIVE), 0);
+	return rec;
+}
+
+/* What a container of the right owner asks for. */
+static struct record ask(const struct record *device, int container)
+{
+	struct record rec = {
+		.generation = device->generation,
+		.container_pid = container,
+		.container_start = 7,
+		.cgroup_inode = 4711,
+		.container_uid = 3000,
+	};
+
+	snprintf(rec.container, sizeof(rec.container), "c%d", container);
+	return rec;
+}
+
+static int begin(struct fixture *f, uint32_t uid, struct record *rec, struct err *e)
+{
+	const struct registry_peer peer = { .uid = uid, .op_pid = 2 };
+
+	rec->peer_uid = uid;
+	return claims_begin(&f->reg, &peer, rec, e);
+}
+
+static void test_a_claim_is_a_record_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct record device = ahead(f, "/dev/data", 0, 0), rec = ask(&device, 100);
+	struct policy_claim sums;
+	struct err e;
+
+	assert_int_equal(begin(f, HOOK_UID, &rec, &e), 0);
+	assert_true(rec.generation != device.generation);
+	assert_int_equal(rec.state, WIRE_STATE_ATTACHING);
+	assert_int_equal(rec.flags, WIRE_CLAIMED);
+	assert_int_equal(rec.dev_id, device.dev_id);
+	assert_int_equal(rec.major, 252);
+	assert_string_equal(rec.path, "/dev/data");
+	assert_string_equal(rec.container, "c100");
+	assert_int_equal(rec.peer_uid, HOOK_UID);
+	assert_int_equal(rec.grants, RECORD_IO_LIMITS);
+	assert_int_equal(rec.io.write_ops, 9);
+	/* Nothing that is the device's to undo. */
+	assert_int_equal(rec.worker_pid, 0);
+	assert_string_equal(rec.cgroup, "");
+	assert_true(journal_record_ok(&rec));
+	assert_non_null(strstr(audit.last, "\"request\":\"claim\",\"verdict\":\"allowed\""));
+	assert_ptr_equal(registry_find_number(&f->reg, device.dev_id),
+			 registry_find(&f->reg, device.generation));
+	assert_ptr_equal(claims_find(&f->reg, &device), registry_find(&f->reg, rec.generation));
+	assert_ptr_equal(claims_device(&f->reg, &rec), registry_find(&f->reg, device.generation));
+	/* Counted in the container, but no second time in all. */
+	sums = registry_claim(&f->reg, &(struct registry_peer){ 0 }, &rec);
+	assert_int_equal(sums.devices_in_container, 1);
+	assert_int_equal(sums.devices_in_all, 1);
+	assert_true(sums.bytes_in_all == 1 << 20);
+}
+
+static void test_a_device_is_one_containers(void **state)
+{
+	struct fixture *f = *state;
+	struct record device = ahead(f, "/dev/data", 0, 0);
+	struct record one = ask(&device, 100), again = one, other = ask(&device, 101);
+	struct err e;
+
+	assert_int_equal(begin(f, HOOK_UID, &one, &e), 0);
+	assert_int_equal(begin(f, HOOK_UID, &again, &e), -EAGAIN);
+	assert_int_equal(update(f, &one, WIRE_STATE_LIVE), 0);
+	again = ask(&device, 100);
+	assert_int_equal(begin(f, HOOK_UID, &again, &e), -EALREADY);
+	assert_int_equal(again.generation, one.generation);
+	assert_int_equal(begin(f, HOOK_UID, &other, &e), -EPERM);
+	assert_non_null(strstr(e.text, "another container has it"));
+	/* On its way out of the first it is waited for. */
+	assert_int_equal(update(f, &one, WIRE_STATE_DETACHING), 0);
+	other = ask(&device, 101);
+	assert_int_equal(begin(f, HOOK_UID, &other, &e), -EAGAIN);
+	assert_int_equal(registry_drop(&f->reg, one.generation, NULL), 0);
+	other = ask(&device, 101);
+	assert_int_equal(begin(f, HOOK_UID, &other, &e), 0);
+}
+
+static void test_what_is_read_only_is_shared(void **state)
+{
+	struct fixture *f = *state;
+	struct record device = ahead(f, "/dev/data", 0, WIRE_READ_ONLY);
+	struct record one = ask(&device, 100), two = ask(&device, 101);
+	struct err e;
+
+	assert_int_equal(begin(f, HOOK_UID, &one, &e), 0);
+	assert_int_equal(begin(f, HOOK_UID, &two, &e), 0);
+	assert_int_equal(two.flags, WIRE_CLAIMED | WIRE_READ_ONLY);
+	assert_true(one.generation != two.generation);
+}
+
+static void test_what_is_read_only_and_not_shared_is_left_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct record device, one, two;
+	struct err e;
+
+	ahead_target = TARGET_NULL;
+	device = ahead(f, "/dev/data", 0, WIRE_READ_ONLY);
+	ahead_target = TARGET_MEMORY;
+	one = ask(&device, 100);
+	two = ask(&device, 101);
+	assert_int_equal(begin(f, HOOK_UID, &one, &e), 0);
+	assert_int_equal(begin(f, HOOK_UID, &two, &e), -EPERM);
+	assert_int_equal(update(f, &one, WIRE_STATE_DETACHING), 0);
+	two = ask(&device, 101);
+	assert_int_equal(begin(f, HOOK_UID, &two, &e), 0);
+}
+
+static void test_the_device_has_to_be_there(void **state)
+{
+	struct fixture *f = *state;
+	struct record device = ahead(f, "/dev/data", 0, 0), rec = ask(&device, 100);
+	struct err e;
+
+	rec.generation++;
+	assert_int_equal(begin(f, 0, &rec, &e), -ENOENT);
+	rec = ask(&device, 100);
+	assert_int_equal(update(f, &device, WIRE_STATE_RECOVERING), 0);
+	assert_int_equal(begin(f, 0, &rec, &e), -EAGAIN);
+	assert_int_equal(update(f, &device, WIRE_STATE_LIVE), 0);
+	registry_find(&f->reg, device.generation)->op_pid = 5;
+	assert_int_equal(begin(f, 0, &rec, &e), -EAGAIN);
+	registry_find(&f->reg, device.generation)->op_pid = 0;
+	assert_int_equal(update(f, &device, WIRE_STATE_FAILED), 0);
+	assert_int_equal(begin(f, 0, &rec, &e), -EIO);
+	assert_int_equal(update(f, &device, WIRE_STATE_DETACHING), 0);
+	assert_int_equal(begin(f, 0, &rec, &e), -ENOENT);
+	/* A claim is no device, and a container's device none made ahead. */
+	assert_int_equal(update(f, &device, WIRE_STATE_LIVE), 0);
+	assert_int_equal(begin(f, 0, &rec, &e), 0);
+	device.generation = rec.generation;
+	rec = ask(&device, 101);
+	assert_int_equal(begin(f, 0, &rec, &e), -ENOENT);
+}
+
+static void test_its_rule_is_asked_again(void **state)
+{
+	struct fixture *f = *state;
+	struct record device = ahead(f, "/dev/data", 1000, 0), rec = ask(&device, 100);
+	struct err e;
+
+	assert_int_equal(begin(f, 1001, &rec, &e), -EPERM);
+	rec = ask(&device, 100);
+	assert_int_equal(begin(f, HOOK_UID, &rec, &e), -EPERM);
+	assert_non_null(strstr(audit.last, "\"request\":\"claim\",\"verdict\":\"refused\""));
+	rec = ask(&device, 100);
+	rec.container_uid = 3001;
+	assert_int_equal(begin(f, 1000, &rec, &e), -EPERM);
+	audit.r = -ENOSPC; /* what is not on record is not done */
+	rec = ask(&device, 100);
+	assert_int_equal(begin(f, 1000, &rec, &e), -ENOSPC);
+	audit.r = 0;
+	rec = ask(&device, 100);
+	assert_int_equal(begin(f, 1000, &rec, &e), 0);
+}
+
+static void test_a_name_is_one_device(void **state)
+{
+	const struct registry_peer peer = { .uid = 0, .op_pid = 1 };
+	struct fixture *f = *state;
+	struct record device = ahead(f, "/dev/data", 0, 0), same = device;
+	struct err e;
+
+	assert_int_equal(registry_reserve(&f->reg, &peer, &same, &e), -EALREADY);
+	same = device;
+	same.asked_bytes = same.size_bytes = 4096;
+	assert_int_equal(registry_reserve(&f->reg, &peer, &same, &e), -EEXIST);
+	ahead(f, "/dev/other", 0, 0);
+	assert_int_equal(f->reg.nr_devices, 2);
+}
+
+static char *listed(struct fixture *f)
+{
+	auto_close int fd = openat(f->reg.cdi_fd, CDI_NAME, O_RDONLY | O_CLOEXEC);
+	char *text = calloc(1, 8192);
+
+	if (fd < 0 || read(fd, text, 8191) < 0)
+		strcpy(text, "none");
+	return text;
+}
+
+static void test_the_list_follows(void **state)
+{
+	static const char want[] = "{\"cdiVersion\":\"0.3.0\",\"kind\":\"ublk-oci.io/"
+				   "device\",\"devices\":[{\"name\":\"data\","
+				   "\"containerEdits\":{\"hooks\":["
+				   "{\"hookName\":\"createRuntime\",\"path\":\"%s\",\"args\":["
+				   "\"ublk-oci-hook\",\"claim\","
+				   "\"data\",\"%016llx\"]},"
+				   "{\"hookName\":\"poststop\",\"path\":\"%s\",\"args\":[\"ublk-"
+				   "oci-hook\",\"release\","
+				   "\"data\",\"%016llx\"]}]}}]}";
+	struct fixture *f = *state;
+	struct record device = ahead(f, "/dev/data", 0, 0), digit;
+	auto_free char *text = NULL;
+	char *hook, whole[4096];
+
+	cdi_refresh(&f->reg);
+	text = listed(f);
+	hook = strstr(text, "\"path\":\"") + 8;
+	hook = strndup(hook, strcspn(hook, "\""));
+	assert_non_null(strstr(hook, "/ublk-oci-hook"));
+	snprintf(whole, sizeof(whole), want, hook, (unsigned long long)device.generation, hook,
+		 (unsigned long long)device.generation);
+	free(hook);
+	assert_string_equal(text, whole);
+
+	digit = ahead(f, "/dev/1st", 0, 0);
+	cdi_refresh(&f->reg);
+	free(text);
+	text = listed(f);
+	assert_non_null(strstr(text, "\"cdiVersion\":\"0.5.0\""));
+	assert_non_null(strstr(text, "\"name\":\"1st\""));
+
+	/* What cannot be claimed is not offered. */
+	assert_int_equal(update(f, &digit, WIRE_STATE_DETACHING), 0);
+	assert_int_equal(update(f, &device, WIRE_STATE_RECOVERING), 0);
+	cdi_refresh(&f->reg);
+	free(text);
+	text = listed(f);
+	assert_null(strstr(text, "1st"));
+	assert_non_null(strstr(text, "data"));
+	assert_int_equal(update(f, &device, WIRE_STATE_FAILED), 0);
+	cdi_refresh(&f->reg);
+	free(text);
+	text = listed(f);
+	assert_string_equal(text, "none");
+}
+
+static int note(void *arg, uint64_t generation)
+{
+	uint64_t *sum = arg;
+
+	*sum += generation;
+	return 0;
+}
+
+static void test_entries_are_found_again(void **state)
+{
+	struct fixture *f = *state;
+	struct record a = ahead(f, "/dev/data", 0, 0), b = ahead(f, "/dev/0123456789abcdef", 0, 0);
+	uint64_t sum = 0;
+	struct err e;
+
+	assert_int_equal(cdi_each(f->reg.cdi_fd, note, &sum, &e), 0);
+	assert_int_equal(sum, 0); /* there is no list yet */
+	cdi_refresh(&f->reg);
+	assert_int_equal(cdi_each(f->reg.cdi_fd, note, &sum, &e), 0);
+	/* Each is in two hooks; a name that looks like one is none. */
+	assert_true(sum == 2 * (a.generation + b.generation));
+	assert_int_equal(cdi_each(-1, note, &sum, &e), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_a_claim_is_a_record_of_its_own),
+		TEST(test_a_device_is_one_containers),
+		TEST(test_what_is_read_only_and_not_shared_is_left_at_once),
+		TEST(test_what_is_read_only_is_shared),
+		TEST(test_the_device_has_to_be_there),
+		TEST(test_its_rule_is_asked_again),
+		TEST(test_a_name_is_one_device),
+		TEST(test_the_list_follows),
+		TEST(test_entries_are_found_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
