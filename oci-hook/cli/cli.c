@@ -93,6 +93,33 @@ int cli_next(const struct cli_page *page, int argc, char **argv, int *ret_status
 	return -1;
 }
 
+static int group_usage(const struct cli_group *group, FILE *to, int status)
+{
+	fprintf(to, "usage: " CLI_NAME " %sCOMMAND [OPTION]...\n%s\n\n", group->command,
+		group->about);
+	for (size_t i = 0; i < group->nr_rows; i++)
+		fprintf(to, "  %-10s %s\n", group->rows[i].name, group->rows[i].help);
+	fprintf(to, "\n" CLI_NAME " %sCOMMAND --help tells more%s.\n", group->command, group->more);
+	return fflush(to) ? CLI_FAILED : status;
+}
+
+int cli_group_main(const struct cli_group *group, int argc, char **argv)
+{
+	char word[QUOTE_SIZE];
+
+	if (argc < 2)
+		return group_usage(group, stderr, CLI_USAGE);
+	for (size_t i = 0; i < group->nr_rows; i++) {
+		if (!strcmp(argv[1], group->rows[i].name))
+			return group->rows[i].main(argc - 1, argv + 1);
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+		return group_usage(group, stdout, CLI_DONE);
+	fprintf(stderr, CLI_NAME ": there is no command %s%s (see " CLI_NAME " %s--help)\n",
+		group->command, quote_text(word, sizeof(word), argv[1]), group->command);
+	return CLI_USAGE;
+}
+
 int cli_fail(const struct cli_page *page, const struct err *e)
 {
 	char line[2 * ERR_TEXT_SIZE];

@@ -45,6 +45,24 @@ struct cli_page {
  */
 int cli_next(const struct cli_page *page, int argc, char **argv, int *ret_status);
 
+/* Commands that one word chooses from; each has pages of its own. */
+struct cli_command {
+	const char *name;
+	int (*main)(int argc, char **argv); /* argv[0] is the name */
+	const char *help;
+};
+
+struct cli_group {
+	const char *command; /* the words before, with a blank behind; "" of the program itself */
+	const char *about;
+	const char *more; /* where else to read */
+	const struct cli_command *rows;
+	size_t nr_rows;
+};
+
+/* Runs the command argv[1] names, or says what there is; its exit status. */
+int cli_group_main(const struct cli_group *group, int argc, char **argv);
+
 /* "ublk-oci: COMMAND: REASON"; CLI_FAILED. */
 int cli_fail(const struct cli_page *page, const struct err *e);
 

@@ -214,14 +214,8 @@ static void detach_print(const struct detach_ask *d, const struct wire_device *r
 static struct json_object *detach_json(const struct detach_ask *d, const struct wire_device *row,
 				       const struct detach_result *result)
 {
-	struct json_object *o = json_object_new_object();
-	char name[24];
+	struct json_object *o = show_outcome(row, result->r, &result->e);
 
-	snprintf(name, sizeof(name), "ublkb%" PRIu32, row->dev_id);
-	show_add_text(o, "device", name);
-	show_add_number(o, "dev_id", row->dev_id);
-	show_add_hex(o, "generation", row->generation);
-	show_add_text(o, "error", result->r < 0 ? result->e.text : "");
 	show_add_text(o, "warning", result->reply.reason);
 	json_object_object_add(o, "lost", result->lost);
 	if (d->timed && result->r == 0)

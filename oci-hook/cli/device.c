@@ -349,37 +349,22 @@ static int device_remove(int argc, char **argv)
 
 /* --- all of them ------------------------------------------------------------------------- */
 
-static const struct {
-	const char *name;
-	int (*main)(int argc, char **argv);
-	const char *help;
-} device_commands[] = {
+static const struct cli_command device_commands[] = {
 	{ "create", device_create, "make one" },
 	{ "list", device_list, "list them, and who has them" },
 	{ "remove", device_remove, "remove them" },
 	{ "restore", device_restore, "make them again, after the machine was started" },
 };
 
-static int device_usage(FILE *to, int status)
-{
-	fputs("usage: " CLI_NAME " device COMMAND [OPTION]...\n"
-	      "Devices that are made before there is a container for them.\n\n",
-	      to);
-	for (size_t i = 0; i < ARRAY_SIZE(device_commands); i++)
-		fprintf(to, "  %-10s %s\n", device_commands[i].name, device_commands[i].help);
-	fputs("\n" CLI_NAME " device COMMAND --help tells more.\n", to);
-	return fflush(to) ? CLI_FAILED : status;
-}
+static const struct cli_group device_group = {
+	.command = "device ",
+	.about = "Devices that are made before there is a container for them.",
+	.more = "",
+	.rows = device_commands,
+	.nr_rows = ARRAY_SIZE(device_commands),
+};
 
 int device_main(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : "";
-
-	for (size_t i = 0; i < ARRAY_SIZE(device_commands); i++) {
-		if (!strcmp(name, device_commands[i].name))
-			return device_commands[i].main(argc - 1, argv + 1);
-	}
-	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
-		return device_usage(stdout, CLI_DONE);
-	return device_usage(stderr, CLI_USAGE);
+	return cli_group_main(&device_group, argc, argv);
 }

@@ -14,13 +14,8 @@
 #include "oci-hook/cli/repair.h"
 #include "oci-hook/cli/stats.h"
 #include "oci-hook/cli/upgrade.h"
-#include "oci-hook/quote.h"
 
-static const struct {
-	const char *name;
-	int (*main)(int argc, char **argv);
-	const char *help;
-} commands[] = {
+static const struct cli_command commands[] = {
 	{ "attach", attach_main, "give a running container, or the host, a block device" },
 	{ "detach", detach_main, "take it away again" },
 	{ "device", device_main, "make devices ahead, for containers to come; remove them" },
@@ -33,32 +28,17 @@ static const struct {
 	{ "policy", policy_main, "check a policy, explain a decision, have the helper reload" },
 };
 
-static int usage(FILE *to, int status)
-{
-	fputs("usage: " CLI_NAME " COMMAND [OPTION]...\n"
-	      "Block devices for containers, served by processes that are not root.\n\n",
-	      to);
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
-	fputs("\n" CLI_NAME " COMMAND --help tells more; so does " CLI_NAME "(1).\n", to);
-	return fflush(to) ? CLI_FAILED : status;
-}
+static const struct cli_group program = {
+	.command = "",
+	.about = "Block devices for containers, served by processes that are not root.",
+	.more = "; so does " CLI_NAME "(1)",
+	.rows = commands,
+	.nr_rows = ARRAY_SIZE(commands),
+};
 
 int main(int argc, char **argv)
 {
-	char word[QUOTE_SIZE];
-
-	if (argc < 2)
-		return usage(stderr, CLI_USAGE);
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].main(argc - 1, argv + 1);
-	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
-		return usage(stdout, CLI_DONE);
-	if (!strcmp(argv[1], "--version"))
+	if (argc > 1 && !strcmp(argv[1], "--version"))
 		return printf(CLI_NAME " %s\n", UBLK_OCI_VERSION) < 0 ? CLI_FAILED : CLI_DONE;
-	fprintf(stderr, CLI_NAME ": there is no command %s (see " CLI_NAME " --help)\n",
-		quote_text(word, sizeof(word), argv[1]));
-	return CLI_USAGE;
+	return cli_group_main(&program, argc, argv);
 }

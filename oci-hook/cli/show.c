@@ -78,7 +78,7 @@ unsigned int show_threads(const struct wire_device *d)
 	return d->flags & WIRE_THREADS ? d->nr_queues : 1;
 }
 
-static void show_device_numbers(struct json_object *o, const struct wire_device *d)
+static void show_names(struct json_object *o, const struct wire_device *d)
 {
 	char name[24];
 
@@ -86,6 +86,20 @@ static void show_device_numbers(struct json_object *o, const struct wire_device 
 	show_add_text(o, "device", name);
 	show_add_number(o, "dev_id", d->dev_id);
 	show_add_hex(o, "generation", d->generation);
+}
+
+struct json_object *show_outcome(const struct wire_device *d, int r, const struct err *e)
+{
+	struct json_object *o = json_object_new_object();
+
+	show_names(o, d);
+	show_add_text(o, "error", r < 0 ? e->text : "");
+	return o;
+}
+
+static void show_device_numbers(struct json_object *o, const struct wire_device *d)
+{
+	show_names(o, d);
 	show_add_number(o, "major", d->major);
 	show_add_number(o, "minor", d->minor);
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "driver/base/err.h"
 #include "driver/wire/wire.h"
 #include "oci-hook/auto_json.h"
 
@@ -24,6 +25,9 @@ const char *show_access(uint32_t flags);
 
 /* Threads that serve it, each with a ring. */
 unsigned int show_threads(const struct wire_device *d);
+
+/* Which device, and what became of it: its names and "error", "" when r is 0. */
+struct json_object *show_outcome(const struct wire_device *d, int r, const struct err *e);
 
 /* The stable keys of a device; owned by the caller. */
 struct json_object *show_device(const struct wire_device *d);

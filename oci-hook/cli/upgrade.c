@@ -55,14 +55,8 @@ static struct json_object *upgrade_json(const struct wire_device *row,
 					const struct wire_upgraded *done, int r,
 					const struct err *e)
 {
-	struct json_object *o = json_object_new_object();
-	char name[24];
+	struct json_object *o = show_outcome(row, r, e);
 
-	snprintf(name, sizeof(name), "ublkb%" PRIu32, row->dev_id);
-	show_add_text(o, "device", name);
-	show_add_number(o, "dev_id", row->dev_id);
-	show_add_hex(o, "generation", row->generation);
-	show_add_text(o, "error", r < 0 ? e->text : "");
 	if (r == 0) {
 		show_add_number(o, "old_pid", (uint64_t)done->old_pid);
 		show_add_number(o, "new_pid", (uint64_t)done->new_pid);
