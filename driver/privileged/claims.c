@@ -79,11 +79,7 @@ static int claims_check_place(const struct registry *reg, struct record *rec, st
 		if (!claims_is_of(&d->rec, rec))
 			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
 				       d->rec.dev_id, rec->path);
-		if (d->rec.state != WIRE_STATE_LIVE || d->op_pid)
-			return err_set(e, EAGAIN, "somebody is working on the device at %s",
-				       rec->path);
-		*rec = d->rec;
-		return -EALREADY;
+		return registry_again(d, rec, e);
 	}
 	return 0;
 }

@@ -30,6 +30,7 @@ struct holders {
 	int nr;
 	bool inside;	      /* files of a file system; else the block device */
 	bool fds_counted;     /* by the kernel, as the size of /proc/PID/fd: 6.2 */
+	uint64_t but_ns;      /* inode of a mount namespace not to look into, or 0 */
 	uint64_t *namespaces; /* mount namespaces that were looked at */
 	size_t nr_namespaces;
 	size_t room;
@@ -231,13 +232,13 @@ static void holders_find_swap(struct holders *h)
 }
 
 /* but_ns: a mount namespace whose processes are left out. */
-static void holders_find_process(struct holders *h, int proc_fd, const char *pid, uint64_t but_ns)
+static void holders_find_process(struct holders *h, int proc_fd, const char *pid)
 {
 	uint64_t inode = holders_namespace(proc_fd, pid);
 	auto_close int pid_fd = -1;
 	bool mounts, fds;
 
-	if (inode && inode == but_ns)
+	if (inode && inode == h->but_ns)
 		return;
 	mounts = holders_new_namespace(h, inode);
 	fds = strtol(pid, NULL, 10) != getpid() && holders_has_fds(h, proc_fd, pid);
@@ -262,9 +263,12 @@ static bool holders_is_at(const struct holders *h, int pid_fd, const char *name)
 static void holders_find_inside_process(struct holders *h, int proc_fd, const char *pid)
 {
 	static const char *const links[] = { "cwd", "root", "exe" };
-	auto_close int pid_fd = openat(proc_fd, pid, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_close int pid_fd = -1;
 	char name[32];
 
+	if (strtol(pid, NULL, 10) == getpid())
+		return;
+	pid_fd = openat(proc_fd, pid, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; pid_fd >= 0 && i < ARRAY_SIZE(links); i++) {
 		if (!holders_is_at(h, pid_fd, links[i]))
 			continue;
@@ -276,10 +280,24 @@ static void holders_find_inside_process(struct holders *h, int proc_fd, const ch
 		holders_find_fds(h, pid_fd, pid);
 }
 
-static void holders_end(struct holders *h)
+/* Looks at every process; how many were found, or -errno. */
+static int holders_walk(struct holders *h,
+			void (*look)(struct holders *h, int proc_fd, const char *pid),
+			struct err *e)
 {
+	auto_closedir DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	if (!proc)
+		return err_sys(e, errno, "cannot read /proc");
+	h->fds_counted = holders_fds_counted();
+	while ((entry = readdir(proc))) {
+		if (isdigit((unsigned char)entry->d_name[0]))
+			look(h, dirfd(proc), entry->d_name);
+	}
 	if (h->nr > HOLDERS_NAMED)
 		holders_write(h, ", and %d more", h->nr - HOLDERS_NAMED);
+	return h->nr;
 }
 
 int holders_find_inside(uint64_t dev, char *text, size_t size, struct err *e)
@@ -290,21 +308,10 @@ int holders_find_inside(uint64_t dev, char *text, size_t size, struct err *e)
 		.inside = true,
 		.text = text,
 		.size = size,
-		.fds_counted = holders_fds_counted(),
 	};
-	auto_closedir DIR *proc = opendir("/proc");
-	struct dirent *entry;
 
-	if (!proc)
-		return err_sys(e, errno, "cannot read /proc");
 	text[0] = '\0';
-	while ((entry = readdir(proc))) {
-		if (isdigit((unsigned char)entry->d_name[0]) &&
-		    strtol(entry->d_name, NULL, 10) != getpid())
-			holders_find_inside_process(&h, dirfd(proc), entry->d_name);
-	}
-	holders_end(&h);
-	return h.nr;
+	return holders_walk(&h, holders_find_inside_process, e);
 }
 
 int holders_find(uint32_t major, uint32_t minor, int but_ns_fd, char *text, size_t size,
@@ -315,26 +322,15 @@ int holders_find(uint32_t major, uint32_t minor, int but_ns_fd, char *text, size
 		.minor = minor,
 		.text = text,
 		.size = size,
-		.fds_counted = holders_fds_counted(),
 	};
-	auto_closedir DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	uint64_t but = 0;
 	struct stat st;
 
-	if (!proc)
-		return err_sys(e, errno, "cannot read /proc");
 	if (but_ns_fd >= 0 && fstat(but_ns_fd, &st) == 0)
-		but = st.st_ino;
+		h.but_ns = st.st_ino;
 	text[0] = '\0';
 	holders_find_kernel(&h);
 	holders_find_swap(&h);
-	while ((entry = readdir(proc))) {
-		if (isdigit((unsigned char)entry->d_name[0]))
-			holders_find_process(&h, dirfd(proc), entry->d_name, but);
-	}
-	holders_end(&h);
-	return h.nr;
+	return holders_walk(&h, holders_find_process, e);
 }
 
 int holders_probe_busy(const char *node_path, struct err *e)

@@ -99,6 +99,14 @@ static bool registry_same_claim(const struct record *a, const struct record *b)
 	       a->backing_inode == b->backing_inode;
 }
 
+int registry_again(const struct device *d, struct record *rec, struct err *e)
+{
+	if (d->rec.state != WIRE_STATE_LIVE || d->op_pid)
+		return err_set(e, EAGAIN, "somebody is working on the device at %s", rec->path);
+	*rec = d->rec;
+	return -EALREADY;
+}
+
 static int registry_check_place(const struct registry *reg, struct record *rec, struct err *e)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {
@@ -115,11 +123,7 @@ static int registry_check_place(const struct registry *reg, struct record *rec, 
 		if (!registry_same_claim(&d->rec, rec))
 			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
 				       d->rec.dev_id, rec->path);
-		if (d->rec.state != WIRE_STATE_LIVE || d->op_pid)
-			return err_set(e, EAGAIN, "somebody is working on the device at %s",
-				       rec->path);
-		*rec = d->rec;
-		return -EALREADY;
+		return registry_again(d, rec, e);
 	}
 	return 0;
 }

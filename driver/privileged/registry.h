@@ -58,6 +58,12 @@ struct device *registry_find_number(const struct registry *reg, uint32_t dev_id)
 bool registry_same_container(const struct record *a, const struct record *b);
 bool registry_same_place(const struct record *a, const struct record *b);
 
+/*
+ * What is asked for is there: -EALREADY, and *rec is its record; -EAGAIN while somebody
+ * works on it.
+ */
+int registry_again(const struct device *d, struct record *rec, struct err *e);
+
 struct registry_peer {
 	pid_t pid;	    /* 0: the helper itself */
 	const char *cgroup; /* "" where it is not known */
