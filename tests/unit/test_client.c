@@ -2,17 +2,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -22,105 +18,7 @@
 #include "oci-hook/cli/find.h"
 #include "oci-hook/client.h"
 #include "targets/catalog.h"
-
-#define SHORT_MS 300 /* for helpers that never answer; the client adds its own grace */
-
-/* A helper in a child: takes one connection, and answers as its script says. */
-typedef void script(int peer_fd, const struct packet *request); /* NULL: refuses unread */
-
-struct fake {
-	char dir[32];
-	char path[64];
-	pid_t pid;
-};
-
-static struct wire_reply reply_make(int status, const char *reason)
-{
-	struct wire_reply r = {
-		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_REPLY, sizeof(r), 0 },
-		.status = status,
-		.dev_id = status ? 0 : 7,
-		.generation = status ? 0 : 42,
-	};
-
-	snprintf(r.reason, sizeof(r.reason), "%s", reason);
-	return r;
-}
-
-/*
- * As a helper without room: the request is there, and nobody reads it. The
- * client is held meanwhile, else it may have the answer before the end comes.
- */
-static void fake_refuse(int fd)
-{
-	const struct wire_reply reply = reply_make(-EBUSY, "too many requests at once");
-	char byte;
-
-	recv(fd, &byte, 1, MSG_PEEK);
-	kill(getppid(), SIGSTOP);
-	packet_send(fd, &reply, sizeof(reply), NULL, 0, 1000);
-	close(fd);
-	kill(getppid(), SIGCONT);
-}
-
-static void fake_serve(int listen_fd, script *answer)
-{
-	struct packet p = PACKET_INIT;
-	int fd = accept(listen_fd, NULL, NULL);
-
-	if (fd >= 0 && !answer)
-		fake_refuse(fd);
-	else if (fd >= 0 && !packet_receive(fd, &p, 5000))
-		answer(fd, &p);
-	packet_fini(&p);
-	_exit(0);
-}
-
-static void fake_start(struct fake *f, script *answer)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	strcpy(f->dir, "/tmp/test_client.XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->path, sizeof(f->path), "%s/sock", f->dir);
-	strcpy(addr.sun_path, f->path);
-	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	setenv(CLIENT_SOCKET_VARIABLE, f->path, 1);
-	f->pid = fork();
-	assert_true(f->pid >= 0);
-	if (!f->pid)
-		fake_serve(fd, answer);
-	close(fd);
-}
-
-static void fake_end(struct fake *f)
-{
-	kill(f->pid, SIGKILL);
-	waitpid(f->pid, NULL, 0);
-	unlink(f->path);
-	rmdir(f->dir);
-}
-
-static struct wire_device device_make(uint32_t dev_id, const char *container, const char *path)
-{
-	struct wire_device d = {
-		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_DEVICE, sizeof(d), 0 },
-		.dev_id = dev_id,
-		.generation = 100 + dev_id,
-		.state = WIRE_STATE_LIVE,
-	};
-
-	snprintf(d.container, sizeof(d.container), "%s", container);
-	snprintf(d.path, sizeof(d.path), "%s", path);
-	return d;
-}
-
-static void send_bytes(int fd, const void *bytes, size_t size)
-{
-	packet_send(fd, bytes, size, NULL, 0, 1000);
-}
+#include "tests/fake/helper_fake.h"
 
 /* What was asked is as wire.h says, with two fds of which the first is the pidfd's. */
 static void answer_attach(int fd, const struct packet *p)
@@ -302,146 +200,6 @@ static void test_details_are_handed_on(void **state)
 	assert_true(d.device.generation == 9);
 	assert_string_equal(d.device.container, "c");
 	fake_end(&f);
-}
-
-static void answer_short(int fd, const struct packet *p)
-{
-	struct wire_reply r = reply_make(0, "");
-
-	send_bytes(fd, &r, sizeof(r) - 1);
-}
-
-static void answer_understated(int fd, const struct packet *p)
-{
-	struct wire_reply r = reply_make(0, "");
-
-	r.head.size -= 8;
-	send_bytes(fd, &r, sizeof(r));
-}
-
-static void answer_small(int fd, const struct packet *p)
-{
-	send_bytes(fd, "x", 1);
-}
-
-static void answer_oversized(int fd, const struct packet *p)
-{
-	char bytes[PACKET_SIZE_MAX + 1] = { 0 };
-
-	send_bytes(fd, bytes, sizeof(bytes));
-}
-
-static void answer_other_magic(int fd, const struct packet *p)
-{
-	struct wire_reply r = reply_make(0, "");
-
-	r.head.magic = 1;
-	send_bytes(fd, &r, sizeof(r));
-}
-
-static void answer_other_type(int fd, const struct packet *p)
-{
-	struct wire_reply r = reply_make(0, "");
-
-	r.head.type = WIRE_ATTACH;
-	send_bytes(fd, &r, sizeof(r));
-}
-
-static void answer_device(int fd, const struct packet *p)
-{
-	struct wire_device d = device_make(1, "c", "/dev/x");
-
-	send_bytes(fd, &d, sizeof(d));
-}
-
-static void answer_with_fd(int fd, const struct packet *p)
-{
-	struct wire_reply r = reply_make(0, "");
-	int null = open("/dev/null", O_RDONLY);
-
-	packet_send(fd, &r, sizeof(r), &null, 1, 1000);
-}
-
-static void answer_endless_text(int fd, const struct packet *p)
-{
-	struct wire_reply r = reply_make(-EPERM, "");
-
-	memset(r.reason, 'a', sizeof(r.reason));
-	send_bytes(fd, &r, sizeof(r));
-}
-
-static void answer_positive(int fd, const struct packet *p)
-{
-	struct wire_reply r = reply_make(EPERM, "no");
-
-	send_bytes(fd, &r, sizeof(r));
-}
-
-static void answer_new_version(int fd, const struct packet *p)
-{
-	struct wire_reply r = reply_make(-EPROTONOSUPPORT, "");
-
-	r.head.version = 9;
-	send_bytes(fd, &r, sizeof(r));
-}
-
-static void answer_unknown_version(int fd, const struct packet *p)
-{
-	struct wire_device d = device_make(1, "c", "/dev/x");
-
-	d.head.version = 9;
-	send_bytes(fd, &d, sizeof(d));
-}
-
-static void answer_close(int fd, const struct packet *p)
-{
-	close(fd);
-}
-
-static void answer_never(int fd, const struct packet *p)
-{
-	sleep(30);
-}
-
-static const struct {
-	const char *name;
-	script *answer;
-	int r;
-	const char *word; /* that the reason has in it */
-} wrong[] = {
-	{ "a byte is missing", answer_short, -EPROTO, "not a packet of ours" },
-	{ "its size is not said", answer_understated, -EPROTO, "not a packet of ours" },
-	{ "no head", answer_small, -EPROTO, "not a packet of ours" },
-	{ "too long", answer_oversized, -EPROTO, "too long" },
-	{ "another magic", answer_other_magic, -EPROTO, "not a packet of ours" },
-	{ "a request as answer", answer_other_type, -EPROTO, "unknown type" },
-	{ "a device as reply", answer_device, -EPROTO, "not a reply" },
-	{ "a descriptor", answer_with_fd, -EPROTO, "file descriptors" },
-	{ "words without end", answer_endless_text, -EPROTO, "a reply that is none" },
-	{ "a positive status", answer_positive, -EPROTO, "a reply that is none" },
-	{ "a newer helper", answer_new_version, -EPROTONOSUPPORT, "same release" },
-	{ "an unknown version", answer_unknown_version, -EPROTO, "unknown version" },
-	{ "it closes", answer_close, -ECONNRESET, "without an answer" },
-	{ "it never answers", answer_never, -ETIMEDOUT, "did not answer in time" },
-};
-
-static void test_wrong_answers_are_errors_with_words(void **state)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-		struct wire_reply reply = { .dev_id = 99 };
-		struct fake f;
-		struct err e;
-		int r;
-
-		fake_start(&f, wrong[i].answer);
-		r = client_detach(1, 0, SHORT_MS, &reply, &e);
-		fake_end(&f);
-		if (r != wrong[i].r || !strstr(e.text, wrong[i].word))
-			print_error("%s: %d %s\n", wrong[i].name, r, e.text);
-		assert_int_equal(r, wrong[i].r);
-		assert_non_null(strstr(e.text, wrong[i].word));
-		assert_int_equal(reply.dev_id, 99);
-	}
 }
 
 static struct wire_loss loss_make(const char *text)
@@ -769,7 +527,6 @@ int main(void)
 		cmocka_unit_test(test_a_list_is_complete_and_in_order),
 		cmocka_unit_test(test_details_are_handed_on),
 		cmocka_unit_test(test_counters_come_with_a_descriptor),
-		cmocka_unit_test(test_wrong_answers_are_errors_with_words),
 		cmocka_unit_test(test_what_is_lost_comes_before_the_answer),
 		cmocka_unit_test(test_orphans_are_handed_on),
 		cmocka_unit_test(test_a_list_cut_short_is_an_error),

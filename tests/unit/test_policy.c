@@ -13,32 +13,7 @@
 #include "driver/base/cleanup.h"
 #include "policy/policy.h"
 #include "targets/catalog.h"
-
-#define GIB (UINT64_C(1) << 30)
-
-static int fake_find(const char *name, uint32_t *ret_id)
-{
-	if (strcmp(name, "ublk-oci-hook"))
-		return -ENOENT;
-	*ret_id = 970;
-	return 0;
-}
-
-static const struct policy_names fake_names = { fake_find, fake_find };
-
-static struct policy *policy_of(const char *text)
-{
-	struct policy *p = NULL;
-	struct err e = { "" };
-
-	if (policy_parse(&p, text, strlen(text), &fake_names, &e) < 0)
-		fail_msg("%s", e.text);
-	return p;
-}
-
-#define POLICY_WITH(rules)                                                                         \
-	"{ \"version\": 1, \"worker_ids\": { \"first\": 910000, \"count\": 10 }, \"rules\": "      \
-	"[" rules "] }"
+#include "tests/unit/policy_of.h"
 
 #define RULE_SCRATCH                                                                               \
 	"{ \"id\": \"scratch\", \"principal\": { \"user\": \"ublk-oci-hook\" },"                   \
@@ -50,10 +25,6 @@ static struct policy *policy_of(const char *text)
 	"{ \"id\": \"images\", \"principal\": { \"gid\": 50 },"                                    \
 	"  \"targets\": [\"file\"], \"backing\": [\"/srv/images/\", \"/srv/one.img\"],"            \
 	"  \"access\": \"ro\", \"max_size\": \"8G\", \"max_devices_per_container\": 1 }"
-
-#define RULE_HOST                                                                                  \
-	"{ \"id\": \"host\", \"principal\": { \"uid\": 0 }, \"host\": true,"                       \
-	"  \"targets\": [\"null\", \"memory\"], \"max_size\": \"1T\" }"
 
 #define RULE_ANY                                                                                   \
 	"{ \"id\": \"any\", \"principal\": { \"any\": true }, \"targets\": [\"null\"],"            \
@@ -88,21 +59,6 @@ static struct policy *policy_of(const char *text)
 	"  \"targets\": [\"file\", \"null\"], \"backing\": [\"/srv/ops/\"], \"backing_owner\": "   \
 	"\"any\","                                                                                 \
 	"  \"max_size\": \"1G\", \"max_devices_per_container\": 1 }"
-
-/* Shared, and given by the hook; the other is for containers of one owner in one slice. */
-#define RULE_SHARED                                                                                \
-	"{ \"id\": \"shared\", \"principal\": { \"uid\": 1000 }, \"targets\": [\"memory\"],"       \
-	"  \"share_read_only\": true, \"hook_claims\": true, \"max_size\": \"1G\","                \
-	"  \"max_bytes_per_container\": \"2G\", \"max_devices_per_container\": 2 }"
-
-#define RULE_ALONE                                                                                 \
-	"{ \"id\": \"alone\", \"principal\": { \"any\": true, \"owner_uid\": 3000,"                \
-	"    \"cgroup\": \"/ci.slice/\" }, \"targets\": [\"memory\"],"                             \
-	"  \"max_size\": \"1G\", \"max_devices_per_container\": 1 }"
-
-#define RULE_READ                                                                                  \
-	"{ \"id\": \"read\", \"principal\": { \"any\": true }, \"targets\": [\"memory\"],"         \
-	"  \"access\": \"ro\", \"max_size\": \"1G\", \"max_devices_per_container\": 1 }"
 
 static const uint32_t gids[] = { 1000, 50 };
 static const uint32_t volume_gids[] = { 2000, 970 };
@@ -520,103 +476,6 @@ static void test_claims_are_decided_as_the_table_says(void **state)
 	}
 }
 
-/* What the rules just allow a container that is to have what they gave before. */
-#define SHARED                                                                                     \
-	.rule = "shared", .uid = 970, .maker_uid = 1000, .hook = true, .taken = true,              \
-	.read_only = true, .size_bytes = GIB, .devices_in_container = 1, .bytes_in_container = GIB
-#define ALONE                                                                                      \
-	.rule = "alone", .uid = 1000, .maker_uid = 1000, .cgroup = "/ci.slice/a",                  \
-	.owner_uid = 3000, .size_bytes = GIB
-
-static const struct {
-	const char *name;
-	struct policy_use use;
-	const char *reason; /* NULL: allowed */
-} uses[] = {
-	{ "the hook gives one more container what is shared", { SHARED } },
-	{ "so does who had it made", { SHARED, .uid = 1000, .hook = false } },
-	{ "and root", { SHARED, .uid = 0, .hook = false } },
-	{ "nobody else",
-	  { SHARED, .uid = 1001, .hook = false },
-	  "rule \"shared\": uid 1000 had the device made, not uid 1001" },
-	{ "what can be written is not shared",
-	  { SHARED, .read_only = false },
-	  "rule \"shared\": another container has it, and it can be written: only what is "
-	  "read-only is shared" },
-	{ "what can be written, and nobody has", { SHARED, .read_only = false, .taken = false } },
-	{ "a container with as many devices as it may have",
-	  { SHARED, .devices_in_container = 2 },
-	  "rule \"shared\": the container has 2 devices already, of its 2" },
-	{ "a container with as many bytes as it may have",
-	  { SHARED, .bytes_in_container = GIB + 512 },
-	  "rule \"shared\": the container's devices have 1073742336 already, and 1G more are over "
-	  "its 2G" },
-	{ "a container of the owner, in the slice", { ALONE } },
-	{ "one of another owner",
-	  { ALONE, .owner_uid = 3001 },
-	  "rule \"alone\": it is for containers of uid 3000, and this is one of uid 3001" },
-	{ "one elsewhere",
-	  { ALONE, .cgroup = "/ops.slice/a" },
-	  "rule \"alone\": it is for cgroup /ci.slice/, and the container's is /ops.slice/a" },
-	{ "one without a cgroup",
-	  { ALONE, .cgroup = NULL },
-	  "rule \"alone\": it is for cgroup /ci.slice/, and the container's is unknown" },
-	{ "the hook is not who had it made",
-	  { ALONE, .uid = 970, .hook = true },
-	  "rule \"alone\": uid 1000 had the device made, and \"hook_claims\" is not true" },
-	{ "the hook gives what root had made",
-	  { ALONE, .uid = 970, .hook = true, .maker_uid = 0 } },
-	{ "what is read-only and not shared",
-	  { ALONE, .read_only = true, .taken = true },
-	  "rule \"alone\": another container has it, and \"share_read_only\" is not true" },
-	{ "the rule gives less by now",
-	  { ALONE, .rule = "read" },
-	  "rule \"read\": access rw is asked for, and it gives ro" },
-	{ "the rule is for the host by now",
-	  { ALONE, .rule = "host", .uid = 0 },
-	  "rule \"host\": it is for devices of the host, not of containers" },
-	{ "the rule is gone",
-	  { ALONE, .rule = "gone" },
-	  "the rule \"gone\" that gave the device is in the policy no more" },
-};
-
-static void test_what_was_made_ahead_is_used_as_the_table_says(void **state)
-{
-	auto_policy struct policy *p =
-		policy_of(POLICY_WITH(RULE_SHARED "," RULE_ALONE "," RULE_READ "," RULE_HOST));
-	struct policy_verdict v;
-
-	for (size_t i = 0; i < ARRAY_SIZE(uses); i++) {
-		memset(&v, 0xff, sizeof(v));
-		policy_decide_use(p, &uses[i].use, &v);
-		if (v.allowed == !!uses[i].reason)
-			fail_msg("%s: %s", uses[i].name, v.allowed ? v.rule : v.reason);
-		if (strcmp(v.rule, uses[i].reason ? "" : uses[i].use.rule) ||
-		    strcmp(v.reason, uses[i].reason ? uses[i].reason : ""))
-			fail_msg("%s: rule \"%s\", %s", uses[i].name, v.rule, v.reason);
-	}
-}
-
-/* Where its container will be, and whose, is asked when there is one. */
-static void test_a_device_made_ahead_has_no_place_yet(void **state)
-{
-	auto_policy struct policy *p = policy_of(POLICY_WITH(RULE_ALONE));
-	struct policy_claim claim = { .uid = 1,
-				      .ahead = true,
-				      .owner_uid = UINT32_MAX,
-				      .target = TARGET_MEMORY,
-				      .size_bytes = GIB,
-				      .nr_queues = 1,
-				      .depth = 1 };
-	struct policy_verdict v;
-
-	policy_decide(p, &claim, &v);
-	assert_true(v.allowed);
-	claim.ahead = false;
-	policy_decide(p, &claim, &v);
-	assert_false(v.allowed);
-}
-
 static void test_the_first_rule_that_allows_decides(void **state)
 {
 	static const struct policy_claim claim = {
@@ -833,8 +692,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_claims_are_decided_as_the_table_says),
-		cmocka_unit_test(test_what_was_made_ahead_is_used_as_the_table_says),
-		cmocka_unit_test(test_a_device_made_ahead_has_no_place_yet),
 		cmocka_unit_test(test_the_first_rule_that_allows_decides),
 		cmocka_unit_test(test_the_nearest_rule_explains_a_refusal),
 		cmocka_unit_test(test_of_two_rules_as_near_the_first_explains),
