@@ -5,6 +5,8 @@
 . "$(dirname "$0")/../containers.sh"
 requires crun jq mkfs.xfs xfs_repair xfs_db mkfs.btrfs btrfs
 
+# An emulated machine may take longer to load them than a mount has.
+modprobe -a xfs btrfs
 mkdir -p /srv/ublk-oci
 mountpoint -q /srv/ublk-oci || mount -t tmpfs -o size=700M srv /srv/ublk-oci
 undo umount -l /srv/ublk-oci
