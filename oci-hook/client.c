@@ -493,6 +493,18 @@ int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret
 	return 0;
 }
 
+static int client_ask_upgraded(struct wire_head *head, const char *what, int timeout_ms,
+			       struct wire_upgraded *ret, struct err *e)
+{
+	auto_packet struct packet p = PACKET_INIT;
+	int r;
+
+	r = client_ask_one(head, WIRE_UPGRADED, what, timeout_ms, &p, e);
+	if (r == 0)
+		memcpy(ret, p.bytes, sizeof(*ret));
+	return r;
+}
+
 int client_upgrade(uint64_t generation, int timeout_ms, struct wire_upgraded *ret, struct err *e)
 {
 	struct wire_upgrade ask = {
@@ -500,14 +512,21 @@ int client_upgrade(uint64_t generation, int timeout_ms, struct wire_upgraded *re
 		.generation = generation,
 		.timeout_ms = (uint32_t)timeout_ms,
 	};
-	auto_packet struct packet p = PACKET_INIT;
-	int r;
 
-	r = client_ask_one(&ask.head, WIRE_UPGRADED, "upgrade", timeout_ms, &p, e);
-	if (r < 0)
-		return r;
-	memcpy(ret, p.bytes, sizeof(*ret));
-	return 0;
+	return client_ask_upgraded(&ask.head, "upgrade", timeout_ms, ret, e);
+}
+
+int client_resize(uint64_t generation, uint64_t size_bytes, int timeout_ms,
+		  struct wire_upgraded *ret, struct err *e)
+{
+	struct wire_resize ask = {
+		.head = client_head(WIRE_RESIZE, sizeof(ask), 0),
+		.generation = generation,
+		.size_bytes = size_bytes,
+		.timeout_ms = (uint32_t)timeout_ms,
+	};
+
+	return client_ask_upgraded(&ask.head, "resize", timeout_ms, ret, e);
 }
 
 int client_reload(int timeout_ms, struct wire_reply *ret, struct err *e)

@@ -85,6 +85,9 @@ int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret
 
 /* Only root may ask. Another worker for a device that is used. */
 int client_upgrade(uint64_t generation, int timeout_ms, struct wire_upgraded *ret, struct err *e);
+/* size_bytes 0: as large as what is behind it. */
+int client_resize(uint64_t generation, uint64_t size_bytes, int timeout_ms,
+		  struct wire_upgraded *ret, struct err *e);
 
 /* Only root may ask. On success ret->reason says what there is now. */
 int client_reload(int timeout_ms, struct wire_reply *ret, struct err *e);

@@ -119,21 +119,34 @@ static int backing_check_unused(struct backing *b, int fd, bool read_only, struc
 	return 0;
 }
 
+int backing_size(int fd, uint64_t *ret_bytes, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, ret_bytes) < 0))
+		return err_sys(e, errno, "cannot measure what is behind the device");
+	if (!S_ISBLK(st.st_mode))
+		*ret_bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
 static int backing_measure(struct backing *b, const struct stat *st, struct err *e)
 {
 	unsigned int physical = 0;
 	int logical = 0;
+	int r;
 
+	r = backing_size(b->fd, &b->bytes, e);
+	if (r < 0)
+		return r;
 	if (S_ISREG(st->st_mode)) {
-		b->bytes = (uint64_t)st->st_size;
 		b->dev = st->st_dev;
 		b->inode = st->st_ino;
 		b->logical_block_bytes = BACKING_BLOCK_MIN;
 		b->physical_block_bytes = BACKING_BLOCK_MAX;
 		return 0;
 	}
-	if (ioctl(b->fd, BLKGETSIZE64, &b->bytes) < 0 || ioctl(b->fd, BLKSSZGET, &logical) < 0 ||
-	    ioctl(b->fd, BLKPBSZGET, &physical) < 0)
+	if (ioctl(b->fd, BLKSSZGET, &logical) < 0 || ioctl(b->fd, BLKPBSZGET, &physical) < 0)
 		return err_sys(e, errno, "cannot measure the backing block device");
 	b->block_device = true;
 	b->dev = st->st_rdev;

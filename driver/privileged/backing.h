@@ -56,6 +56,9 @@ void backing_fini(struct backing *b);
 int backing_examine(struct backing *b, int fd, bool read_only, const struct policy *policy,
 		    struct err *e);
 
+/* Bytes of a regular file or a block device. */
+int backing_size(int fd, uint64_t *ret_bytes, struct err *e);
+
 /*
  * Walks to an absolute path, below root, as it is written: a link anywhere on the way is
  * -ELOOP, so whoever swaps a directory for one in the middle gains nothing.

@@ -26,6 +26,7 @@ enum op_question_type {
 	OP_CLAIM,
 	OP_FIND_CLAIM,
 	OP_LIST_AGAIN,
+	OP_GROW,
 };
 
 /* Both ends are one program and one memory image, so this is no wire format. */
@@ -104,6 +105,13 @@ int op_claim(const struct op *op, struct record *rec, struct err *e)
 	struct op_question question = { .type = OP_CLAIM, .rec = *rec };
 
 	return op_ask_patiently(op, &question, rec, e);
+}
+
+int op_grow(const struct op *op, const struct record *rec, struct err *e)
+{
+	struct op_question question = { .type = OP_GROW, .rec = *rec };
+
+	return op_ask(op, &question, NULL, e);
 }
 
 int op_find_claim(const struct op *op, const struct record *device, struct record *ret,
@@ -245,6 +253,10 @@ int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *p
 		break;
 	case OP_LIST_AGAIN:
 		reg->cdi_stale = true;
+		break;
+	case OP_GROW:
+		reply.status = registry_grow(reg, peer, &question.rec, &reply.why);
+		reply.rec.generation = 0; /* nothing has changed yet */
 		break;
 	case OP_NONE:
 		return -EPROTO;

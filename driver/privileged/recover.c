@@ -37,6 +37,8 @@ struct recover {
 	bool left;	      /* or has been told to leave: there is no way back */
 	int64_t left_us;
 	int64_t pause_us;
+	int size_status;   /* of telling the driver the record's size */
+	struct err size_e; /* and why not */
 };
 
 typedef int recover_step(struct recover *r, struct err *e);
@@ -159,8 +161,24 @@ static int recover_hand_over(struct recover *r, struct err *e)
 	return ret;
 }
 
+/*
+ * The record's size goes to the driver after the worker that serves so much, also where a helper
+ * was killed between the two. The device is as good with the size it had.
+ */
+static void recover_size(struct recover *r)
+{
+	const struct record *rec = &r->rec;
+
+	if (!(rec->kernel_features & UBLK_F_UPDATE_SIZE))
+		return;
+	r->size_status = ublk_resize(r->ctl, rec->dev_id, rec->size_bytes, &r->size_e);
+	if (r->size_status < 0)
+		log_warning("ublkb%u: %s", rec->dev_id, r->size_e.text);
+}
+
 static int recover_live(struct recover *r, struct err *e)
 {
+	recover_size(r);
 	r->rec.state = WIRE_STATE_LIVE;
 	r->rec.handed_over = 0;
 	return op_update(r->op, &r->rec, e);
@@ -185,8 +203,8 @@ static recover_step *const recover_steps[] = {
 
 /* It serves, and goes on doing so until all that can fail is done. */
 static recover_step *const upgrade_steps[] = {
-	recover_backing, recover_spawn,	    recover_prepare, recover_record, recover_leave,
-	recover_begin,	 recover_hand_over, recover_clean,   recover_live,
+	recover_spawn, recover_prepare,	  recover_record, recover_leave,
+	recover_begin, recover_hand_over, recover_clean,  recover_live,
 };
 
 static int recover_walk(struct recover *r, recover_step *const *steps, size_t nr, struct err *e)
@@ -342,7 +360,6 @@ static int recover_replace(struct recover *r, struct err *e)
 {
 	int ret;
 
-	r->before = r->rec;
 	/* What an upgrade that came half way has left. */
 	ret = undo_other_worker(&r->before, e);
 	if (ret < 0)
@@ -360,24 +377,44 @@ static int recover_replace(struct recover *r, struct err *e)
 	return err_prefix(e, ret, "the new worker could not take over");
 }
 
-int recover_upgrade(const struct op *op, uint64_t generation, struct recover_upgraded *ret_upgraded,
-		    struct err *e)
+static int recover_upgrade_or_not(struct recover *r, recover_change *change, void *arg,
+				  struct err *e)
+{
+	int ret;
+
+	ret = recover_may_upgrade(r, e);
+	if (ret == 0)
+		ret = recover_backing(r, e);
+	if (ret < 0)
+		return ret;
+	r->before = r->rec;
+	ret = change ? change(r->op, arg, &r->rec, r->backing_fd, e) : 0;
+	if (ret == -EALREADY)
+		recover_size(r);
+	else if (ret == 0)
+		ret = recover_replace(r, e);
+	if (ret < 0 && ret != -EALREADY)
+		return ret;
+	return change && r->size_status < 0 ? err_set(e, -r->size_status, "%s", r->size_e.text) : 0;
+}
+
+int recover_upgrade(const struct op *op, uint64_t generation, recover_change *change, void *arg,
+		    struct recover_upgraded *ret_upgraded, struct err *e)
 {
 	auto_recover struct recover r = RECOVER_INIT(op, r);
 	int ret;
 
 	ret = op_take(op, generation, &r.rec, e);
 	if (ret == 0)
-		ret = recover_may_upgrade(&r, e);
-	if (ret == 0)
-		ret = recover_replace(&r, e);
+		ret = recover_upgrade_or_not(&r, change, arg, e);
 	if (ret < 0)
 		return ret;
 	*ret_upgraded = (struct recover_upgraded){ r.before.worker_pid, r.rec.worker_pid,
-						   (uint32_t)r.pause_us };
-	log_info("ublkb%u: worker %d serves it instead of %d, after a pause of %lld ms",
-		 r.rec.dev_id, r.rec.worker_pid, r.before.worker_pid,
-		 (long long)(r.pause_us / 1000));
+						   (uint32_t)r.pause_us, r.rec.size_bytes };
+	if (r.left)
+		log_info("ublkb%u: worker %d serves it instead of %d, after a pause of %lld ms",
+			 r.rec.dev_id, r.rec.worker_pid, r.before.worker_pid,
+			 (long long)(r.pause_us / 1000));
 	return 0;
 }
 

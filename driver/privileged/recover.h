@@ -22,14 +22,22 @@ struct recover_upgraded {
 	pid_t old_pid;
 	pid_t new_pid;
 	uint32_t pause_us; /* between the two no request was served */
+	uint64_t size_bytes;
 };
 
 /*
- * Another worker for a device that is served. Until all that can fail has been done by the new
- * one the old one goes on, and is there still when that fails.
+ * What is to be another with the next worker: changes the record. backing_fd is what it serves
+ * from. -EALREADY: it is so, and needs no other worker.
  */
-int recover_upgrade(const struct op *op, uint64_t generation, struct recover_upgraded *ret_upgraded,
-		    struct err *e);
+typedef int recover_change(const struct op *op, void *arg, struct record *rec, int backing_fd,
+			   struct err *e);
+
+/*
+ * Another worker for a device that is served. Until all that can fail has been done by the new
+ * one the old one goes on, and is there still when that fails. change may be NULL.
+ */
+int recover_upgrade(const struct op *op, uint64_t generation, recover_change *change, void *arg,
+		    struct recover_upgraded *ret_upgraded, struct err *e);
 
 /* No other worker: whoever has the device open gets errors from now on, and why is on record. */
 int recover_give_up(const struct op *op, uint64_t generation, const char *why, struct err *e);

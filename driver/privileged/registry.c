@@ -179,17 +179,21 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 	};
 
 	for (size_t i = 0; i < reg->nr_devices; i++) {
-		const struct record *other = &reg->devices[i]->rec;
+		const struct device *d = reg->devices[i];
+		const struct record *other = &d->rec;
+		uint64_t bytes = d->grown_bytes ? d->grown_bytes : other->size_bytes;
 
+		if (other->generation == rec->generation)
+			continue;
 		/* What containers have of a device is no more than the device. */
 		if (!(other->flags & WIRE_CLAIMED)) {
 			claim.devices_in_all++;
-			registry_add_bytes(&claim.bytes_in_all, other->size_bytes);
+			registry_add_bytes(&claim.bytes_in_all, bytes);
 		}
 		if (!registry_same_container(other, rec))
 			continue;
 		claim.devices_in_container++;
-		registry_add_bytes(&claim.bytes_in_container, other->size_bytes);
+		registry_add_bytes(&claim.bytes_in_container, bytes);
 	}
 	return claim;
 }
@@ -216,6 +220,19 @@ static int registry_grant(struct record *rec, const struct policy_verdict *verdi
 	return 0;
 }
 
+static int registry_ask_policy(const struct registry *reg, const struct registry_peer *peer,
+			       const char *what, const struct policy_claim *claim,
+			       const struct record *rec, struct policy_verdict *ret, struct err *e)
+{
+	int r;
+
+	policy_decide(reg->policy, claim, ret);
+	r = audit_verdict(what, peer, rec, ret, e);
+	if (!ret->allowed)
+		return err_set(e, EPERM, "the policy refuses it: %s", ret->reason);
+	return r; /* what is not on record is not done */
+}
+
 static int registry_decide(const struct registry *reg, const struct registry_peer *peer,
 			   struct record *rec, struct err *e)
 {
@@ -223,13 +240,26 @@ static int registry_decide(const struct registry *reg, const struct registry_pee
 	struct policy_verdict verdict = { 0 };
 	int r;
 
-	policy_decide(reg->policy, &claim, &verdict);
-	r = audit_verdict("attach", peer, rec, &verdict, e);
-	if (!verdict.allowed)
-		return err_set(e, EPERM, "the policy refuses it: %s", verdict.reason);
-	if (r < 0)
-		return r; /* what is not on record is not done */
-	return registry_grant(rec, &verdict, e);
+	r = registry_ask_policy(reg, peer, "attach", &claim, rec, &verdict, e);
+	return r < 0 ? r : registry_grant(rec, &verdict, e);
+}
+
+int registry_grow(struct registry *reg, const struct registry_peer *peer, const struct record *rec,
+		  struct err *e)
+{
+	struct policy_claim claim = registry_claim(reg, peer, rec);
+	struct device *d = registry_find(reg, rec->generation);
+	struct policy_verdict verdict = { 0 };
+	int r;
+
+	if (!d || d->op_pid != peer->op_pid)
+		return err_set(e, ENOENT, "there is no such device");
+	claim.act = POLICY_RESIZE;
+	claim.mount_path = claim.mount_filesystem = NULL;
+	r = registry_ask_policy(reg, peer, "resize", &claim, rec, &verdict, e);
+	if (r == 0)
+		d->grown_bytes = rec->size_bytes;
+	return r;
 }
 
 /*
@@ -365,6 +395,19 @@ int registry_reserve(struct registry *reg, const struct registry_peer *peer, str
 	return r < 0 ? r : registry_enter(reg, peer, rec, e);
 }
 
+/* What containers have of a device that grew is as large. */
+static void registry_grow_claims(struct registry *reg, const struct record *rec)
+{
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		struct record *claim = &reg->devices[i]->rec;
+
+		if (!(claim->flags & WIRE_CLAIMED) || claim->dev_id != rec->dev_id)
+			continue;
+		claim->size_bytes = rec->size_bytes;
+		journal_save(reg->journal_fd, claim, NULL);
+	}
+}
+
 int registry_update(struct registry *reg, const struct record *rec, struct err *e)
 {
 	struct device *d = registry_find(reg, rec->generation);
@@ -377,7 +420,10 @@ int registry_update(struct registry *reg, const struct record *rec, struct err *
 	if (r < 0 && rec->state != WIRE_STATE_DETACHING)
 		return r;
 	reg->cdi_stale |= rec->flags & WIRE_AHEAD && d->rec.state != rec->state;
+	if (d->rec.size_bytes != rec->size_bytes)
+		registry_grow_claims(reg, rec);
 	d->rec = *rec;
+	d->grown_bytes = 0;
 	if (rec->state == WIRE_STATE_LIVE || rec->state == WIRE_STATE_FAILED)
 		d->op_pid = 0;
 	return 0;

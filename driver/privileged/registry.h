@@ -30,7 +30,8 @@ struct device {
 	char last_words[REGISTRY_WORDS_SIZE]; /* how it ended */
 	struct notice_said said;	      /* of its I/O that failed */
 	struct stall stall;
-	pid_t look_pid; /* the child that looks at its worker; 0: none does */
+	pid_t look_pid;	      /* the child that looks at its worker; 0: none does */
+	uint64_t grown_bytes; /* the size it is about to have; 0: the record's */
 };
 
 struct registry {
@@ -102,6 +103,13 @@ int registry_enter(struct registry *reg, const struct registry_peer *peer, struc
 
 /* The worker's cgroup has the device's number in its name: to be said again when that changes. */
 int registry_name_cgroup(struct record *rec, const char *base, struct err *e);
+
+/*
+ * Decides whether a device may have the size in rec, and keeps that for whoever works on it
+ * until registry_update() has it on record, or they end. -EPERM: no rule allows it.
+ */
+int registry_grow(struct registry *reg, const struct registry_peer *peer, const struct record *rec,
+		  struct err *e);
 
 /* Replaces the record of the same generation, in the journal too. -ENOENT: there is none. */
 int registry_update(struct registry *reg, const struct record *rec, struct err *e);

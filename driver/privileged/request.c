@@ -11,6 +11,7 @@
 #include "driver/privileged/detach.h"
 #include "driver/privileged/reload.h"
 #include "driver/privileged/repair.h"
+#include "driver/privileged/resize.h"
 #include "driver/privileged/show.h"
 #include "driver/privileged/upgrade.h"
 
@@ -30,6 +31,7 @@ static const struct request requests[] = {
 	{ WIRE_STATS, "stats", sizeof(struct wire_stats), 0, false, show_stats },
 	{ WIRE_REPAIR, "repair", sizeof(struct wire_repair), 0, true, repair_serve },
 	{ WIRE_UPGRADE, "upgrade", sizeof(struct wire_upgrade), 0, true, upgrade_serve },
+	{ WIRE_RESIZE, "resize", sizeof(struct wire_resize), 0, false, resize_serve },
 };
 
 const struct request *request_admit(const void *bytes, size_t size, unsigned int nr_fds,

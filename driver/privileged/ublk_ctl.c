@@ -479,6 +479,19 @@ int ublk_recover_end(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int ti
 			  e);
 }
 
+int ublk_resize(struct ublk_ctl *c, uint32_t dev_id, uint64_t dev_bytes, struct err *e)
+{
+	return ctl_simple(c,
+			  &(struct ctl_command){
+				  .name = "UPDATE_SIZE",
+				  .op = UBLK_U_CMD_UPDATE_SIZE,
+				  .dev_id = dev_id,
+				  .argument = dev_bytes >> 9,
+				  .timeout_ms = CTL_TIMEOUT_MS,
+			  },
+			  e);
+}
+
 int ublk_stop(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e)
 {
 	return ctl_simple(c,

@@ -83,6 +83,9 @@ int ublk_quiesce(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err
 int ublk_recover_end(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int timeout_ms,
 		     struct err *e);
 
+/* UPDATE_SIZE, of a device that was started: what has it open sees the new size at once. */
+int ublk_resize(struct ublk_ctl *c, uint32_t dev_id, uint64_t dev_bytes, struct err *e);
+
 int ublk_stop(struct ublk_ctl *c, uint32_t dev_id, int timeout_ms, struct err *e);
 
 /* DEL_DEV_ASYNC: the nodes are gone on return, the number when the last reference is. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "driver/privileged/audit.h"
-#include "driver/privileged/recover.h"
 
 #define UPGRADE_SEND_MS 2000
 
@@ -20,11 +19,24 @@ static void upgrade_audit(const struct op *op, const struct record *rec)
 	});
 }
 
+void upgrade_answer(const struct op *op, const struct record *rec,
+		    const struct recover_upgraded *done)
+{
+	const struct wire_upgraded answer = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_UPGRADED, sizeof(answer), 0 },
+		.generation = rec->generation,
+		.dev_id = rec->dev_id,
+		.old_pid = done->old_pid,
+		.new_pid = done->new_pid,
+		.pause_us = done->pause_us,
+		.size_bytes = done->size_bytes,
+	};
+
+	packet_send(op->peer_fd, &answer, sizeof(answer), NULL, 0, UPGRADE_SEND_MS);
+}
+
 int upgrade_serve(struct op *op, struct packet *p, struct err *e)
 {
-	struct wire_upgraded answer = {
-		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_UPGRADED, sizeof(answer), 0 },
-	};
 	struct recover_upgraded upgraded;
 	const struct device *d;
 	struct wire_upgrade ask;
@@ -38,14 +50,9 @@ int upgrade_serve(struct op *op, struct packet *p, struct err *e)
 	if (r < 0)
 		return r;
 	upgrade_audit(op, &d->rec);
-	r = recover_upgrade(op, ask.generation, &upgraded, e);
+	r = recover_upgrade(op, ask.generation, NULL, NULL, &upgraded, e);
 	if (r < 0)
 		return r;
-	answer.generation = ask.generation;
-	answer.dev_id = d->rec.dev_id;
-	answer.old_pid = upgraded.old_pid;
-	answer.new_pid = upgraded.new_pid;
-	answer.pause_us = upgraded.pause_us;
-	packet_send(op->peer_fd, &answer, sizeof(answer), NULL, 0, UPGRADE_SEND_MS);
+	upgrade_answer(op, &d->rec, &upgraded);
 	return 0;
 }

@@ -3,6 +3,11 @@
 #pragma once
 
 #include "driver/privileged/op.h"
+#include "driver/privileged/recover.h"
 #include "driver/wire/packet.h"
 
 int upgrade_serve(struct op *op, struct packet *p, struct err *e);
+
+/* Which worker serves the device now, and how large it is. */
+void upgrade_answer(const struct op *op, const struct record *rec,
+		    const struct recover_upgraded *done);

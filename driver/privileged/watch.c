@@ -114,6 +114,7 @@ void watch_settle(struct server *s, struct device *d)
 		     d->rec.state == WIRE_STATE_FAILED;
 
 	d->op_pid = 0;
+	d->grown_bytes = 0;
 	if (!waits) {
 		d->recover = false;
 		watch_retry_later(d, clock_now_ms());

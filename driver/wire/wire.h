@@ -43,6 +43,7 @@ enum wire_type {
 	WIRE_REPAIR,
 	WIRE_UPGRADE,
 	WIRE_CLAIM,
+	WIRE_RESIZE,
 	/* answers */
 	WIRE_REPLY = 64,
 	WIRE_DEVICE,
@@ -220,9 +221,23 @@ struct wire_upgraded {
 	uint32_t dev_id;
 	int32_t old_pid; /* of the workers */
 	int32_t new_pid;
-	uint32_t pause_us; /* between the two no request was served */
+	uint32_t pause_us;   /* between the two no request was served; 0: it is one and the same */
+	uint64_t size_bytes; /* of the device, from now on */
 };
-static_assert(sizeof(struct wire_upgraded) == 40, "wire format changed");
+static_assert(sizeof(struct wire_upgraded) == 48, "wire format changed");
+
+/*
+ * A larger device, while it is used, by a worker that may write so much. What is behind it must
+ * be as large already. Answer: WIRE_UPGRADED, or a WIRE_REPLY that says why not.
+ */
+struct wire_resize {
+	struct wire_head head;
+	uint64_t generation;
+	uint64_t size_bytes; /* 0: as large as what is behind it */
+	uint32_t timeout_ms;
+	uint32_t pad;
+};
+static_assert(sizeof(struct wire_resize) == 40, "wire format changed");
 
 struct wire_reply {
 	struct wire_head head;

@@ -154,3 +154,17 @@ int find_in_container(struct client_devices *ret, const char *id, const char *pa
 	found = (struct client_devices){ 0 };
 	return 0;
 }
+
+int find_either(struct wire_device *ret, const char *name, const char *container, const char *path,
+		int timeout_ms, struct err *e)
+{
+	auto_client_devices struct client_devices found = { 0 };
+	int r;
+
+	if (name)
+		return find_by_name(ret, name, timeout_ms, e);
+	r = find_in_container(&found, container, path, timeout_ms, e);
+	if (r == 0)
+		*ret = found.rows[0];
+	return r;
+}

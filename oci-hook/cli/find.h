@@ -14,6 +14,10 @@ int find_by_name(struct wire_device *ret, const char *name, int timeout_ms, stru
 int find_among(struct wire_device *ret, const struct client_devices *all, const char *name,
 	       struct err *e);
 
+/* By its own name, or, where that is NULL, by container and path. */
+int find_either(struct wire_device *ret, const char *name, const char *container, const char *path,
+		int timeout_ms, struct err *e);
+
 /*
  * What to look for when a person wrote id: id, when it is a whole ID; else the ID
  * of the container that has it as a name, in buf; else id, as the beginning of one.

@@ -68,26 +68,6 @@ static int inspect_parse(struct inspect_ask *a, int argc, char **argv, bool *ret
 	return CLI_DONE;
 }
 
-static int inspect_find(uint64_t *ret_generation, const struct inspect_ask *a, struct err *e)
-{
-	auto_client_devices struct client_devices found = { 0 };
-	struct wire_device row;
-	int r;
-
-	if (a->name) {
-		r = find_by_name(&row, a->name, CLIENT_TIMEOUT_MS, e);
-		if (r < 0)
-			return r;
-		*ret_generation = row.generation;
-		return 0;
-	}
-	r = find_in_container(&found, a->container, a->path, CLIENT_TIMEOUT_MS, e);
-	if (r < 0)
-		return r;
-	*ret_generation = found.rows[0].generation;
-	return 0;
-}
-
 /*
  * Numbers of processes are given away again: what was read is the worker's if
  * the process pinned before still lives, and the helper still says it is the one.
@@ -128,7 +108,7 @@ int inspect_main(int argc, char **argv)
 	auto_json struct json_object *o = NULL;
 	struct inspect_ask a = { 0 };
 	struct wire_details details;
-	uint64_t generation = 0;
+	struct wire_device row;
 	struct json_object *worker = NULL;
 	int r, sound = 0;
 	struct err e;
@@ -137,8 +117,8 @@ int inspect_main(int argc, char **argv)
 	r = inspect_parse(&a, argc, argv, &leave);
 	if (leave)
 		return r;
-	if (inspect_find(&generation, &a, &e) < 0 ||
-	    client_inspect(generation, 0, CLIENT_TIMEOUT_MS, &details, &e) < 0)
+	if (find_either(&row, a.name, a.container, a.path, CLIENT_TIMEOUT_MS, &e) < 0 ||
+	    client_inspect(row.generation, 0, CLIENT_TIMEOUT_MS, &details, &e) < 0)
 		return cli_fail(&inspect_page, &e);
 	o = show_details(&details);
 	if (a.sandbox && inspect_sandbox(o, &details, &e) < 0)

@@ -12,6 +12,7 @@
 #include "oci-hook/cli/list.h"
 #include "oci-hook/cli/policy.h"
 #include "oci-hook/cli/repair.h"
+#include "oci-hook/cli/resize.h"
 #include "oci-hook/cli/stats.h"
 #include "oci-hook/cli/upgrade.h"
 
@@ -20,6 +21,7 @@ static const struct cli_command commands[] = {
 	{ "detach", detach_main, "take it away again" },
 	{ "device", device_main, "make devices ahead, for containers to come; remove them" },
 	{ "list", list_main, "list devices" },
+	{ "resize", resize_main, "make a device larger while it is used" },
 	{ "upgrade", upgrade_main, "give devices new workers while they are used" },
 	{ "inspect", inspect_main, "show everything about one device and its worker" },
 	{ "stats", stats_main, "show what devices do: rates, latencies, errors" },

@@ -16,6 +16,7 @@ struct ublk_ctl {
 static struct {
 	bool added[UBLK_FAKE_DEVICES];
 	struct ublk_info info[UBLK_FAKE_DEVICES];
+	uint64_t bytes[UBLK_FAKE_DEVICES];
 	int codes[UBLK_FAKE_END];
 	unsigned int calls[UBLK_FAKE_END];
 	void (*begins)(enum ublk_fake_call call);
@@ -53,6 +54,11 @@ unsigned int ublk_fake_devices(void)
 	for (uint32_t i = 0; i < UBLK_FAKE_DEVICES; i++)
 		n += fake.added[i];
 	return n;
+}
+
+uint64_t ublk_fake_bytes(uint32_t dev_id)
+{
+	return fake.bytes[dev_id];
 }
 
 static int fake_call(enum ublk_fake_call call, struct err *e)
@@ -156,6 +162,15 @@ int ublk_recover_end(struct ublk_ctl *c, uint32_t dev_id, int opener_pid, int ti
 
 	if (r >= 0)
 		fake.info[dev_id].state = UBLK_S_DEV_LIVE;
+	return r;
+}
+
+int ublk_resize(struct ublk_ctl *c, uint32_t dev_id, uint64_t dev_bytes, struct err *e)
+{
+	int r = fake_call_on(UBLK_FAKE_RESIZE, dev_id, e);
+
+	if (r >= 0)
+		fake.bytes[dev_id] = dev_bytes;
 	return r;
 }
 

@@ -19,6 +19,7 @@ enum ublk_fake_call {
 	UBLK_FAKE_QUIESCE,
 	UBLK_FAKE_RECOVER_BEGIN,
 	UBLK_FAKE_RECOVER_END,
+	UBLK_FAKE_RESIZE,
 	UBLK_FAKE_STOP,
 	UBLK_FAKE_DELETE,
 	UBLK_FAKE_INFO,
@@ -40,3 +41,6 @@ void ublk_fake_state(uint32_t dev_id, uint32_t state);
 
 unsigned int ublk_fake_calls(enum ublk_fake_call call);
 unsigned int ublk_fake_devices(void);
+
+/* As it was told since the reset; 0: it was not. */
+uint64_t ublk_fake_bytes(uint32_t dev_id);

@@ -87,6 +87,8 @@ STEP(ublk_quiesce, (struct ublk_ctl * c, uint32_t id, int ms, struct err *e), (c
 STEP(cgroup_kill, (const char *path), (path))
 STEP(ublk_recover_end, (struct ublk_ctl * c, uint32_t id, int pid, int ms, struct err *e),
      (c, id, pid, ms, e))
+STEP(ublk_resize, (struct ublk_ctl * c, uint32_t id, uint64_t bytes, struct err *e),
+     (c, id, bytes, e))
 STEP(ublk_stop, (struct ublk_ctl * c, uint32_t id, int ms, struct err *e), (c, id, ms, e))
 STEP(ublk_delete, (struct ublk_ctl * c, uint32_t id, int ms, struct err *e), (c, id, ms, e))
 STEP(keep_put, (uint64_t generation, int fd, struct err *e), (generation, fd, e))

@@ -15,7 +15,7 @@ import sys
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 WIRE_MAGIC, START_MAGIC, STATS_MAGIC = 0x6F6B6275, 0x7774736F, 0x74736F75
 KEEP_MAGIC = 0x6B74736F
-ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 64
+ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, RESIZE, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
 NULL, MEMORY, FILE = 1, 2, 3
@@ -56,6 +56,10 @@ def stats(number):
 
 def upgrade(number):
     return head(UPGRADE, 32) + struct.pack("<QII", generation(number), 0, 0)
+
+
+def resize(number, size=2 << 20):
+    return head(RESIZE, 40) + struct.pack("<QQII", generation(number), size, 0, 0)
 
 
 def claim(number, container=b"c1", nr_fds=1):
@@ -130,6 +134,7 @@ def requests():
         yield f"repair-as-{name}", seed(who, [], head(REPAIR, 24) + bytes(8))
         yield f"stats-as-{name}", seed(who, [], stats(0))
         yield f"upgrade-as-{name}", seed(who, [], upgrade(0))
+        yield f"resize-as-{name}", seed(who, [], resize(0))
         yield f"claim-as-{name}", seed(who, [container], claim(0))
     yield "claim-of-nothing", seed(root, [container], claim(7))
     yield "claim-as-hook", seed(hook, [container], claim(1))
@@ -141,6 +146,8 @@ def requests():
     yield "attach-ahead-no-name", seed(root, [], attach(flags=AHEAD, container=b"", nr_fds=0,
                                                         path=b"/dev/a/b"))
     yield "upgrade-of-nothing", seed(root, [], upgrade(7))
+    yield "resize-of-nothing", seed(root, [], resize(7))
+    yield "resize-out-of-range", seed(root, [], resize(0, 1 << 63))
     yield "stats-without-counters", seed(root, [], stats(1))
     yield "stats-of-nothing", seed(root, [], stats(7))
     yield "inspect-by-number", seed(root, [], inspect(0, 1))

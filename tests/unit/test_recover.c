@@ -28,6 +28,7 @@
 
 #define DEV_ID 7
 #define LEFT_MS 500
+#define SIZE 4096
 #define GENERATION UINT64_C(0x75626f6300000007)
 
 enum step { NONE, GET, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
@@ -51,6 +52,7 @@ struct row {
 	bool other_lives;  /* a worker in the second cgroup */
 	bool quiesces;	   /* the device can be */
 	bool stays;	   /* a worker whose device was quiesced */
+	int grows;	   /* it is to be larger: 1, or what comes of asking for that */
 	/* What comes of it. */
 	int r;
 	enum wire_state then;
@@ -59,7 +61,7 @@ struct row {
 
 /* Each update says what the record was then: state, and "!" where handed over. */
 #define MADE "get cgroup spawn +recovering prepare begin "
-#define BORN "other get cgroup-b spawn prepare "
+#define BORN "get other cgroup-b spawn prepare "
 
 static const struct row rows[] = {
 	{ .what = "a worker died",
@@ -256,15 +258,12 @@ static const struct row upgrades[] = {
 	  .steps = BORN "+recovering quiesce wait kill " REPLACED },
 
 	/* --- the old one goes on --- */
-	{ .what = "nobody kept what it serves from",
-	  .not_kept = true,
-	  .r = -ENOENT,
-	  .steps = "other other " },
+	{ .what = "nobody kept what it serves from", .not_kept = true, .r = -ENOENT, .steps = "" },
 	{ .what = "no memory for a worker",
 	  .fails = SPAWN,
 	  .code = ENOMEM,
 	  .r = -ENOMEM,
-	  .steps = "other get cgroup-b spawn other " },
+	  .steps = "get other cgroup-b spawn other " },
 	{ .what = "the worker cannot prepare",
 	  .fails = PREPARE,
 	  .code = EPROTO,
@@ -280,6 +279,22 @@ static const struct row upgrades[] = {
 	  .other_device = true,
 	  .r = -ENODEV,
 	  .steps = "" },
+
+	/* --- it becomes larger --- */
+	{ .what = "it grows, and then the driver hears of it",
+	  .quiesces = true,
+	  .grows = 1,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = BORN "+recovering quiesce wait begin hand end other-b size +live " },
+	{ .what = "it has that size", .grows = -EALREADY, .steps = "get size " },
+	{ .what = "it may not grow", .grows = -EPERM, .r = -EPERM, .steps = "get " },
+	{ .what = "it grows, and the driver does not take it",
+	  .grows = 1,
+	  .ublk_fails = UBLK_FAKE_RESIZE,
+	  .code = ETIMEDOUT,
+	  .r = -ETIMEDOUT,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = BORN "+recovering kill begin hand end other-b size +live " },
 
 	/* --- there is no way back --- */
 	{ .what = "the new worker dies with the char device",
@@ -442,6 +457,8 @@ static void at_ublk_call(enum ublk_fake_call call)
 		note("end");
 	if (call == UBLK_FAKE_QUIESCE)
 		note("quiesce");
+	if (call == UBLK_FAKE_RESIZE)
+		note("size");
 	if (call != UBLK_FAKE_RECOVER_BEGIN)
 		return;
 	note("begin");
@@ -467,7 +484,9 @@ static void begin(const struct row *row)
 		.state = row->state ? row->state : WIRE_STATE_LIVE,
 		.generation = GENERATION,
 		.dev_id = DEV_ID,
-		.kernel_features = row->old ? 0 : UBLK_F_PER_IO_DAEMON,
+		.kernel_features = (row->old ? 0 : UBLK_F_PER_IO_DAEMON) |
+				   (row->grows ? UBLK_F_UPDATE_SIZE : 0),
+		.size_bytes = SIZE,
 		.kernel_flags = UBLK_F_USER_RECOVERY | (row->quiesces ? UBLK_F_QUIESCE : 0),
 		.cgroup = "a",
 		.handed_over = row->handed_over,
@@ -507,6 +526,17 @@ static void test_rows(void **state)
 	}
 }
 
+static int grow(const struct op *op, void *arg, struct record *rec, int backing_fd, struct err *e)
+{
+	const struct row *row = arg;
+
+	assert_true(backing_fd >= 0);
+	if (row->grows < 0)
+		return err_set(e, -row->grows, "as the test wants");
+	rec->size_bytes = 2 * SIZE;
+	return 0;
+}
+
 static void test_upgrades(void **state)
 {
 	struct recover_upgraded done;
@@ -523,12 +553,16 @@ static void test_upgrades(void **state)
 		if (!then)
 			then = (enum wire_state)life.rec.state;
 		e = (struct err){ "" };
-		r = recover_upgrade(&(struct op){ 0 }, GENERATION, &done, &e);
+		r = recover_upgrade(&(struct op){ 0 }, GENERATION, row.grows ? grow : NULL, &row,
+				    &done, &e);
 		if (r != row.r || life.rec.state != then || strcmp(life.steps, row.steps) ||
-		    (r < 0) != !!*e.text)
+		    (r < 0 && !*e.text))
 			fail_msg("%s: %d (%s), state %u, steps: %s", row.what, r, e.text,
 				 life.rec.state, life.steps);
 		assert_string_equal(life.rec.cgroup, strstr(row.steps, "+rec") ? "b" : "a");
+		assert_int_equal(life.rec.size_bytes, row.grows > 0 ? 2 * SIZE : SIZE);
+		assert_int_equal(ublk_fake_bytes(DEV_ID),
+				 r < 0 || !row.grows ? 0 : life.rec.size_bytes);
 	}
 }
 

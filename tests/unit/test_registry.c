@@ -203,6 +203,61 @@ static void test_limits_count_what_is_reserved(void **state)
 	assert_int_equal(reserve(f, &c), 0);
 }
 
+static const char growing[] =
+	"{\"version\":1,\"worker_ids\":{\"first\":910000,\"count\":2},\"rules\":["
+	"{\"id\":\"all\",\"principal\":{\"any\":true},\"may\":[\"attach\",\"resize\"],"
+	"\"targets\":[\"memory\"],\"max_size\":\"3M\",\"max_devices_per_container\":2,"
+	"\"max_bytes\":\"5M\"}]}";
+
+static int grow(struct fixture *f, const struct record *rec, uint64_t bytes, pid_t op_pid)
+{
+	const struct registry_peer peer = { .uid = 0, .op_pid = op_pid };
+	struct record larger = *rec;
+	struct err e;
+
+	larger.size_bytes = bytes;
+	return registry_grow(&f->reg, &peer, &larger, &e);
+}
+
+static void test_a_device_grows_within_its_rule(void **state)
+{
+	static const struct policy_names names = { no_name, no_name };
+	struct fixture *f = *state;
+	struct record a = claim(100, "/dev/a"), b = claim(101, "/dev/b"), c = a;
+	struct policy *policy = NULL;
+	struct err e;
+
+	assert_int_equal(policy_parse(&policy, growing, strlen(growing), &names, &e), 0);
+	assert_int_equal(reserve(f, &a), 0);
+	assert_int_equal(reserve(f, &b), 0);
+	make_live(f, &a);
+	make_live(f, &b);
+	assert_int_equal(registry_take(&f->reg, a.generation, 5, &a, &e), 0);
+	assert_int_equal(registry_take(&f->reg, b.generation, 6, &b, &e), 0);
+	/* The rule that gave it may not. */
+	assert_int_equal(grow(f, &a, 2 << 20, 5), -EPERM);
+	f->reg.policy = policy;
+	assert_int_equal(grow(f, &a, 4 << 20, 5), -EPERM);
+	assert_int_equal(grow(f, &a, 2 << 20, 6), -ENOENT); /* not theirs */
+	/* Its own old size does not count beside the new one; what another is about to have does.
+	 */
+	assert_int_equal(grow(f, &a, 3 << 20, 5), 0);
+	assert_true(registry_find(&f->reg, a.generation)->rec.size_bytes == 1 << 20);
+	assert_int_equal(grow(f, &b, 3 << 20, 6), -EPERM);
+	assert_int_equal(grow(f, &b, 2 << 20, 6), 0);
+	assert_true(registry_claim(&f->reg, &(struct registry_peer){ 0 }, &c).bytes_in_all ==
+		    5 << 20);
+	/* It has become larger, or has not. */
+	a.size_bytes = 3 << 20;
+	assert_int_equal(registry_update(&f->reg, &a, &e), 0);
+	assert_int_equal(registry_update(&f->reg, &b, &e), 0);
+	assert_true(registry_claim(&f->reg, &(struct registry_peer){ 0 }, &c).bytes_in_all ==
+		    4 << 20);
+	assert_true(audit.nr_lines == 7);
+	f->reg.policy = f->policy;
+	policy_free(policy);
+}
+
 static void test_what_is_not_on_record_is_not_given(void **state)
 {
 	struct fixture *f = *state;
@@ -493,6 +548,7 @@ int main(void)
 		TEST(test_a_container_whose_pid_is_reused_is_another),
 		TEST(test_a_backing_file_has_one_writer_or_only_readers),
 		TEST(test_limits_count_what_is_reserved),
+		TEST(test_a_device_grows_within_its_rule),
 		TEST(test_what_is_not_on_record_is_not_given),
 		TEST(test_what_the_rule_gives_is_in_the_record),
 		TEST(test_the_policy_is_told_every_fact),

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/resize.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "driver/base/ublk_abi.h"
+#include "driver/privileged/backing.h"
+#include "driver/privileged/detach.h"
+#include "driver/privileged/remake.h"
+#include "driver/privileged/upgrade.h"
+#include "targets/catalog.h"
+
+/* What a caller may ask of a device with so much behind it; 0 becomes all of that. */
+static int resize_check(const struct record *rec, uint64_t backing_bytes, uint64_t *bytes,
+			struct err *e)
+{
+	if (!*bytes)
+		*bytes = backing_bytes - backing_bytes % rec->logical_block_bytes;
+	if (*bytes % rec->logical_block_bytes)
+		return err_set(e, EINVAL, "size %" PRIu64 " is not a multiple of its blocks of %u",
+			       *bytes, rec->logical_block_bytes);
+	if (*bytes < rec->size_bytes)
+		return err_set(e, EINVAL,
+			       "the device has %" PRIu64
+			       " bytes, and a device cannot become smaller",
+			       rec->size_bytes);
+	if (*bytes > backing_bytes)
+		return err_set(e, EINVAL,
+			       "what is behind it has %" PRIu64 " bytes: make that larger first",
+			       backing_bytes);
+	return 0;
+}
+
+/* Decided by the main process, which keeps the room until the record says so. */
+static int resize_change(const struct op *op, void *arg, struct record *rec, int backing_fd,
+			 struct err *e)
+{
+	uint64_t bytes = *(const uint64_t *)arg, backing_bytes;
+	int r;
+
+	r = backing_size(backing_fd, &backing_bytes, e);
+	if (r == 0)
+		r = resize_check(rec, backing_bytes, &bytes, e);
+	if (r < 0)
+		return r;
+	if (bytes == rec->size_bytes)
+		return -EALREADY;
+	rec->size_bytes = bytes;
+	r = op_grow(op, rec, e);
+	if (r < 0 || !(rec->flags & WIRE_AHEAD) || !rec->asked_bytes)
+		return r;
+	/* Made again after a start of the machine it is to be as large. */
+	rec->asked_bytes = bytes;
+	return remake_save(op->helper->remake_fd, rec, e);
+}
+
+/* What no try can do. */
+static int resize_possible(const struct record *rec, struct err *e)
+{
+	const struct catalog_target *target = catalog_target(rec->target);
+
+	if (!target || !target->nr_fds)
+		return err_set(e, EOPNOTSUPP, "a device of target %s has its size for ever",
+			       target ? target->name : "unknown");
+	if (!(rec->kernel_features & UBLK_F_UPDATE_SIZE))
+		return err_set(e, EOPNOTSUPP,
+			       "this kernel's ublk driver cannot change the size of a device "
+			       "(UPDATE_SIZE, Linux 6.16): detach it, and attach it again");
+	return 0;
+}
+
+int resize_serve(struct op *op, struct packet *p, struct err *e)
+{
+	struct recover_upgraded done;
+	const struct device *d;
+	struct wire_resize ask;
+	int r;
+
+	memcpy(&ask, p->bytes, sizeof(ask));
+	if (ask.pad || ask.size_bytes > INT64_MAX)
+		return err_set(e, EINVAL, "the request has numbers that mean nothing");
+	d = registry_find(op->registry, ask.generation);
+	if (!d || d->rec.flags & WIRE_CLAIMED || !detach_peer_admit(op, "resize", &d->rec))
+		return err_set(e, ENOENT, "there is no such device");
+	r = resize_possible(&d->rec, e);
+	if (r == 0)
+		r = op_shorten(op, ask.timeout_ms, e);
+	if (r == 0)
+		r = recover_upgrade(op, ask.generation, resize_change, &ask.size_bytes, &done, e);
+	if (r < 0)
+		return r;
+	upgrade_answer(op, &d->rec, &done);
+	return 0;
+}
