@@ -202,6 +202,21 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
 	return process_ended(c->pidfd) ? container_ended(e) : 0;
 }
 
+int container_filter_fd(const struct container *c)
+{
+	return c->cgroup_fd;
+}
+
+int container_open_filter(const char *cgroup, uint64_t cgroup_inode)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	int r = container_open_cgroup(&c, cgroup, NULL);
+
+	if (r == 0 && c.cgroup_inode != cgroup_inode)
+		r = -ENOENT;
+	return r < 0 ? r : fd_take(&c.cgroup_fd);
+}
+
 int container_check_peer(const struct container *c, uid_t peer_uid, uid_t hook_uid, struct err *e)
 {
 	auto_close int scope_fd = -1;

@@ -55,5 +55,11 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
  */
 int container_check_peer(const struct container *c, uid_t peer_uid, uid_t hook_uid, struct err *e);
 
+/* The cgroup whose device filter is its own, borrowed; -1: it has none. */
+int container_filter_fd(const struct container *c);
+
+/* The same by what is on record of it, without a look at its process: a descriptor or -errno. */
+int container_open_filter(const char *cgroup, uint64_t cgroup_inode);
+
 /* What node.h needs of it. */
 struct node_place container_place(const struct container *c, int timeout_ms);

@@ -10,6 +10,7 @@
 #include "driver/privileged/audit.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/place.h"
 #include "driver/privileged/filesystem.h"
 #include "driver/privileged/loss.h"
 #include "driver/privileged/recover.h"
@@ -39,7 +40,7 @@ static void detach_allow_again(const struct op *op, const struct record *rec, st
 {
 	if (c->cgroup_fd >= 0)
 		devfilter_allow(op->helper->filter_dir, c->cgroup_fd, rec->major, rec->minor,
-				!(rec->flags & WIRE_READ_ONLY), NULL);
+				place_filter_how(rec), NULL);
 }
 
 /* As it was before a detach that is refused. */

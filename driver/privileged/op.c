@@ -26,15 +26,17 @@ enum op_question_type {
 	OP_CLAIM,
 	OP_FIND_CLAIM,
 	OP_LIST_AGAIN,
+	OP_SAW,
 };
 
 /* Both ends are one program and one memory image, so this is no wire format. */
 struct op_question {
 	enum op_question_type type;
-	int64_t deadline_ms;	/* OP_SHORTEN only */
-	uint64_t policy_serial; /* OP_RELOAD only, which comes with an fd */
-	struct orphan_key key;	/* OP_OWNED only */
-	struct record rec;	/* OP_TAKE, OP_DROP: its generation only */
+	int64_t deadline_ms;	   /* OP_SHORTEN only */
+	uint64_t policy_serial;	   /* OP_RELOAD only, which comes with an fd */
+	struct orphan_key key;	   /* OP_OWNED only */
+	struct device_access seen; /* OP_SAW only */
+	struct record rec;	   /* OP_TAKE, OP_DROP, OP_SAW: its generation only */
 };
 
 struct op_reply {
@@ -142,6 +144,18 @@ int op_drop(const struct op *op, uint64_t generation, struct err *e)
 	return op_ask(op, &question, NULL, e);
 }
 
+int op_saw(const struct op *op, uint64_t generation, const struct device_access *seen,
+	   struct err *e)
+{
+	struct op_question question = {
+		.type = OP_SAW,
+		.seen = *seen,
+		.rec.generation = generation,
+	};
+
+	return op_ask(op, &question, NULL, e);
+}
+
 int op_owned(const struct op *op, const struct orphan_key *key, struct err *e)
 {
 	struct op_question question = { .type = OP_OWNED, .key = *key };
@@ -245,6 +259,10 @@ int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *p
 		break;
 	case OP_LIST_AGAIN:
 		reg->cdi_stale = true;
+		break;
+	case OP_SAW:
+		reply.status =
+			registry_saw(reg, question.rec.generation, &question.seen, &reply.why);
 		break;
 	case OP_NONE:
 		return -EPROTO;

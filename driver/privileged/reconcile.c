@@ -10,6 +10,7 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/place.h"
 #include "driver/privileged/filesystem.h"
 #include "driver/privileged/memlimit.h"
 #include "driver/privileged/repair.h"
@@ -42,7 +43,7 @@ static void reconcile_allow(const struct op *op, const struct record *rec)
 	    c.cgroup_fd < 0)
 		return;
 	if (devfilter_allow(op->helper->filter_dir, c.cgroup_fd, rec->major, rec->minor,
-			    !(rec->flags & WIRE_READ_ONLY), &why) < 0)
+			    place_filter_how(rec), &why) < 0)
 		log_warning("ublkb%u: its container may not open it: %s", rec->dev_id, why.text);
 }
 

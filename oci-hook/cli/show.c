@@ -100,6 +100,7 @@ struct json_object *show_device(const struct wire_device *d)
 	show_add_text(o, "state", show_state(d->state));
 	show_add_text(o, "target", show_target(d->target));
 	show_add_text(o, "access", show_access(d->flags));
+	show_add_bool(o, "no_access", d->flags & WIRE_NO_ACCESS);
 	show_add_number(o, "size_bytes", d->size_bytes);
 	show_add_number(o, "queues", d->nr_queues);
 	show_add_number(o, "depth", d->depth);

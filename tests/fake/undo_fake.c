@@ -24,6 +24,7 @@
 #include "driver/privileged/op.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
+#include "driver/privileged/unit.h"
 
 #define OTHER_CGROUP "the other"
 
@@ -153,6 +154,22 @@ int node_remove(const struct node_place *place, const struct node_spec *spec,
 	assert_int_equal(spec->id.minor, fake.rec->minor);
 	assert_int_equal(made_dirs, fake.rec->made_dirs);
 	return fake_call(UNDO_FAKE_REMOVE, "remove", e);
+}
+
+bool unit_of_cgroup(const char *cgroup, char ret[UNIT_NAME_SIZE])
+{
+	assert_string_equal(cgroup, fake.rec->container_cgroup);
+	strcpy(ret, "one.scope");
+	return true;
+}
+
+int unit_deny(const char *unit, uint32_t major, uint32_t minor, int timeout_ms, struct err *e)
+{
+	assert_string_equal(unit, "one.scope");
+	assert_int_equal(major, fake.rec->major);
+	assert_int_equal(minor, fake.rec->minor);
+	assert_true(timeout_ms > 0);
+	return fake_call(UNDO_FAKE_UNIT, "unit", e);
 }
 
 static void fake_check_filesystem(const struct filesystem_spec *spec)

@@ -17,6 +17,7 @@ enum undo_fake_call {
 	UNDO_FAKE_REVOKE,
 	UNDO_FAKE_FORGET,
 	UNDO_FAKE_DISARM,
+	UNDO_FAKE_UNIT, /* the systemd unit of its container no longer allows it */
 	UNDO_FAKE_LIFT,
 	UNDO_FAKE_REMOVE,
 	UNDO_FAKE_UNMOUNT,

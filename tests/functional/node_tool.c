@@ -138,7 +138,7 @@ static int tool_allow(char **a, struct err *e)
 	tool_spec(&spec, NULL, a[2]);
 	return r ? r
 		 : devfilter_allow(a[1], t.cgroup_fd, spec.id.major, spec.id.minor,
-				   !strcmp(a[3], "rw"), e);
+				   !strcmp(a[3], "rw") ? DEVFILTER_WRITE : 0, e);
 }
 
 static int tool_revoke(char **a, struct err *e)
