@@ -138,7 +138,7 @@ static int access_try_patiently(struct access *a)
 	return r;
 }
 
-/* On record, and still ours: to be on record lets go of it. */
+/* On record, and still ours: to be on record lets go of it. -ESRCH: it is being taken away. */
 static int access_note(struct access *a, uint32_t grants)
 {
 	int r;
@@ -149,7 +149,7 @@ static int access_note(struct access *a, uint32_t grants)
 	r = op_update(a->op, &a->rec, &a->why);
 	if (r == 0)
 		r = op_take(a->op, a->rec.generation, &a->rec, &a->why);
-	return r == 0 && a->rec.state != WIRE_STATE_LIVE ? -ENOENT : r;
+	return r == -ENOENT || (r == 0 && a->rec.state != WIRE_STATE_LIVE) ? -ESRCH : r;
 }
 
 /* On record before it is done, so that undoing takes it out of the unit again. */
@@ -203,7 +203,8 @@ static bool access_needs_repair(const struct access *a, int tried)
 	return tried == -EACCES || (!a->before.ours && !a->before.systemds);
 }
 
-static void access_run(struct access *a, bool look_only)
+/* -ESRCH: it is no longer ours. */
+static int access_run(struct access *a, bool look_only)
 {
 	int tried, r;
 
@@ -211,10 +212,14 @@ static void access_run(struct access *a, bool look_only)
 	tried = r = r < 0 ? r : access_try(a);
 	if ((r == 0 || r == -EACCES) && !look_only && access_needs_repair(a, tried))
 		r = access_restore(a);
-	a->outcome = r == -EACCES	? WIRE_ACCESS_LOST
-		     : r < 0		? WIRE_ACCESS_UNKNOWN
-		     : tried == -EACCES ? WIRE_ACCESS_REPAIRED
-					: WIRE_ACCESS_OPEN;
+	if (r == -ESRCH)
+		return r;
+	if (r == 0)
+		a->outcome = tried == -EACCES ? WIRE_ACCESS_REPAIRED : WIRE_ACCESS_OPEN;
+	else
+		a->outcome =
+			r == -EACCES || tried == -EACCES ? WIRE_ACCESS_LOST : WIRE_ACCESS_UNKNOWN;
+	return 0;
 }
 
 /* Each loss once, with its cause and, where it stays, the remedy. */
@@ -231,10 +236,10 @@ static bool access_log(const struct access *a, int64_t now_ms)
 		log_warning("ublkb%u: container %s could not open %s any more (%s): it can again",
 			    rec->dev_id, rec->container, rec->path, access_cause(&a->before));
 	else
-		log_error("ublkb%u: container %s cannot open %s any more (%s); allow block device "
-			  "%u:%u there, then ublk-oci repair --container %s",
+		log_error("ublkb%u: container %s cannot open %s any more (%s): %s; allow block "
+			  "device %u:%u there, then ublk-oci repair --container %s",
 			  rec->dev_id, rec->container, rec->path, access_cause(&a->before),
-			  rec->major, rec->minor, rec->container);
+			  a->why.text, rec->major, rec->minor, rec->container);
 	return true;
 }
 
@@ -298,7 +303,9 @@ static int access_device(const struct access_work *w, const struct device *d, st
 	a.filter_fd = container_filter_fd(&a.c);
 	if (r < 0 || a.filter_fd < 0 || a.c.mount_ns_fd < 0)
 		return r == -ESRCH ? 0 : r;
-	access_run(&a, w->look_only);
+	r = access_run(&a, w->look_only);
+	if (r < 0)
+		return 0;
 	if (!w->look_only) {
 		seen = access_seen(&a);
 		r = op_saw(w->op, a.rec.generation, &seen, e);

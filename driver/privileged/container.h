@@ -14,7 +14,8 @@
 #define CONTAINER_CGROUP_SIZE 512
 
 struct container {
-	char cgroup[CONTAINER_CGROUP_SIZE]; /* "/a/b", as we see it; "": none of its own */
+	/* "/a/b", as we see it; "": none of its own. Of version 1's devices, where that is used. */
+	char cgroup[CONTAINER_CGROUP_SIZE];
 	uid_t owner_uid; /* who made the user namespace its mount namespace belongs to, peer.h */
 	pid_t pid;
 	uint64_t start_ticks;
@@ -24,11 +25,12 @@ struct container {
 	int proc_fd;
 	int mount_ns_fd; /* what is checked here is what is entered later */
 	int cgroup_fd;	 /* -1: it has none of its own */
+	int devices_fd;	 /* of version 1's devices, where that is used; -1: likewise */
 };
 
 #define CONTAINER_INIT                                                                             \
 	{                                                                                          \
-		.pidfd = -1, .proc_fd = -1, .mount_ns_fd = -1, .cgroup_fd = -1                     \
+		.pidfd = -1, .proc_fd = -1, .mount_ns_fd = -1, .cgroup_fd = -1, .devices_fd = -1   \
 	}
 
 void container_fini(struct container *c);

@@ -40,9 +40,9 @@ static void reconcile_allow(const struct op *op, const struct record *rec)
 	if (rec->flags & WIRE_NO_CONTAINER || rec->filesystem ||
 	    container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
 			   rec->cgroup_inode, NULL) < 0 ||
-	    c.cgroup_fd < 0)
+	    container_filter_fd(&c) < 0)
 		return;
-	if (devfilter_allow(op->helper->filter_dir, c.cgroup_fd, rec->major, rec->minor,
+	if (devfilter_allow(op->helper->filter_dir, container_filter_fd(&c), rec->major, rec->minor,
 			    place_filter_how(rec), &why) < 0)
 		log_warning("ublkb%u: its container may not open it: %s", rec->dev_id, why.text);
 }

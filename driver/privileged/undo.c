@@ -14,6 +14,7 @@
 #include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/hierarchy.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/keep.h"
 #include "driver/privileged/loss.h"
@@ -54,7 +55,18 @@ static int undo_filter(const struct op *op, const struct record *rec, const stru
 		       struct err *e)
 {
 	const char *dir = op->helper->filter_dir;
+	auto_close int devices_fd = -1;
 
+	/* Version 1's is found by its name: nothing of it is pinned that would last. */
+	if (hierarchy_has_devices()) {
+		devices_fd = hierarchy_open_devices(rec->container_cgroup);
+		return devices_fd >= 0
+			       ? devfilter_revoke(dir, devices_fd, rec->major, rec->minor, e)
+		       : devices_fd == -ENOENT
+			       ? 0
+			       : err_sys(e, -devices_fd,
+					 "cannot open the container's devices cgroup");
+	}
 	if (c->cgroup_fd >= 0)
 		return devfilter_revoke(dir, c->cgroup_fd, rec->major, rec->minor, e);
 	if (!rec->cgroup_inode)

@@ -42,6 +42,9 @@ void undo_fake_reset(const struct record *rec, int pidfd, bool in_cgroup, bool i
 /* From now on this call returns -code; 0 ends that. */
 void undo_fake_fail(enum undo_fake_call call, int code);
 
+/* Device filters are version 1's, found by the name of the cgroup. */
+void undo_fake_v1(void);
+
 /* The device that is undone is claimed, until that claim is dropped. */
 void undo_fake_claim(const struct record *claim);
 

@@ -60,7 +60,7 @@ static int tool_place_open(struct node_place *t, const char *pid, struct err *e)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%s", pid);
-	*t = (struct node_place){ -1, -1, -1, -1, TOOL_TIMEOUT_MS };
+	*t = (struct node_place){ -1, -1, -1, -1, -1, TOOL_TIMEOUT_MS };
 	t->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (t->proc_fd < 0)
 		return err_sys(e, errno, "cannot open %s", path);

@@ -41,6 +41,7 @@ struct row {
 	bool abrupt;	/* not orderly */
 	bool read_only;
 	bool limited; /* its container's I/O is */
+	bool v1;      /* device filters are those of cgroup v1 */
 	bool in_unit; /* its container's systemd unit allows it */
 	bool mounted; /* the container has its file system, and no node */
 	/* What fails, and how. */
@@ -100,6 +101,17 @@ static const struct row rows[] = {
 	{ .what = "with I/O limits",
 	  .limited = true,
 	  .steps = "revoke disarm lift remove flush stop delete cgroup drop" },
+	{ .what = "on cgroup v1",
+	  .v1 = true,
+	  .steps = "revoke disarm remove flush stop delete cgroup drop" },
+	{ .what = "on cgroup v1 its container has ended, and its cgroup has not",
+	  .v1 = true,
+	  .place = AWAY,
+	  .steps = "revoke disarm flush stop delete cgroup drop" },
+	{ .what = "on cgroup v1 its container's cgroup is gone",
+	  .v1 = true,
+	  .place = NO_CGROUP,
+	  .steps = "disarm remove flush stop delete cgroup drop" },
 	{ .what = "allowed by its container's unit",
 	  .in_unit = true,
 	  .steps = "revoke unit disarm remove flush stop delete cgroup drop" },
@@ -444,6 +456,8 @@ static void life_connect(void)
 	undo_fake_reset(&life.rec, life.container_fd, place != NO_CGROUP && place != LEFT_CGROUP,
 			place != LEFT_MOUNT_NS);
 	undo_fake_fail(UNDO_FAKE_LOOK, place == AWAY ? ESRCH : 0);
+	if (life.row->v1)
+		undo_fake_v1();
 	if (life.row->flags & WIRE_AHEAD)
 		undo_fake_claim(&life.claim);
 }
