@@ -25,6 +25,9 @@ const char *show_access(uint32_t flags);
 /* Threads that serve it, each with a ring. */
 unsigned int show_threads(const struct wire_device *d);
 
+/* Limits of I/O; what is not limited is null. */
+struct json_object *show_io(const struct wire_io *io);
+
 /* The stable keys of a device; owned by the caller. */
 struct json_object *show_device(const struct wire_device *d);
 struct json_object *show_details(const struct wire_details *d);
