@@ -48,7 +48,7 @@ v1_mount
 
 own=/run/ublk-oci/cgroup
 own_end() {
-    rmdir $own/ublk-oci/workers $own/ublk-oci/keeper $own/ublk-oci 2>/dev/null
+    rmdir $own/ublk-oci/workers $own/ublk-oci/keeper $own/ublk-oci 2>/dev/null || true
     umount $own 2>/dev/null || true
 }
 undo own_end
