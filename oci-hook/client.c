@@ -148,6 +148,7 @@ static const struct {
 	unsigned int nr_fds;
 } answers[] = {
 	{ WIRE_ORPHAN, sizeof(struct wire_orphan) },
+	{ WIRE_ACCESS, sizeof(struct wire_access) },
 	{ WIRE_LOSS, sizeof(struct wire_loss) },
 	{ WIRE_REPLY, sizeof(struct wire_reply), 0, false },
 	{ WIRE_DEVICE, sizeof(struct wire_device), 0, true },
@@ -559,18 +560,54 @@ static int client_orphans_add(struct client_orphans *o, const struct packet *p, 
 	return 0;
 }
 
-int client_repair(uint32_t flags, int timeout_ms, struct client_orphans *ret,
-		  struct wire_reply *ret_reply, struct err *e)
+void client_accesses_fini(struct client_accesses *a)
+{
+	free(a->rows);
+	a->rows = NULL;
+	a->nr = 0;
+}
+
+static int client_accesses_add(struct client_accesses *a, const struct packet *p, struct err *e)
+{
+	struct wire_access row, *more;
+
+	memcpy(&row, p->bytes, sizeof(row));
+	if (row.outcome >= WIRE_ACCESS_END || !text_padded_ok(row.path, sizeof(row.path)) ||
+	    !text_padded_ok(row.why, sizeof(row.why)))
+		return client_bad_answer("what is none", e);
+	more = reallocarray(a->rows, a->nr + 1, sizeof(*more));
+	if (!more)
+		return err_sys(e, ENOMEM, "cannot keep the answer");
+	a->rows = more;
+	a->rows[a->nr++] = row;
+	return 0;
+}
+
+/* What a repair of either kind answers, into one of the two. */
+struct client_repaired {
+	struct client_orphans *orphans;
+	struct client_accesses *accesses;
+};
+
+static int client_repaired_add(const struct client_repaired *r, const struct packet *p,
+			       struct err *e)
+{
+	if (r->orphans && packet_type(p) == WIRE_ORPHAN)
+		return client_orphans_add(r->orphans, p, e);
+	if (r->accesses && packet_type(p) == WIRE_ACCESS)
+		return client_accesses_add(r->accesses, p, e);
+	return client_bad_answer("not what was asked for", e);
+}
+
+static int client_ask_repair(const struct wire_repair *ask, int timeout_ms,
+			     const struct client_repaired *ret, struct wire_reply *ret_reply,
+			     struct err *e)
 {
 	int64_t deadline = clock_deadline_ms(timeout_ms + CLIENT_GRACE_MS);
-	struct wire_repair ask = {
-		.head = client_head(WIRE_REPAIR, sizeof(ask), 0),
-		.flags = flags,
-	};
 	auto_close int fd = -1;
 	int r;
 
-	r = client_ask(&fd, &ask.head, NULL, e);
+	r = client_ask(&fd, &ask->head, NULL, e);
 	while (r == 0) {
 		auto_packet struct packet p = PACKET_INIT;
 
@@ -579,10 +616,35 @@ int client_repair(uint32_t flags, int timeout_ms, struct client_orphans *ret,
 			break;
 		if (packet_type(&p) == WIRE_REPLY)
 			return client_verdict(&p, ret_reply, e);
-		r = packet_type(&p) == WIRE_ORPHAN ? client_orphans_add(ret, &p, e)
-						   : client_bad_answer("not an orphan", e);
+		r = client_repaired_add(ret, &p, e);
 	}
 	return r;
+}
+
+int client_repair(uint32_t flags, int timeout_ms, struct client_orphans *ret,
+		  struct wire_reply *ret_reply, struct err *e)
+{
+	const struct wire_repair ask = {
+		.head = client_head(WIRE_REPAIR, sizeof(ask), 0),
+		.flags = flags,
+	};
+
+	return client_ask_repair(&ask, timeout_ms, &(struct client_repaired){ .orphans = ret },
+				 ret_reply, e);
+}
+
+int client_repair_container(uint64_t generation, uint32_t flags, int timeout_ms,
+			    struct client_accesses *ret, struct err *e)
+{
+	const struct wire_repair ask = {
+		.head = client_head(WIRE_REPAIR, sizeof(ask), 0),
+		.flags = flags,
+		.generation = generation,
+	};
+	struct wire_reply reply;
+
+	return client_ask_repair(&ask, timeout_ms, &(struct client_repaired){ .accesses = ret },
+				 &reply, e);
 }
 
 int client_device_matches(const struct wire_device *d, const char *id)

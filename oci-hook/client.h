@@ -107,6 +107,21 @@ void client_orphans_fini(struct client_orphans *o);
 int client_repair(uint32_t flags, int timeout_ms, struct client_orphans *ret,
 		  struct wire_reply *ret_reply, struct err *e);
 
+struct client_accesses {
+	struct wire_access *rows;
+	size_t nr;
+};
+
+void client_accesses_fini(struct client_accesses *a);
+#define auto_client_accesses __attribute__((cleanup(client_accesses_fini)))
+
+/*
+ * The same of a container, by one of its devices: what became of each. Only root may ask. ret is
+ * empty before.
+ */
+int client_repair_container(uint64_t generation, uint32_t flags, int timeout_ms,
+			    struct client_accesses *ret, struct err *e);
+
 /*
  * Whether a device belongs to a container: 2 if its label is id, 1 if its
  * label begins with id, else 0.

@@ -84,6 +84,10 @@ helper_stop() {
     wait "$helper_pid" 2>/dev/null || true
 }
 
+# cgroup_opens CGROUP DEVICE: may what is in that cgroup (a directory) open it, to read and write?
+# Without a program, which in a container takes a runtime seconds: it is for what is timed.
+cgroup_opens() { (echo $BASHPID >"$1/cgroup.procs" && : <>"$2") 2>/dev/null; }
+
 # What must be true when every device is gone: nothing of ours is left anywhere. Asked often,
 # and a program costs a tenth of a second in an emulated guest: hence no pgrep, ls or jq.
 leftovers() {

@@ -111,18 +111,34 @@ int bpf_program_open(uint32_t id)
 	return bpf_call(BPF_PROG_GET_FD_BY_ID, &attr);
 }
 
+static int bpf_program_look(int program_fd, struct bpf_prog_info *ret)
+{
+	union bpf_attr attr = { 0 };
+
+	*ret = (struct bpf_prog_info){ 0 };
+	attr.info.bpf_fd = (uint32_t)program_fd;
+	attr.info.info_len = sizeof(*ret);
+	attr.info.info = (uintptr_t)ret;
+	return bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr);
+}
+
 int bpf_program_id(int program_fd, uint32_t *ret_id)
 {
-	struct bpf_prog_info info = { 0 };
-	union bpf_attr attr = { 0 };
-	int r;
+	struct bpf_prog_info info;
+	int r = bpf_program_look(program_fd, &info);
 
-	attr.info.bpf_fd = (uint32_t)program_fd;
-	attr.info.info_len = sizeof(info);
-	attr.info.info = (uintptr_t)&info;
-	r = bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr);
 	if (r == 0)
 		*ret_id = info.id;
+	return r;
+}
+
+int bpf_program_name(int program_fd, char ret[BPF_OBJ_NAME_LEN])
+{
+	struct bpf_prog_info info;
+	int r = bpf_program_look(program_fd, &info);
+
+	if (r == 0)
+		memcpy(ret, info.name, BPF_OBJ_NAME_LEN); /* always ended */
 	return r;
 }
 
@@ -155,4 +171,14 @@ int bpf_attach(int cgroup_fd, enum bpf_attach_type attach, int program_fd, uint3
 	if (flags & BPF_F_REPLACE)
 		attr.replace_bpf_fd = (uint32_t)replace_fd;
 	return bpf_call(BPF_PROG_ATTACH, &attr);
+}
+
+int bpf_detach(int cgroup_fd, enum bpf_attach_type attach, int program_fd)
+{
+	union bpf_attr attr = { 0 };
+
+	attr.target_fd = (uint32_t)cgroup_fd;
+	attr.attach_bpf_fd = (uint32_t)program_fd;
+	attr.attach_type = attach;
+	return bpf_call(BPF_PROG_DETACH, &attr);
 }

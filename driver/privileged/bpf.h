@@ -36,6 +36,8 @@ int bpf_program_load(enum bpf_prog_type type, enum bpf_attach_type attach, const
 int bpf_program_open(uint32_t id);
 /* The kernel's number of it; 0 is never one. */
 int bpf_program_id(int program_fd, uint32_t *ret_id);
+/* What who loaded it called it, or "". */
+int bpf_program_name(int program_fd, char ret[BPF_OBJ_NAME_LEN]);
 
 /* The device programs of a cgroup itself. */
 struct bpf_attached {
@@ -47,3 +49,4 @@ int bpf_attached(int cgroup_fd, enum bpf_attach_type attach, struct bpf_attached
 /* replace_fd: with BPF_F_REPLACE in flags, else -1. */
 int bpf_attach(int cgroup_fd, enum bpf_attach_type attach, int program_fd, uint32_t flags,
 	       int replace_fd);
+int bpf_detach(int cgroup_fd, enum bpf_attach_type attach, int program_fd);

@@ -17,11 +17,12 @@
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
 #include "driver/base/text.h"
+#include "driver/privileged/hierarchy.h"
 #include "driver/privileged/process.h"
 
-#define CGROUP_ROOT "/sys/fs/cgroup"
 #define CGROUP_RETRY_MS 5
-#define CGROUP_DEPTH_MAX 32 /* more the search does not follow */
+#define CGROUP_TEXT_SIZE 4096 /* of /proc/PID/cgroup, with a line for each of version 1 */
+#define CGROUP_DEPTH_MAX 32   /* more the search does not follow */
 #define CGROUP_OTHER "-b"
 
 /* systemd marks a cgroup it has handed over (Delegate=yes). */
@@ -85,7 +86,7 @@ static void cgroup_prepare_limits(const char *base, const char *workers, bool de
 {
 	int r;
 
-	r = delegated ? cgroup_step_down(base) : cgroup_share(CGROUP_ROOT);
+	r = delegated ? cgroup_step_down(base) : cgroup_share(hierarchy_root());
 	if (r == 0)
 		r = cgroup_share(base);
 	if (r == 0)
@@ -98,20 +99,20 @@ static void cgroup_prepare_limits(const char *base, const char *workers, bool de
 
 int cgroup_base(char base[CGROUP_PATH_SIZE], struct err *e)
 {
-	char text[CGROUP_PATH_SIZE], own[CGROUP_PATH_SIZE + sizeof(CGROUP_ROOT)];
+	char text[CGROUP_TEXT_SIZE], own[sizeof(text) + 32];
 	char workers[CGROUP_PATH_SIZE + sizeof("/workers")];
 	ssize_t n = process_read(AT_FDCWD, "/proc/self/cgroup", text, sizeof(text));
+	const char *root, *path = n > 0 ? process_parse_cgroup(text) : NULL;
 	bool delegated = false;
 	int r;
 
-	if (access(CGROUP_ROOT "/cgroup.controllers", F_OK) < 0)
-		return err_set(e, ENOTSUP,
-			       "no cgroup v2 at " CGROUP_ROOT
-			       ": boot with systemd.unified_cgroup_hierarchy=1");
-	strcpy(base, CGROUP_ROOT "/ublk-oci");
-	if (n > 0 && !strncmp(text, "0::/", 4)) {
-		*strchrnul(text, '\n') = '\0';
-		snprintf(own, sizeof(own), CGROUP_ROOT "%s", text + 3);
+	r = hierarchy_mount(e);
+	if (r < 0)
+		return r;
+	root = hierarchy_root();
+	snprintf(base, CGROUP_PATH_SIZE, "%s/ublk-oci", root);
+	if (path) {
+		snprintf(own, sizeof(own), "%s%s", root, path);
 		delegated = cgroup_delegated(own);
 		if (delegated && text_copy(base, CGROUP_PATH_SIZE, own) < 0)
 			return err_set(e, ENAMETOOLONG,
@@ -320,8 +321,12 @@ static int cgroup_search(int fd, const struct stat *wanted, unsigned int depth)
 
 int cgroup_open_inode(uint64_t inode)
 {
-	auto_close int fd = open(CGROUP_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *root = hierarchy_root();
+	auto_close int fd = root ? open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	struct stat wanted;
+
+	if (!root)
+		return -ENOENT;
 
 	if (fd < 0 || fstat(fd, &wanted) < 0)
 		return -errno;

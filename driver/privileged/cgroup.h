@@ -5,8 +5,8 @@
  *   BASE/workers/<container's mount namespace>-<device>-<generation>
  *
  * BASE is the cgroup systemd delegated to the helper, which goes to BASE/helper
- * itself, else /sys/fs/cgroup/ublk-oci. Never inside the container: its freezer or memory
- * limit would stop the disk it waits for.
+ * itself, else ublk-oci/ in the root of version 2 (hierarchy.h). Never inside the container: its
+ * freezer or memory limit would stop the disk it waits for.
  */
 #pragma once
 

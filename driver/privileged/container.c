@@ -12,11 +12,11 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/hierarchy.h"
 #include "driver/privileged/peer.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/walk.h"
 
-#define CONTAINER_CGROUP_ROOT "/sys/fs/cgroup"
 #define CONTAINER_CGROUP_TEXT_SIZE 4096
 
 void container_fini(struct container *c)
@@ -25,6 +25,7 @@ void container_fini(struct container *c)
 	close_fdp(&c->proc_fd);
 	close_fdp(&c->mount_ns_fd);
 	close_fdp(&c->cgroup_fd);
+	close_fdp(&c->devices_fd);
 }
 
 static int container_ended(struct err *e)
@@ -85,26 +86,59 @@ static int container_read_cgroup(const struct container *c, char *text, size_t s
 	path = process_parse_cgroup(text);
 	if (!path)
 		return err_set(e, ENOTSUP,
-			       "no cgroup v2 at " CONTAINER_CGROUP_ROOT
-			       ": boot with systemd.unified_cgroup_hierarchy=1");
+			       "there is no cgroup v2: boot with "
+			       "systemd.unified_cgroup_hierarchy=1");
 	*ret_path = !path[1] || !strncmp(path, "/..", 3) ? "" : path;
 	return 0;
 }
 
 static int container_open_cgroup(struct container *c, const char *path, struct err *e)
 {
-	auto_close int root_fd = open(CONTAINER_CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *root = *path ? hierarchy_root() : NULL;
+	auto_close int root_fd = -1;
 	int r;
 
 	if (!*path)
 		return 0;
+	if (!root)
+		return err_set(e, ENOTSUP, "cgroup v2 is not mounted at " HIERARCHY_TOP);
+	root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0)
-		return err_sys(e, errno, "cannot open " CONTAINER_CGROUP_ROOT);
+		return err_sys(e, errno, "cannot open %s", root);
 	c->cgroup_fd = walk_down(root_fd, path + 1, WALK_DIRECTORY | WALK_ONE_MOUNT);
 	if (c->cgroup_fd < 0)
 		return err_sys(e, -c->cgroup_fd, "cannot open the container's cgroup %s", path);
 	r = container_inode(c->cgroup_fd, &c->cgroup_inode);
 	return r < 0 ? err_sys(e, -r, "cannot look at the container's cgroup") : 0;
+}
+
+/* Which one of version 1's filters its devices. *ret_path, in text, is "" for the root. */
+static int container_open_devices(struct container *c, char *text, size_t size,
+				  const char **ret_path, struct err *e)
+{
+	ssize_t n = process_read(c->proc_fd, "cgroup", text, size);
+	const char *path;
+
+	if (n < 0)
+		return n == -ESRCH ? container_ended(e)
+				   : err_sys(e, (int)-n, "cannot read the container's cgroup");
+	path = hierarchy_parse_devices(text);
+	*ret_path = !path || !path[1] || !strncmp(path, "/..", 3) ? "" : path;
+	if (!**ret_path)
+		return 0;
+	c->devices_fd = hierarchy_open_devices(path);
+	return c->devices_fd < 0 ? err_sys(e, -c->devices_fd,
+					   "cannot open the container's devices cgroup %s", path)
+				 : 0;
+}
+
+static int container_name_cgroup(struct container *c, const char *path, struct err *e)
+{
+	if (text_copy(c->cgroup, sizeof(c->cgroup), path) < 0)
+		return err_set(e, ENAMETOOLONG,
+			       "the name of the container's cgroup is longer than %d bytes",
+			       CONTAINER_CGROUP_SIZE - 1);
+	return 0;
 }
 
 static int container_look_cgroup(struct container *c, struct err *e)
@@ -114,13 +148,14 @@ static int container_look_cgroup(struct container *c, struct err *e)
 	int r;
 
 	r = container_read_cgroup(c, text, sizeof(text), &path, e);
-	if (r < 0)
+	if (r == 0)
+		r = container_name_cgroup(c, path, e);
+	if (r == 0)
+		r = container_open_cgroup(c, path, e);
+	if (r < 0 || !hierarchy_has_devices())
 		return r;
-	if (text_copy(c->cgroup, sizeof(c->cgroup), path) < 0)
-		return err_set(e, ENAMETOOLONG,
-			       "the name of the container's cgroup is longer than %d bytes",
-			       CONTAINER_CGROUP_SIZE - 1);
-	return container_open_cgroup(c, path, e);
+	r = container_open_devices(c, text, sizeof(text), &path, e);
+	return r < 0 ? r : container_name_cgroup(c, path, e);
 }
 
 static int container_look_owner(struct container *c, struct err *e)
@@ -198,8 +233,28 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
 	if (container_read_cgroup(c, text, sizeof(text), &path, NULL) < 0 ||
 	    container_open_cgroup(c, path, NULL) < 0)
 		close_fdp(&c->cgroup_fd);
+	if (hierarchy_has_devices())
+		container_open_devices(c, text, sizeof(text), &path, NULL);
 	container_climb(c, cgroup_inode);
 	return process_ended(c->pidfd) ? container_ended(e) : 0;
+}
+
+int container_filter_fd(const struct container *c)
+{
+	return c->devices_fd >= 0 ? c->devices_fd : c->cgroup_fd;
+}
+
+int container_open_filter(const char *cgroup, uint64_t cgroup_inode)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	int r;
+
+	if (hierarchy_has_devices())
+		return hierarchy_open_devices(cgroup);
+	r = container_open_cgroup(&c, cgroup, NULL);
+	if (r == 0 && c.cgroup_inode != cgroup_inode)
+		r = -ENOENT;
+	return r < 0 ? r : fd_take(&c.cgroup_fd);
 }
 
 int container_check_peer(const struct container *c, uid_t peer_uid, uid_t hook_uid, struct err *e)
@@ -210,6 +265,11 @@ int container_check_peer(const struct container *c, uid_t peer_uid, uid_t hook_u
 
 	if (peer_uid == 0 || peer_uid == hook_uid)
 		return 0;
+	/* Nobody can delegate its filter there: it would be one that others share. */
+	if (hierarchy_has_devices())
+		return err_set(e, EPERM,
+			       "with the devices controller of cgroup v1 only root may name "
+			       "containers");
 	if (c->owner_uid != peer_uid)
 		return err_set(e, EPERM, "the container belongs to uid %u, not to uid %u",
 			       c->owner_uid, peer_uid);
@@ -243,6 +303,7 @@ struct node_place container_place(const struct container *c, int timeout_ms)
 		.mount_ns_fd = c->mount_ns_fd,
 		.proc_fd = c->proc_fd,
 		.cgroup_fd = c->cgroup_fd,
+		.devices_fd = c->devices_fd,
 		.timeout_ms = timeout_ms,
 	};
 }

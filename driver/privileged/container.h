@@ -14,7 +14,8 @@
 #define CONTAINER_CGROUP_SIZE 512
 
 struct container {
-	char cgroup[CONTAINER_CGROUP_SIZE]; /* "/a/b", as we see it; "": none of its own */
+	/* "/a/b", as we see it; "": none of its own. Of version 1's devices, where that is used. */
+	char cgroup[CONTAINER_CGROUP_SIZE];
 	uid_t owner_uid; /* who made the user namespace its mount namespace belongs to, peer.h */
 	pid_t pid;
 	uint64_t start_ticks;
@@ -24,11 +25,12 @@ struct container {
 	int proc_fd;
 	int mount_ns_fd; /* what is checked here is what is entered later */
 	int cgroup_fd;	 /* -1: it has none of its own */
+	int devices_fd;	 /* of version 1's devices, where that is used; -1: likewise */
 };
 
 #define CONTAINER_INIT                                                                             \
 	{                                                                                          \
-		.pidfd = -1, .proc_fd = -1, .mount_ns_fd = -1, .cgroup_fd = -1                     \
+		.pidfd = -1, .proc_fd = -1, .mount_ns_fd = -1, .cgroup_fd = -1, .devices_fd = -1   \
 	}
 
 void container_fini(struct container *c);
@@ -54,6 +56,12 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
  * filter is changed. Where the process goes after that makes no difference.
  */
 int container_check_peer(const struct container *c, uid_t peer_uid, uid_t hook_uid, struct err *e);
+
+/* The cgroup whose device filter is its own, borrowed; -1: it has none. */
+int container_filter_fd(const struct container *c);
+
+/* The same by what is on record of it, without a look at its process: a descriptor or -errno. */
+int container_open_filter(const char *cgroup, uint64_t cgroup_inode);
 
 /* What node.h needs of it. */
 struct node_place container_place(const struct container *c, int timeout_ms);

@@ -10,6 +10,7 @@
 #include "driver/privileged/audit.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/place.h"
 #include "driver/privileged/filesystem.h"
 #include "driver/privileged/loss.h"
 #include "driver/privileged/recover.h"
@@ -37,9 +38,11 @@ bool detach_peer_admit(const struct op *op, const char *what, const struct recor
 /* The device filter again as it was before a detach that is refused. */
 static void detach_allow_again(const struct op *op, const struct record *rec, struct container *c)
 {
-	if (c->cgroup_fd >= 0)
-		devfilter_allow(op->helper->filter_dir, c->cgroup_fd, rec->major, rec->minor,
-				!(rec->flags & WIRE_READ_ONLY), NULL);
+	int filter_fd = container_filter_fd(c);
+
+	if (filter_fd >= 0)
+		devfilter_allow(op->helper->filter_dir, filter_fd, rec->major, rec->minor,
+				place_filter_how(rec), NULL);
 }
 
 /* As it was before a detach that is refused. */
@@ -106,9 +109,9 @@ static int detach_check_unused(const struct op *op, const struct record *rec, st
 	if (!(rec->flags & WIRE_NO_CONTAINER) &&
 	    container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
 			   rec->cgroup_inode, NULL) == 0 &&
-	    c.cgroup_fd >= 0) {
-		r = devfilter_revoke(op->helper->filter_dir, c.cgroup_fd, rec->major, rec->minor,
-				     e);
+	    container_filter_fd(&c) >= 0) {
+		r = devfilter_revoke(op->helper->filter_dir, container_filter_fd(&c), rec->major,
+				     rec->minor, e);
 		if (r < 0)
 			return r;
 	}

@@ -24,8 +24,9 @@
 #define DEVFILTER_LOCK_MS 5000
 #define DEVFILTER_PATH_MAX 256
 #define DEVFILTER_CGROUP_PATH_MAX 4096
-#define DEVFILTER_OWN ""	 /* level: the container's cgroup */
-#define DEVFILTER_SCOPE "-scope" /* level: the scope around it */
+#define DEVFILTER_OWN ""		/* level: the container's cgroup */
+#define DEVFILTER_SCOPE "-scope"	/* level: the scope around it */
+#define DEVFILTER_SYSTEMDS "sd_devices" /* what systemd calls its programs */
 #define BPFFS "/sys/fs/bpf"
 
 /*
@@ -76,14 +77,22 @@ int devfilter_open(const char *dir, struct err *e)
 	return 0;
 }
 
-static int devfilter_begin(struct devfilter *d, const char *dir, uint64_t inode, const char *level,
-			   struct err *e)
+static int devfilter_name(struct devfilter *d, const char *dir, uint64_t inode, const char *level,
+			  struct err *e)
 {
 	if (snprintf(d->dir, sizeof(d->dir), "%s/%" PRIu64 "%s", dir, inode, level) >=
 	    (int)sizeof(d->dir) - 32)
 		return err_set(e, ENAMETOOLONG, "the path of the bpf pins is too long");
+	return 0;
+}
+
+static int devfilter_begin(struct devfilter *d, const char *dir, uint64_t inode, const char *level,
+			   struct err *e)
+{
+	int r = devfilter_name(d, dir, inode, level, e);
+
 	/* Requests of several processes for one cgroup must not mix. */
-	return dir_lock(AT_FDCWD, dir, DEVFILTER_LOCK_MS, &d->lock_fd, e);
+	return r < 0 ? r : dir_lock(AT_FDCWD, dir, DEVFILTER_LOCK_MS, &d->lock_fd, e);
 }
 
 static int devfilter_inode(int cgroup_fd, uint64_t *ret, struct err *e)
@@ -334,14 +343,61 @@ static int devfilter_skip_wrapper(struct devfilter *d, uint32_t id, struct err *
 	return 0;
 }
 
-/* Every attached program is one of our wrappers afterwards. */
-static int devfilter_take_over_all(struct devfilter *d, struct err *e)
+static bool devfilter_is_systemds(int program_fd)
+{
+	char name[BPF_OBJ_NAME_LEN];
+
+	return program_fd >= 0 && bpf_program_name(program_fd, name) == 0 &&
+	       !strcmp(name, DEVFILTER_SYSTEMDS);
+}
+
+/*
+ * Behind this wrapper is a program of systemd's, which has attached another since: the old one
+ * would go on to decide by what its unit said before.
+ */
+static int devfilter_drop_replaced(struct devfilter *d, uint32_t id, struct err *e)
+{
+	char path[DEVFILTER_PATH_MAX];
+	auto_close int original_fd = bpf_open(devfilter_pin(d, path, 'o', id));
+	auto_close int wrapper_fd = bpf_open(devfilter_pin(d, path, 'w', id));
+	int r;
+
+	if (wrapper_fd < 0 || !devfilter_is_systemds(original_fd))
+		return 0;
+	r = bpf_detach(d->cgroup_fd, BPF_CGROUP_DEVICE, wrapper_fd);
+	if (r < 0 && r != -ENOENT)
+		return err_sys(e, -r, "cannot detach a program systemd has replaced");
+	devfilter_unpin(d, id);
+	return 0;
+}
+
+/* Forgets those of systemd's among what is attached, or only tells whether there are any. */
+static bool devfilter_skip_systemds(struct devfilter *d, bool forget)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < d->nr_attached; i++) {
+		auto_close int fd = d->attached[i] ? bpf_program_open(d->attached[i]) : -1;
+
+		if (!devfilter_is_systemds(fd))
+			continue;
+		any = true;
+		if (forget)
+			d->attached[i] = 0;
+	}
+	return any;
+}
+
+/* Every attached program is one of our wrappers afterwards, but for systemd's with IN_UNIT. */
+static int devfilter_take_over_all(struct devfilter *d, unsigned int how, struct err *e)
 {
 	int r;
 
 	r = devfilter_each_wrapper(d, devfilter_drop_unused, e);
 	if (!r)
 		r = devfilter_each_wrapper(d, devfilter_skip_wrapper, e);
+	if (!r && devfilter_skip_systemds(d, how & DEVFILTER_IN_UNIT))
+		r = devfilter_each_wrapper(d, devfilter_drop_replaced, e);
 	for (uint32_t i = 0; !r && i < d->nr_attached; i++) {
 		if (d->attached[i])
 			r = devfilter_take_over(d, d->attached[i], e);
@@ -420,9 +476,10 @@ static bool devfilter_is_v1(int cgroup_fd)
 	return !fstatfs(cgroup_fd, &s) && s.f_type == CGROUP_SUPER_MAGIC;
 }
 
-static int devfilter_add(struct devfilter *d, const struct devfilter_key *key, uint32_t access,
+static int devfilter_add(struct devfilter *d, const struct devfilter_key *key, unsigned int how,
 			 struct err *e)
 {
+	uint32_t access = BPF_DEVCG_ACC_READ | (how & DEVFILTER_WRITE ? BPF_DEVCG_ACC_WRITE : 0);
 	int r;
 
 	if (mkdir(d->dir, 0700) < 0 && errno != EEXIST)
@@ -433,11 +490,11 @@ static int devfilter_add(struct devfilter *d, const struct devfilter_key *key, u
 	r = bpf_map_put(d->map_fd, key, &access);
 	if (r < 0)
 		return err_sys(e, -r, "cannot put the device into the bpf map");
-	return devfilter_take_over_all(d, e);
+	return devfilter_take_over_all(d, how, e);
 }
 
 static int devfilter_allow_in(const char *dir, uint64_t inode, const char *level, int cgroup_fd,
-			      const struct devfilter_key *key, uint32_t access, struct err *e)
+			      const struct devfilter_key *key, unsigned int how, struct err *e)
 {
 	auto_devfilter struct devfilter d = DEVFILTER_INIT;
 	int r;
@@ -449,7 +506,7 @@ static int devfilter_allow_in(const char *dir, uint64_t inode, const char *level
 	/* Nothing is filtered here, so nothing keeps the container from the device. */
 	if (r < 0 || !d.nr_attached)
 		return r;
-	r = devfilter_add(&d, key, access, e);
+	r = devfilter_add(&d, key, how, e);
 	if (r < 0) {
 		if (d.map_fd >= 0)
 			bpf_map_remove(d.map_fd, key);
@@ -458,31 +515,115 @@ static int devfilter_allow_in(const char *dir, uint64_t inode, const char *level
 	return r;
 }
 
-int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, bool writable,
-		    struct err *e)
+int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor,
+		    unsigned int how, struct err *e)
 {
 	struct devfilter_key key = { major, minor };
-	uint32_t access = BPF_DEVCG_ACC_READ | (writable ? BPF_DEVCG_ACC_WRITE : 0);
 	auto_close int scope_fd = -1;
 	uint64_t inode = 0;
 	int r;
 
 	if (devfilter_is_v1(cgroup_fd))
 		return devfilter_v1_write(cgroup_fd, "devices.allow", major, minor,
-					  writable ? "rw" : "r", e);
+					  how & DEVFILTER_WRITE ? "rw" : "r", e);
 	r = devfilter_inode(cgroup_fd, &inode, e);
 	if (!r)
-		r = devfilter_allow_in(dir, inode, DEVFILTER_OWN, cgroup_fd, &key, access, e);
+		r = devfilter_allow_in(dir, inode, DEVFILTER_OWN, cgroup_fd, &key, how, e);
 	if (r < 0)
 		return r;
 	scope_fd = devfilter_scope_open(cgroup_fd);
 	if (scope_fd < 0)
 		return 0;
-	r = devfilter_allow_in(dir, inode, DEVFILTER_SCOPE, scope_fd, &key, access, e);
+	r = devfilter_allow_in(dir, inode, DEVFILTER_SCOPE, scope_fd, &key, how, e);
 	if (r < 0)
 		devfilter_revoke(dir, cgroup_fd, major, minor, NULL);
 	return r;
 }
+
+/* --- what is there -------------------------------------------------------------------------- */
+
+#define DEVFILTER_PRINT_INIT UINT64_C(14695981039346656037) /* FNV-1a */
+
+static void devfilter_print_add(uint64_t *print, const void *bytes, size_t n)
+{
+	const uint8_t *b = bytes;
+
+	for (size_t i = 0; i < n; i++)
+		*print = (*print ^ b[i]) * UINT64_C(1099511628211);
+	*print += !*print; /* 0 is nobody's */
+}
+
+static int devfilter_query_at(struct devfilter *d, const char *dir, uint64_t inode,
+			      const char *level, uint64_t *print, struct err *e)
+{
+	int r = devfilter_name(d, dir, inode, level, e);
+
+	if (!r)
+		r = devfilter_query(d, e);
+	if (r < 0)
+		return r;
+	devfilter_print_add(print, &d->nr_attached, sizeof(d->nr_attached));
+	devfilter_print_add(print, d->attached, d->nr_attached * sizeof(d->attached[0]));
+	return 0;
+}
+
+/* Whose the programs are that were asked for. */
+static int devfilter_judge(struct devfilter *d, struct devfilter_look *look, struct err *e)
+{
+	uint32_t nr_ours = 0;
+	int r = devfilter_each_wrapper(d, devfilter_skip_wrapper, e);
+
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < d->nr_attached; i++)
+		nr_ours += !d->attached[i];
+	look->ours &= nr_ours == d->nr_attached;
+	look->wrapped |= nr_ours > 0;
+	look->systemds |= devfilter_skip_systemds(d, false);
+	return 0;
+}
+
+/* Of the kernel's own list any change counts; whether it lets a device through is to be tried. */
+static int devfilter_v1_look(int cgroup_fd, struct devfilter_look *ret, struct err *e)
+{
+	auto_close int fd = openat(cgroup_fd, "devices.list", O_RDONLY | O_CLOEXEC);
+	char text[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open the cgroup's devices.list");
+	while ((n = read(fd, text, sizeof(text))) > 0)
+		devfilter_print_add(&ret->print, text, (size_t)n);
+	ret->ours = false;
+	return n < 0 ? err_sys(e, errno, "cannot read the cgroup's devices.list") : 0;
+}
+
+int devfilter_look(const char *dir, int cgroup_fd, uint64_t known, struct devfilter_look *ret,
+		   struct err *e)
+{
+	auto_devfilter struct devfilter own = DEVFILTER_INIT, scope = DEVFILTER_INIT;
+	auto_close int scope_fd = -1;
+	uint64_t inode = 0;
+	int r;
+
+	*ret = (struct devfilter_look){ .print = DEVFILTER_PRINT_INIT, .ours = true };
+	if (devfilter_is_v1(cgroup_fd))
+		return devfilter_v1_look(cgroup_fd, ret, e);
+	scope_fd = devfilter_scope_open(cgroup_fd);
+	own.cgroup_fd = cgroup_fd;
+	scope.cgroup_fd = scope_fd;
+	r = devfilter_inode(cgroup_fd, &inode, e);
+	if (!r)
+		r = devfilter_query_at(&own, dir, inode, DEVFILTER_OWN, &ret->print, e);
+	if (!r && scope_fd >= 0)
+		r = devfilter_query_at(&scope, dir, inode, DEVFILTER_SCOPE, &ret->print, e);
+	if (r < 0 || ret->print == known)
+		return r;
+	r = devfilter_judge(&own, ret, e);
+	return r < 0 || scope_fd < 0 ? r : devfilter_judge(&scope, ret, e);
+}
+
+/* --- the way back -------------------------------------------------------------------------- */
 
 /*
  * cgroup_fd is -1 when there is no cgroup any more, only pins. stray: NULL, or whom to ask

@@ -32,13 +32,37 @@ int devfilter_scope_open(int cgroup_fd);
 /* Mounts a bpffs at /sys/fs/bpf if there is none, and makes dir below it. */
 int devfilter_open(const char *dir, struct err *e);
 
+enum devfilter_how {
+	DEVFILTER_WRITE = 1 << 0, /* for writing too */
+	/*
+	 * Its unit allows it: programs of systemd's are left to systemd, which puts others in
+	 * their place, but never in the place of ours.
+	 */
+	DEVFILTER_IN_UNIT = 1 << 1,
+};
+
 /*
- * Lets the cgroup open block device major:minor for reading, and writing if
- * writable. Where nothing is filtered there is nothing to do. Called again it
+ * Lets the cgroup open block device major:minor for reading, how: enum devfilter_how. Where
+ * nothing is filtered there is nothing to do. Called again it
  * repairs: a runtime that rebuilt its program, a helper that was killed.
  */
-int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor, bool writable,
-		    struct err *e);
+int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t minor,
+		    unsigned int how, struct err *e);
+
+/* What keeps a cgroup's processes from devices. */
+struct devfilter_look {
+	uint64_t print; /* never 0; another one: something has changed */
+	bool ours;	/* all of it is */
+	bool wrapped;	/* some of it is */
+	bool systemds;	/* some of it is systemd's own */
+};
+
+/*
+ * What is there now, without waiting for who changes it. Where print is known, only that is
+ * looked for.
+ */
+int devfilter_look(const char *dir, int cgroup_fd, uint64_t known, struct devfilter_look *ret,
+		   struct err *e);
 
 /*
  * Takes the device out of the map; when the map is empty then, the original

@@ -12,9 +12,9 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "driver/privileged/child.h"
+#include "driver/privileged/hierarchy.h"
 #include "driver/privileged/walk.h"
 
-#define IOLIMIT_ROOT "/sys/fs/cgroup"
 #define IOLIMIT_PATH_SIZE 512
 #define IOLIMIT_DEPTH_MAX 64
 
@@ -91,7 +91,7 @@ static int iolimit_set_work(void *arg, struct err *e)
 	if (fd == -ENOENT)
 		return err_set(e, ENOENT,
 			       "the container's cgroup has no io controller: enable it from the "
-			       "root down, echo +io >" IOLIMIT_ROOT
+			       "root down, echo +io >" HIERARCHY_TOP
 			       "/cgroup.subtree_control, or IOAccounting=yes in its systemd unit");
 	if (fd < 0)
 		return err_sys(e, -fd, "cannot open io.max of the container's cgroup");
@@ -127,12 +127,15 @@ static int iolimit_lift_at(int root_fd, const char *path, const char *line)
 static int iolimit_lift_work(void *arg, struct err *e)
 {
 	const struct iolimit_job *job = arg;
-	auto_close int root_fd = open(IOLIMIT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *root = hierarchy_root();
+	auto_close int root_fd = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	char path[IOLIMIT_PATH_SIZE], *end;
 	int r;
 
+	if (!root)
+		return 0;
 	if (root_fd < 0)
-		return err_sys(e, errno, "cannot open " IOLIMIT_ROOT);
+		return err_sys(e, errno, "cannot open %s", root);
 	if (text_copy(path, sizeof(path), job->cgroup) < 0)
 		return err_set(e, ENAMETOOLONG, "the path of the container's cgroup is too long");
 	while ((end = strrchr(path, '/')) && path[1]) {

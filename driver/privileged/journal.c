@@ -14,6 +14,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/base/text.h"
+#include "driver/privileged/hierarchy.h"
 #include "targets/catalog.h"
 
 #define JOURNAL_NAME_SIZE 32
@@ -94,13 +95,19 @@ static bool journal_climbs(const char *path)
 	return false;
 }
 
+static bool journal_cgroup_ok(const char *cgroup)
+{
+	return (!strncmp(cgroup, HIERARCHY_TOP "/", strlen(HIERARCHY_TOP "/")) ||
+		!strncmp(cgroup, HIERARCHY_OWN "/", strlen(HIERARCHY_OWN "/"))) &&
+	       strstr(cgroup, "/workers/") && !journal_climbs(cgroup);
+}
+
 /* What undo follows and kills by must be what this program could have written. */
 static bool journal_places_ok(const struct record *rec)
 {
 	const char *why;
 
-	if (*rec->cgroup && (strncmp(rec->cgroup, "/sys/fs/cgroup/", 15) ||
-			     !strstr(rec->cgroup, "/workers/") || journal_climbs(rec->cgroup)))
+	if (*rec->cgroup && !journal_cgroup_ok(rec->cgroup))
 		return false;
 	if (*rec->container_cgroup &&
 	    (*rec->container_cgroup != '/' || journal_climbs(rec->container_cgroup)))

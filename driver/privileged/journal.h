@@ -29,8 +29,9 @@ enum record_grant {
 	RECORD_DISCARD = 1 << 0,   /* the device can give space back */
 	RECORD_IO_LIMITS = 1 << 1, /* io.max of the container's cgroup gets a line for it */
 	RECORD_ZERO_COPY = 1 << 2, /* the worker may be handed the kernel's pages */
+	RECORD_UNIT = 1 << 4,	   /* the container's systemd unit allows the device, see unit.h */
 };
-#define RECORD_GRANTS_ALL (RECORD_DISCARD | RECORD_IO_LIMITS | RECORD_ZERO_COPY)
+#define RECORD_GRANTS_ALL (RECORD_DISCARD | RECORD_IO_LIMITS | RECORD_ZERO_COPY | RECORD_UNIT)
 
 struct record {
 	uint32_t magic;

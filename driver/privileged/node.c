@@ -19,6 +19,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/privileged/child.h"
+#include "driver/privileged/hierarchy.h"
 #include "driver/privileged/dir_lock.h"
 #include "driver/privileged/node_dir.h"
 #include "driver/privileged/node_map.h"
@@ -341,15 +342,17 @@ static int node_open_inside(const struct node_work *w, struct err *e)
 static int node_open_init_cgroup(const struct node_place *place)
 {
 	auto_close int fd = openat(place->proc_fd, "cgroup", O_RDONLY | O_CLOEXEC);
-	char text[PATH_MAX + 64] = "", path[sizeof(text) + 16];
+	const char *root = hierarchy_root();
+	char text[PATH_MAX + 1024] = "", path[sizeof(text) + 32];
 	char *line;
 
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+	if (!root || fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
 		return -1;
-	line = strstr(text, "0::/");
+	line = strncmp(text, "0::/", 4) ? strstr(text, "\n0::/") : text;
 	if (!line)
 		return -1;
-	snprintf(path, sizeof(path), "/sys/fs/cgroup%.*s", (int)strcspn(line + 3, "\n"), line + 3);
+	line = strchr(line, '/');
+	snprintf(path, sizeof(path), "%s%.*s", root, (int)strcspn(line, "\n"), line);
 	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -366,11 +369,12 @@ static int node_join(int cgroup_fd)
  */
 static int node_join_cgroup(const struct node_work *w, struct err *e)
 {
-	int r;
+	int r = 0;
 
-	if (w->place->cgroup_fd < 0)
-		return 0;
-	r = node_join(w->place->cgroup_fd);
+	if (w->place->devices_fd >= 0)
+		r = node_join(w->place->devices_fd);
+	if (r == 0 && w->place->cgroup_fd >= 0)
+		r = node_join(w->place->cgroup_fd);
 	if (r == -EBUSY && w->init_cgroup_fd >= 0)
 		r = node_join(w->init_cgroup_fd);
 	return r < 0 ? err_sys(e, -r, "cannot enter the container's cgroup") : 0;

@@ -30,7 +30,8 @@ struct node_place {
 	int pidfd;	 /* the init process */
 	int mount_ns_fd; /* the mount namespace that was checked; entered by this fd */
 	int proc_fd;	 /* /proc/PID of it, O_PATH */
-	int cgroup_fd;	 /* its cgroup directory, or -1: device access is not tried */
+	int cgroup_fd;	 /* its cgroup directory, or -1 */
+	int devices_fd;	 /* the same of version 1's devices, or -1. Neither: access is not tried */
 	int timeout_ms;
 };
 

@@ -27,15 +27,17 @@ enum op_question_type {
 	OP_FIND_CLAIM,
 	OP_LIST_AGAIN,
 	OP_GROW,
+	OP_SAW,
 };
 
 /* Both ends are one program and one memory image, so this is no wire format. */
 struct op_question {
 	enum op_question_type type;
-	int64_t deadline_ms;	/* OP_SHORTEN only */
-	uint64_t policy_serial; /* OP_RELOAD only, which comes with an fd */
-	struct orphan_key key;	/* OP_OWNED only */
-	struct record rec;	/* OP_TAKE, OP_DROP: its generation only */
+	int64_t deadline_ms;	   /* OP_SHORTEN only */
+	uint64_t policy_serial;	   /* OP_RELOAD only, which comes with an fd */
+	struct orphan_key key;	   /* OP_OWNED only */
+	struct device_access seen; /* OP_SAW only */
+	struct record rec;	   /* OP_TAKE, OP_DROP, OP_SAW: its generation only */
 };
 
 struct op_reply {
@@ -150,6 +152,18 @@ int op_drop(const struct op *op, uint64_t generation, struct err *e)
 	return op_ask(op, &question, NULL, e);
 }
 
+int op_saw(const struct op *op, uint64_t generation, const struct device_access *seen,
+	   struct err *e)
+{
+	struct op_question question = {
+		.type = OP_SAW,
+		.seen = *seen,
+		.rec.generation = generation,
+	};
+
+	return op_ask(op, &question, NULL, e);
+}
+
 int op_owned(const struct op *op, const struct orphan_key *key, struct err *e)
 {
 	struct op_question question = { .type = OP_OWNED, .key = *key };
@@ -257,6 +271,10 @@ int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *p
 	case OP_GROW:
 		reply.status = registry_grow(reg, peer, &question.rec, &reply.why);
 		reply.rec.generation = 0; /* nothing has changed yet */
+		break;
+	case OP_SAW:
+		reply.status =
+			registry_saw(reg, question.rec.generation, &question.seen, &reply.why);
 		break;
 	case OP_NONE:
 		return -EPROTO;

@@ -55,6 +55,9 @@ int op_list_again(const struct op *op, struct err *e);
 int op_update(const struct op *op, const struct record *rec, struct err *e);
 int op_take(const struct op *op, uint64_t generation, struct record *ret, struct err *e);
 int op_drop(const struct op *op, uint64_t generation, struct err *e);
+/* What was taken was looked at only, and is let go. */
+int op_saw(const struct op *op, uint64_t generation, const struct device_access *seen,
+	   struct err *e);
 
 /*
  * Asks to be served under this policy from now on: text_fd is its file's text,

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "driver/privileged/devfilter.h"
 #include "driver/privileged/filesystem.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/node.h"
@@ -34,10 +33,10 @@ int place_look(const struct op *op, struct container *c, struct record *rec, int
 int place_allow(const struct op *op, const struct container *c, const struct record *rec,
 		struct err *e)
 {
-	if (c->cgroup_fd < 0 || rec->filesystem)
+	if (container_filter_fd(c) < 0 || rec->filesystem)
 		return 0;
-	return devfilter_allow(op->helper->filter_dir, c->cgroup_fd, rec->major, rec->minor,
-			       !(rec->flags & WIRE_READ_ONLY), e);
+	return devfilter_allow(op->helper->filter_dir, container_filter_fd(c), rec->major,
+			       rec->minor, place_filter_how(rec), e);
 }
 
 /* Before it can be opened. Never silently without: a rule that limits gives no other device. */

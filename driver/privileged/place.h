@@ -3,6 +3,7 @@
 #pragma once
 
 #include "driver/privileged/container.h"
+#include "driver/privileged/devfilter.h"
 #include "driver/privileged/op.h"
 
 /*
@@ -19,6 +20,13 @@ int place_limit(const struct op *op, const struct container *c, const struct rec
 /* The container's device filter lets it through. */
 int place_allow(const struct op *op, const struct container *c, const struct record *rec,
 		struct err *e);
+
+/* How that lets it through, enum devfilter_how. */
+static inline unsigned int place_filter_how(const struct record *rec)
+{
+	return (rec->flags & WIRE_READ_ONLY ? 0u : DEVFILTER_WRITE) |
+	       (rec->grants & RECORD_UNIT ? DEVFILTER_IN_UNIT : 0u);
+}
 
 /* Its node there. Borrows from rec. */
 static inline struct node_spec place_node(const struct record *rec)

@@ -10,6 +10,7 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/place.h"
 #include "driver/privileged/filesystem.h"
 #include "driver/privileged/memlimit.h"
 #include "driver/privileged/repair.h"
@@ -39,10 +40,10 @@ static void reconcile_allow(const struct op *op, const struct record *rec)
 	if (rec->flags & WIRE_NO_CONTAINER || rec->filesystem ||
 	    container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
 			   rec->cgroup_inode, NULL) < 0 ||
-	    c.cgroup_fd < 0)
+	    container_filter_fd(&c) < 0)
 		return;
-	if (devfilter_allow(op->helper->filter_dir, c.cgroup_fd, rec->major, rec->minor,
-			    !(rec->flags & WIRE_READ_ONLY), &why) < 0)
+	if (devfilter_allow(op->helper->filter_dir, container_filter_fd(&c), rec->major, rec->minor,
+			    place_filter_how(rec), &why) < 0)
 		log_warning("ublkb%u: its container may not open it: %s", rec->dev_id, why.text);
 }
 

@@ -444,6 +444,18 @@ int registry_take(struct registry *reg, uint64_t generation, pid_t op_pid, struc
 	return 0;
 }
 
+int registry_saw(struct registry *reg, uint64_t generation, const struct device_access *seen,
+		 struct err *e)
+{
+	struct device *d = registry_find(reg, generation);
+
+	if (!d)
+		return err_set(e, ENOENT, "there is no such device");
+	d->access = *seen;
+	d->op_pid = 0;
+	return 0;
+}
+
 int registry_drop(struct registry *reg, uint64_t generation, struct err *e)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {

@@ -17,6 +17,14 @@
 
 #define REGISTRY_WORDS_SIZE 48
 
+/* Whether its container can open it, as it was seen last; see access.h. */
+struct device_access {
+	uint64_t print;	  /* of the container's filter then; 0: not looked at yet */
+	int64_t again_ms; /* when it is looked at whatever that is by then; 0: not */
+	int64_t told_ms;  /* when the log was told of a loss; 0: never */
+	bool lost;
+};
+
 struct device {
 	struct record rec;
 	pid_t op_pid;		/* the child that is working on it; 0: nobody */
@@ -32,6 +40,8 @@ struct device {
 	struct stall stall;
 	pid_t look_pid;	      /* the child that looks at its worker; 0: none does */
 	uint64_t grown_bytes; /* the size it is about to have; 0: the record's */
+	struct device_access access;
+	pid_t access_pid; /* the child that looks at it; 0: none does */
 };
 
 struct registry {
@@ -120,6 +130,10 @@ int registry_update(struct registry *reg, const struct record *rec, struct err *
  */
 int registry_take(struct registry *reg, uint64_t generation, pid_t op_pid, struct record *ret,
 		  struct err *e);
+
+/* Who took it has looked at it, and lets go. -ENOENT: there is none. */
+int registry_saw(struct registry *reg, uint64_t generation, const struct device_access *seen,
+		 struct err *e);
 
 /* It is undone. Not there is fine. */
 int registry_drop(struct registry *reg, uint64_t generation, struct err *e);

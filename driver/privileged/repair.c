@@ -8,6 +8,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
 #include "driver/base/text.h"
+#include "driver/privileged/access.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/detach.h"
@@ -224,6 +225,8 @@ int repair_serve(struct op *op, struct packet *p, struct err *e)
 	memcpy(&ask, p->bytes, sizeof(ask));
 	if (ask.flags & ~(uint32_t)WIRE_REPAIR_FLAGS_ALL || ask.pad)
 		return err_set(e, EINVAL, "the request has flags this helper does not know");
+	if (ask.generation)
+		return access_serve(op, ask.generation, ask.flags & WIRE_REPAIR_DRY_RUN, e);
 	r = repair_run(op, &all, false, ask.flags & WIRE_REPAIR_DRY_RUN, e);
 	for (size_t i = 0; i < all.nr; i++)
 		repair_log(&all.list[i]);

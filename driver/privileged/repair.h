@@ -5,6 +5,8 @@
  * and goes meanwhile: each thing is seen first, and then the main process is asked whose it is
  * (op_owned()); for what is known by a number, which may be given away again, it is asked once
  * more while nobody can begin to use that.
+ *
+ * Asked of one container it is another thing: access.h.
  */
 #pragma once
 

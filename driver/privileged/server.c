@@ -13,6 +13,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
+#include "driver/privileged/access.h"
 #include "driver/privileged/hang.h"
 #include "driver/privileged/notice.h"
 #include "driver/privileged/request.h"
@@ -167,6 +168,7 @@ static void server_expire(struct server *s)
 	keep_watch_retry(s, now);
 	notice_retry(s, now);
 	hang_pass(s, now);
+	access_pass(s, now);
 }
 
 /* Until the next deadline, in milliseconds. */
@@ -174,7 +176,8 @@ static int server_patience_ms(const struct server *s)
 {
 	int64_t first_ms = s->keeper.retry_ms ? s->keeper.retry_ms : INT64_MAX;
 	const int64_t others_ms[] = { caller_next_ms(&s->callers), watch_next_ms(s->registry),
-				      hang_next_ms(s), s->notices_ms ? s->notices_ms : INT64_MAX };
+				      hang_next_ms(s), access_next_ms(s),
+				      s->notices_ms ? s->notices_ms : INT64_MAX };
 
 	for (size_t i = 0; i < ARRAY_SIZE(others_ms); i++)
 		first_ms = others_ms[i] < first_ms ? others_ms[i] : first_ms;

@@ -9,6 +9,7 @@
  *   work.c    the children
  *   watch.c   the devices nobody works on
  *   hang.c    the devices on which nothing ends
+ *   access.c  the devices their containers cannot open any more
  *   keep_watch.c  the keeper
  *   notice.c  what workers say of I/O that failed
  *   reload.c  another policy
@@ -29,11 +30,12 @@ struct server {
 	int epoll_fd;
 	int listen_fd;
 	int signal_fd;
-	pid_t reconcile_pid;	/* 0: done */
-	pid_t reload_pid;	/* 0: no reload of our own is under way */
-	bool reload_again;	/* asked for meanwhile */
-	int64_t hang_passed_ms; /* when disks were looked at last */
-	int64_t notices_ms;	/* when workers are heard again; 0: they are */
+	pid_t reconcile_pid;	  /* 0: done */
+	pid_t reload_pid;	  /* 0: no reload of our own is under way */
+	bool reload_again;	  /* asked for meanwhile */
+	int64_t hang_passed_ms;	  /* when disks were looked at last */
+	int64_t access_passed_ms; /* when device filters were */
+	int64_t notices_ms;	  /* when workers are heard again; 0: they are */
 	bool ending;
 };
 

@@ -14,8 +14,9 @@
 
 #define SHOW_SEND_MS 2000
 
-static struct wire_device show_device(const struct record *rec)
+static struct wire_device show_device(const struct device *of)
 {
+	const struct record *rec = &of->rec;
 	struct wire_device d = {
 		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_DEVICE, sizeof(d), 0 },
 		.generation = rec->generation,
@@ -24,7 +25,8 @@ static struct wire_device show_device(const struct record *rec)
 		.minor = rec->minor,
 		.state = rec->state,
 		.target = rec->target,
-		.flags = rec->flags | (datapath_threads(rec) ? WIRE_THREADS : 0),
+		.flags = rec->flags | (datapath_threads(rec) ? WIRE_THREADS : 0u) |
+			 (of->access.lost ? WIRE_NO_ACCESS : 0u),
 		.size_bytes = rec->size_bytes,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,
@@ -52,7 +54,7 @@ int show_list(struct op *op, struct packet *p, struct err *e)
 	for (size_t i = 0; i < op->registry->nr_devices; i++) {
 		if (!detach_peer_ok(op, &op->registry->devices[i]->rec))
 			continue;
-		device = show_device(&op->registry->devices[i]->rec);
+		device = show_device(op->registry->devices[i]);
 		r = packet_send(op->peer_fd, &device, sizeof(device), NULL, 0,
 				op_left_ms(op, SHOW_SEND_MS));
 		if (r < 0)
@@ -82,7 +84,7 @@ int show_inspect(struct op *op, struct packet *p, struct err *e)
 		info = (struct ublk_info){ 0 };
 	details = (struct wire_details){
 		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_DETAILS, sizeof(details), 0 },
-		.device = show_device(rec),
+		.device = show_device(d),
 		.kernel_flags = info.flags,
 		.kernel_state = info.state,
 		.kernel_features = rec->kernel_features,
@@ -127,7 +129,7 @@ int show_stats(struct op *op, struct packet *p, struct err *e)
 	r = stats_file_open(op->helper->stats_fd, of->rec.generation, &fd, e);
 	if (r < 0)
 		return r;
-	counters.device = show_device(&d->rec);
+	counters.device = show_device(d);
 	packet_send(op->peer_fd, &counters, sizeof(counters), &fd, 1, SHOW_SEND_MS);
 	return 0;
 }

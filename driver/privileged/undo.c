@@ -14,6 +14,7 @@
 #include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
+#include "driver/privileged/hierarchy.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/keep.h"
 #include "driver/privileged/loss.h"
@@ -21,6 +22,7 @@
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
+#include "driver/privileged/unit.h"
 
 #define UNDO_NODE_MS 5000
 #define UNDO_MOUNT_MS 10000
@@ -28,16 +30,43 @@
 #define UNDO_UNUSED_MS 2000
 #define UNDO_UNUSED_STEP_MS 50
 #define UNDO_LIMIT_MS 2000
+#define UNDO_UNIT_MS 5000
 #define UNDO_FLUSH_MS 10000
 #define UNDO_STOP_MS 5000
 #define UNDO_LEAVE_MS 2000 /* a worker whose device stopped leaves by itself */
 #define UNDO_KILL_MS 5000
 
+/*
+ * What its systemd unit allows. With the unit ends what it allowed; of a container that has
+ * ended it may be there for a while, and nobody waits for that.
+ */
+static int undo_unit(const struct record *rec, bool ended, struct err *e)
+{
+	char unit[UNIT_NAME_SIZE];
+	int r;
+
+	if (!(rec->grants & RECORD_UNIT) || !unit_of_cgroup(rec->container_cgroup, unit))
+		return 0;
+	r = unit_deny(unit, rec->major, rec->minor, UNDO_UNIT_MS, e);
+	return r < 0 && !ended ? err_prefix(e, r, "%s still allows it", unit) : 0;
+}
+
 static int undo_filter(const struct op *op, const struct record *rec, const struct container *c,
 		       struct err *e)
 {
 	const char *dir = op->helper->filter_dir;
+	auto_close int devices_fd = -1;
 
+	/* Version 1's is found by its name: nothing of it is pinned that would last. */
+	if (hierarchy_has_devices()) {
+		devices_fd = hierarchy_open_devices(rec->container_cgroup);
+		return devices_fd >= 0
+			       ? devfilter_revoke(dir, devices_fd, rec->major, rec->minor, e)
+		       : devices_fd == -ENOENT
+			       ? 0
+			       : err_sys(e, -devices_fd,
+					 "cannot open the container's devices cgroup");
+	}
 	if (c->cgroup_fd >= 0)
 		return devfilter_revoke(dir, c->cgroup_fd, rec->major, rec->minor, e);
 	if (!rec->cgroup_inode)
@@ -150,6 +179,8 @@ int undo_revoke(const struct op *op, const struct record *rec, struct err *e)
 	if (found < 0 && found != -ESRCH)
 		return found;
 	r = undo_filter(op, rec, &c, e);
+	if (r == 0)
+		r = undo_unit(rec, found < 0, e);
 	if (r == 0)
 		r = node_disarm(op->helper->node_store, &node.id, e);
 	if (r == 0)

@@ -15,6 +15,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
+#include "driver/privileged/access.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/hang.h"
 #include "driver/privileged/keep_watch.h"
@@ -65,6 +66,11 @@ static int work_do_look(struct op *op, const struct work *work, struct err *e)
 	return hang_look(op, work->generation, e);
 }
 
+static int work_do_access(struct op *op, const struct work *work, struct err *e)
+{
+	return access_look(op, work->generation, e);
+}
+
 static int work_do_reconcile(struct op *op, const struct work *work, struct err *e)
 {
 	return reconcile_run(op, e);
@@ -83,10 +89,11 @@ static int work_do_keeper(struct op *op, const struct work *work, struct err *e)
 }
 
 static int (*const work_do[WORK_END])(struct op *op, const struct work *work, struct err *e) = {
-	[WORK_REQUEST] = work_do_request, [WORK_END_DEVICE] = work_do_end_device,
-	[WORK_RECOVER] = work_do_recover, [WORK_GIVE_UP] = work_do_give_up,
-	[WORK_LOOK] = work_do_look,	  [WORK_RECONCILE] = work_do_reconcile,
-	[WORK_RELOAD] = work_do_reload,	  [WORK_KEEPER] = work_do_keeper,
+	[WORK_REQUEST] = work_do_request,     [WORK_END_DEVICE] = work_do_end_device,
+	[WORK_RECOVER] = work_do_recover,     [WORK_GIVE_UP] = work_do_give_up,
+	[WORK_LOOK] = work_do_look,	      [WORK_ACCESS] = work_do_access,
+	[WORK_RECONCILE] = work_do_reconcile, [WORK_RELOAD] = work_do_reload,
+	[WORK_KEEPER] = work_do_keeper,
 };
 
 /* In a child: nothing of the main process's is kept but what its own request needs. */
@@ -218,10 +225,14 @@ static void work_done(struct server *s, struct caller *c)
 	close_fdp(&c->ledger_fd);
 	c->deadline_ms = INT64_MAX;
 	for (size_t i = 0; i < s->registry->nr_devices; i++) {
-		if (s->registry->devices[i]->look_pid == c->pid)
-			s->registry->devices[i]->look_pid = 0;
-		if (s->registry->devices[i]->op_pid == c->pid)
-			watch_settle(s, s->registry->devices[i]);
+		struct device *d = s->registry->devices[i];
+
+		if (d->look_pid == c->pid)
+			d->look_pid = 0;
+		if (d->access_pid == c->pid)
+			d->access_pid = 0;
+		if (d->op_pid == c->pid)
+			watch_settle(s, d);
 	}
 	server_work_done(s, c->pid);
 }

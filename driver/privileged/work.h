@@ -21,6 +21,7 @@ enum work_kind {
 	WORK_RECOVER,	 /* another worker for it */
 	WORK_GIVE_UP,	 /* no worker any more */
 	WORK_LOOK,	 /* at its worker: does it hang? */
+	WORK_ACCESS,	 /* at its container: can it be opened there? */
 	WORK_RECONCILE,
 	WORK_RELOAD,
 	WORK_KEEPER, /* another one */

@@ -53,6 +53,7 @@ enum wire_type {
 	WIRE_ORPHAN,
 	WIRE_LOSS,
 	WIRE_UPGRADED,
+	WIRE_ACCESS,
 };
 
 struct wire_head {
@@ -76,6 +77,7 @@ enum wire_flag {
 	WIRE_THREADS = 1 << 7,	  /* answers only: each queue has a thread of its own */
 	WIRE_AHEAD = 1 << 8,	  /* made before there is a container: path is "/dev/NAME" */
 	WIRE_CLAIMED = 1 << 9,	  /* answers only: not a device but what a container has of one */
+	WIRE_NO_ACCESS = 1 << 10, /* answers only: its container's filter keeps it from it */
 };
 /* No container is known: none will be, or none yet. */
 #define WIRE_NO_CONTAINER (WIRE_HOST | WIRE_AHEAD)
@@ -195,13 +197,17 @@ enum wire_repair_flag {
 /*
  * Find what carries our mark and belongs to nobody, and remove it; root only. Answer: one
  * WIRE_ORPHAN each, then a WIRE_REPLY, whose reason says when there may be more.
+ *
+ * With a generation: see that the container which has that device can open all it has, instead.
+ * Answer: one WIRE_ACCESS each, then a WIRE_REPLY.
  */
 struct wire_repair {
 	struct wire_head head;
 	uint32_t flags; /* enum wire_repair_flag */
 	uint32_t pad;
+	uint64_t generation; /* of a device; 0: none */
 };
-static_assert(sizeof(struct wire_repair) == 24, "wire format changed");
+static_assert(sizeof(struct wire_repair) == 32, "wire format changed");
 
 /*
  * Another worker for a device, which goes on; root only. Answer: WIRE_UPGRADED, or a
@@ -372,6 +378,26 @@ struct wire_orphan {
 	char failure[WIRE_REASON_SIZE]; /* WIRE_OUTCOME_STAYS: why */
 };
 static_assert(sizeof(struct wire_orphan) == 696, "wire format changed");
+
+/* Never renumbered, only added to. */
+enum wire_access_outcome {
+	WIRE_ACCESS_NONE,
+	WIRE_ACCESS_OPEN,     /* its container can open it */
+	WIRE_ACCESS_REPAIRED, /* it could not, and can again */
+	WIRE_ACCESS_LOST,     /* it cannot */
+	WIRE_ACCESS_UNKNOWN,  /* it could not be tried */
+	WIRE_ACCESS_END,
+};
+
+struct wire_access {
+	struct wire_head head;
+	uint64_t generation;
+	uint32_t dev_id;
+	uint32_t outcome; /* enum wire_access_outcome */
+	char path[WIRE_PATH_SIZE];
+	char why[WIRE_REASON_SIZE]; /* it could not, or was not tried; empty: it can */
+};
+static_assert(sizeof(struct wire_access) == 480, "wire format changed");
 
 /* What a container may do to its device per second; 0: as much as it can. */
 struct wire_io {

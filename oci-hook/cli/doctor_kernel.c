@@ -159,18 +159,18 @@ static enum doctor_status check_cgroup(struct doctor_note *n)
 				  "nothing is at /sys/fs/cgroup: %s", strerror(errno));
 	if ((unsigned long)fs.f_type == CGROUP2_SUPER_MAGIC)
 		return doctor_say(n, DOCTOR_OK, NULL, "cgroup v2");
-	return doctor_say(n, DOCTOR_FAIL,
-			  "boot with systemd.unified_cgroup_hierarchy=1, or mount cgroup2 at "
-			  "/sys/fs/cgroup",
-			  "cgroup v1 is mounted at /sys/fs/cgroup; containers' device filters are "
-			  "changed on cgroup v2 only");
+	return doctor_say(n, DOCTOR_WARN, "boot with systemd.unified_cgroup_hierarchy=1",
+			  "cgroup v1: containers get devices by devices.allow, and only root may "
+			  "name containers; the memory of workers is not limited, nor is I/O "
+			  "where these controllers are v1's");
 }
 
 static enum doctor_status check_io_limits(struct doctor_note *n)
 {
 	char line[256] = "", *rest = line, *word;
 
-	if (!read_line("/sys/fs/cgroup/cgroup.controllers", line, sizeof(line)))
+	if (!read_line("/sys/fs/cgroup/cgroup.controllers", line, sizeof(line)) &&
+	    !read_line("/sys/fs/cgroup/unified/cgroup.controllers", line, sizeof(line)))
 		return doctor_say(n, DOCTOR_WARN, "see the check of cgroup",
 				  "which cgroup controllers there are cannot be read");
 	while ((word = strsep(&rest, " "))) {

@@ -11,6 +11,7 @@
 
 #include "oci-hook/cli/cli.h"
 #include "oci-hook/cli/find.h"
+#include "oci-hook/cli/limits.h"
 #include "oci-hook/cli/sandbox.h"
 #include "oci-hook/cli/show.h"
 
@@ -121,6 +122,7 @@ int inspect_main(int argc, char **argv)
 	    client_inspect(row.generation, 0, CLIENT_TIMEOUT_MS, &details, &e) < 0)
 		return cli_fail(&inspect_page, &e);
 	o = show_details(&details);
+	limits_add(o, &details);
 	if (a.sandbox && inspect_sandbox(o, &details, &e) < 0)
 		return cli_fail(&inspect_page, &e);
 	json_object_object_get_ex(o, "worker", &worker);

@@ -77,7 +77,7 @@ static void cell_size(const struct wire_device *d, char *cell)
 
 static void cell_access(const struct wire_device *d, char *cell)
 {
-	strcpy(cell, show_access(d->flags));
+	strcpy(cell, d->flags & WIRE_NO_ACCESS ? "no access" : show_access(d->flags));
 }
 
 static void cell_worker(const struct wire_device *d, char *cell)

@@ -313,6 +313,7 @@ static void add_memory_limit(struct json_object *worker)
 	char path[PATH_MAX], text[32] = "";
 	auto_fclose FILE *f = NULL;
 
+	/* Beside version 1 it would be below unified/, where there is no such file. */
 	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", cgroup ? cgroup : "");
 	f = cgroup ? fopen(path, "re") : NULL;
 	if (!f || !fgets(text, sizeof(text), f))

@@ -114,6 +114,7 @@ struct json_object *show_device(const struct wire_device *d)
 	show_add_text(o, "state", show_state(d->state));
 	show_add_text(o, "target", show_target(d->target));
 	show_add_text(o, "access", show_access(d->flags));
+	show_add_bool(o, "no_access", d->flags & WIRE_NO_ACCESS);
 	show_add_number(o, "size_bytes", d->size_bytes);
 	show_add_number(o, "queues", d->nr_queues);
 	show_add_number(o, "depth", d->depth);
@@ -149,19 +150,23 @@ static void show_add_limit(struct json_object *o, const char *key, uint64_t limi
 		json_object_object_add(o, key, NULL);
 }
 
+struct json_object *show_io(const struct wire_io *io)
+{
+	struct json_object *limits = json_object_new_object();
+
+	show_add_limit(limits, "read_bytes", io->read_bytes);
+	show_add_limit(limits, "write_bytes", io->write_bytes);
+	show_add_limit(limits, "read_ops", io->read_ops);
+	show_add_limit(limits, "write_ops", io->write_ops);
+	return limits;
+}
+
 /* What its container may do per second; null where, and when, it is not limited. */
 static void show_add_io_limits(struct json_object *o, const struct wire_io *io)
 {
-	struct json_object *limits = NULL;
+	bool limited = io->read_bytes || io->write_bytes || io->read_ops || io->write_ops;
 
-	if (io->read_bytes || io->write_bytes || io->read_ops || io->write_ops) {
-		limits = json_object_new_object();
-		show_add_limit(limits, "read_bytes", io->read_bytes);
-		show_add_limit(limits, "write_bytes", io->write_bytes);
-		show_add_limit(limits, "read_ops", io->read_ops);
-		show_add_limit(limits, "write_ops", io->write_ops);
-	}
-	json_object_object_add(o, "io_limits", limits);
+	json_object_object_add(o, "io_limits", limited ? show_io(io) : NULL);
 }
 
 struct json_object *show_details(const struct wire_details *d)

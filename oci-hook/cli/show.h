@@ -28,6 +28,8 @@ unsigned int show_threads(const struct wire_device *d);
 
 /* Which device, and what became of it: its names and "error", "" when r is 0. */
 struct json_object *show_outcome(const struct wire_device *d, int r, const struct err *e);
+/* Limits of I/O; what is not limited is null. */
+struct json_object *show_io(const struct wire_io *io);
 
 /* The stable keys of a device; owned by the caller. */
 struct json_object *show_device(const struct wire_device *d);

@@ -18,12 +18,14 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/filesystem.h"
+#include "driver/privileged/hierarchy.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/keep.h"
 #include "driver/privileged/loss.h"
 #include "driver/privileged/op.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
+#include "driver/privileged/unit.h"
 
 #define OTHER_CGROUP "the other"
 
@@ -33,6 +35,7 @@ static struct {
 	int pidfd;
 	bool in_cgroup;
 	bool in_mount_ns;
+	bool v1;
 	int codes[UNDO_FAKE_END];
 	char steps[160];
 } fake;
@@ -54,6 +57,11 @@ void undo_fake_fail(enum undo_fake_call call, int code)
 void undo_fake_claim(const struct record *claim)
 {
 	fake.claim = claim;
+}
+
+void undo_fake_v1(void)
+{
+	fake.v1 = true;
 }
 
 void undo_fake_note(const char *step)
@@ -106,6 +114,7 @@ struct node_place container_place(const struct container *c, int timeout_ms)
 				    .mount_ns_fd = c->mount_ns_fd,
 				    .proc_fd = -1,
 				    .cgroup_fd = c->cgroup_fd,
+				    .devices_fd = -1,
 				    .timeout_ms = timeout_ms };
 }
 
@@ -153,6 +162,34 @@ int node_remove(const struct node_place *place, const struct node_spec *spec,
 	assert_int_equal(spec->id.minor, fake.rec->minor);
 	assert_int_equal(made_dirs, fake.rec->made_dirs);
 	return fake_call(UNDO_FAKE_REMOVE, "remove", e);
+}
+
+bool hierarchy_has_devices(void)
+{
+	return fake.v1;
+}
+
+int hierarchy_open_devices(const char *cgroup)
+{
+	assert_true(fake.v1);
+	assert_string_equal(cgroup, fake.rec->container_cgroup);
+	return fake.in_cgroup ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -ENOENT;
+}
+
+bool unit_of_cgroup(const char *cgroup, char ret[UNIT_NAME_SIZE])
+{
+	assert_string_equal(cgroup, fake.rec->container_cgroup);
+	strcpy(ret, "one.scope");
+	return true;
+}
+
+int unit_deny(const char *unit, uint32_t major, uint32_t minor, int timeout_ms, struct err *e)
+{
+	assert_string_equal(unit, "one.scope");
+	assert_int_equal(major, fake.rec->major);
+	assert_int_equal(minor, fake.rec->minor);
+	assert_true(timeout_ms > 0);
+	return fake_call(UNDO_FAKE_UNIT, "unit", e);
 }
 
 static void fake_check_filesystem(const struct filesystem_spec *spec)

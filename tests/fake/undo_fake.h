@@ -17,6 +17,7 @@ enum undo_fake_call {
 	UNDO_FAKE_REVOKE,
 	UNDO_FAKE_FORGET,
 	UNDO_FAKE_DISARM,
+	UNDO_FAKE_UNIT, /* the systemd unit of its container no longer allows it */
 	UNDO_FAKE_LIFT,
 	UNDO_FAKE_REMOVE,
 	UNDO_FAKE_UNMOUNT,
@@ -40,6 +41,9 @@ void undo_fake_reset(const struct record *rec, int pidfd, bool in_cgroup, bool i
 
 /* From now on this call returns -code; 0 ends that. */
 void undo_fake_fail(enum undo_fake_call call, int code);
+
+/* Device filters are version 1's, found by the name of the cgroup. */
+void undo_fake_v1(void);
 
 /* The device that is undone is claimed, until that claim is dropped. */
 void undo_fake_claim(const struct record *claim);

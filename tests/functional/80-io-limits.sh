@@ -13,6 +13,8 @@ jq '{ version, worker_ids, rules: [
     { id: "slow", principal: { uid: 0, cgroup: "/ublk-oci-test/slow" }, targets: ["memory"],
       max_size: "64M", max_devices_per_container: 4, io: { write_bytes: "4M", read_ops: 100000 } },
     { id: "free", principal: { uid: 0 }, targets: ["memory"], max_size: "64M",
+      max_devices_per_container: 4 },
+    { id: "disk", principal: { uid: 0 }, targets: ["file"], backing: ["/dev/"], max_size: "64M",
       max_devices_per_container: 4 } ] }' /etc/ublk-oci/policy.json >"$TEST_DIR/policy.json"
 helper_start --policy "$TEST_DIR/policy.json"
 
@@ -64,6 +66,13 @@ ublk-oci inspect ublkb0 --json | jq -e '.rule == "slow" and .discard == true and
     fail "inspect: $(ublk-oci inspect ublkb0 --json)"
 ublk-oci inspect ublkb0 | grep -q '^io_limits.write_bytes  *4194304 (4M)' ||
     fail "$(ublk-oci inspect ublkb0)"
+# in_force WHICH: the limits of that, as "CGROUP WRITE_BYTES" for each.
+in_force() {
+    ublk-oci inspect ublkb0 --json |
+        jq -r ".io_limits_in_force.$1 | if . == null then \"unknown\" else map(\"\(.cgroup) \(.write_bytes)\")[] end"
+}
+[ "$(in_force device)" = "/ublk-oci-test/slow 4194304" ] || fail "in force: $(in_force device)"
+[ "$(in_force backing)" = unknown ] || fail "memory is on a disk: $(in_force backing)"
 ok "io limits: they are in io.max of the container's cgroup, and inspect shows them"
 
 write_ms slow oflag=direct
@@ -88,6 +97,7 @@ detach free
 
 echo "$number wbps=max" >$tree/slow/io.max
 [[ $(limits slow) != *wbps=4194304* ]] || fail "the line cannot be changed here"
+[ "$(in_force device)" = "/ublk-oci-test/slow null" ] || fail "in force: $(in_force device)"
 attach slow
 [[ $(limits slow) == *wbps=4194304* ]] || fail "asked again it is not limited again"
 ok "io limits: what was lifted meanwhile is set when the same attach is asked again"
@@ -103,6 +113,7 @@ attach slow
 note_number
 [ -z "$(limits slow)" ] || fail "the limit is where its owner can lift it"
 [ "$(limits .)" = "$number rbps=max wbps=4194304 riops=100000 wiops=max" ] || fail "$(cat $tree/io.max)"
+[ "$(in_force device)" = "/ublk-oci-test 4194304" ] || fail "in force: $(in_force device)"
 write_ms slow oflag=direct
 expect_slow "from above"
 ok "io limits: they are where only root can lift them, and hold from there ($took_ms ms)"
@@ -123,6 +134,21 @@ helper_start --policy "$TEST_DIR/policy.json"
 expect_nothing_left
 [ -z "$(limits .)" ] || fail "left behind: $(limits .)"
 ok "io limits: nor do they stay when container and helper have gone"
+
+# What somebody set for the disk below: it limits the worker, and is shown.
+truncate -s 16M "$TEST_DIR/disk.img"
+loop=$(losetup --find --show "$TEST_DIR/disk.img")
+undo losetup -d "$loop"
+container_start crun slow "$TEST_DIR/slow"
+echo +io >/sys/fs/cgroup/cgroup.subtree_control
+ublk-oci attach --container slow --device /dev/data --target file --backing "$loop" >/dev/null
+[ -z "$(in_force backing)" ] || fail "in force: $(in_force backing)"
+echo "7:${loop#/dev/loop} wbps=1048576" >/sys/fs/cgroup/ublk-oci/io.max
+[ "$(in_force backing)" = "/ublk-oci 1048576" ] || fail "in force: $(in_force backing)"
+echo "7:${loop#/dev/loop} wbps=max" >/sys/fs/cgroup/ublk-oci/io.max
+detach slow
+container_delete crun slow
+ok "io limits: of the disk behind a device those are shown that limit its worker"
 
 # No controller: refused, with cause and remedy; who is not limited does not need it.
 container_start crun slow "$TEST_DIR/slow"

@@ -60,7 +60,7 @@ static int tool_place_open(struct node_place *t, const char *pid, struct err *e)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%s", pid);
-	*t = (struct node_place){ -1, -1, -1, -1, TOOL_TIMEOUT_MS };
+	*t = (struct node_place){ -1, -1, -1, -1, -1, TOOL_TIMEOUT_MS };
 	t->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (t->proc_fd < 0)
 		return err_sys(e, errno, "cannot open %s", path);
@@ -138,7 +138,7 @@ static int tool_allow(char **a, struct err *e)
 	tool_spec(&spec, NULL, a[2]);
 	return r ? r
 		 : devfilter_allow(a[1], t.cgroup_fd, spec.id.major, spec.id.minor,
-				   !strcmp(a[3], "rw"), e);
+				   !strcmp(a[3], "rw") ? DEVFILTER_WRITE : 0, e);
 }
 
 static int tool_revoke(char **a, struct err *e)

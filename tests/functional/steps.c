@@ -106,8 +106,8 @@ STEP(spawn_serve,
       struct err *e),
      (w, char_fd, stats_fd, notices_fd, ms, e))
 STEP(devfilter_allow,
-     (const char *dir, int fd, uint32_t major, uint32_t minor, bool writable, struct err *e),
-     (dir, fd, major, minor, writable, e))
+     (const char *dir, int fd, uint32_t major, uint32_t minor, unsigned int how, struct err *e),
+     (dir, fd, major, minor, how, e))
 STEP(devfilter_revoke, (const char *dir, int fd, uint32_t major, uint32_t minor, struct err *e),
      (dir, fd, major, minor, e))
 STEP(node_insert,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/privileged/hierarchy.h"
 #include "driver/privileged/mountinfo.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stall.h"
@@ -85,6 +86,8 @@ static void read_cgroup(char *text, size_t size)
 	const char *path = process_parse_cgroup(text);
 
 	must(!path || (inside(path, text, size) && *path == '/' && !strchr(path, '\n')));
+	path = hierarchy_parse_devices(text);
+	must(!path || (inside(path, text, size) && *path == '/' && !strchr(path, '\n')));
 }
 
 /* No name of a cgroup, which is one line, changes which path is taken; in v1's lines neither. */
@@ -96,6 +99,7 @@ static void read_cgroup_name(char *text, size_t size)
 	must(asprintf(&expected, "/%s", text) > 0);
 	must(asprintf(&lines, "9:devices:/%s\n1:name=%s:/x\n0::/%s\n", text, text, text) > 0);
 	must(!strcmp(process_parse_cgroup(lines), expected));
+	must(!strcmp(hierarchy_parse_devices(lines), expected));
 }
 
 static void (*const readers[])(char *text, size_t size) = {

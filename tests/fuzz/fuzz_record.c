@@ -108,7 +108,8 @@ static void record_must_hold(const struct record *rec)
 		     ? catalog_filesystem(rec->filesystem) && text_mount_path_ok(rec->path, &why)
 		     : text_device_path_ok(rec->path, &why));
 	must(!(rec->grants & ~(uint32_t)RECORD_GRANTS_ALL));
-	cgroup_must_hold(rec->cgroup, "/sys/fs/cgroup/");
+	cgroup_must_hold(rec->cgroup, strncmp(rec->cgroup, "/run/", 5) ? "/sys/fs/cgroup/"
+								       : "/run/ublk-oci/cgroup/");
 	cgroup_must_hold(rec->container_cgroup, "/");
 }
 

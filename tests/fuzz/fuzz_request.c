@@ -216,7 +216,7 @@ static void reply_must_hold(const struct wire_reply *m, const struct wire_head *
 	must(text_padded_ok(m->reason, sizeof(m->reason)));
 	for (const char *p = m->reason; *p; p++)
 		must((unsigned char)*p >= ' ' && *p != 0x7f);
-	must(m->status < 0 ? *m->reason : asked->type == WIRE_LIST);
+	must(m->status < 0 ? *m->reason : asked->type == WIRE_LIST || asked->type == WIRE_REPAIR);
 	must(!m->generation && !m->dev_id && !m->major && !m->minor);
 }
 

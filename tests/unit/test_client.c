@@ -338,6 +338,78 @@ static void test_orphans_are_handed_on(void **state)
 	}
 }
 
+static struct wire_access access_make(uint32_t outcome)
+{
+	return (struct wire_access){
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_ACCESS, sizeof(struct wire_access), 0 },
+		.generation = 42,
+		.dev_id = 7,
+		.outcome = outcome,
+		.path = "/dev/data",
+		.why = "its device filter was replaced",
+	};
+}
+
+static void answer_accesses(int fd, const struct packet *p)
+{
+	const struct wire_repair *ask = (const void *)p->bytes;
+	struct wire_access open = access_make(WIRE_ACCESS_OPEN),
+			   lost = access_make(WIRE_ACCESS_LOST);
+	struct wire_reply r = reply_make(0, "");
+
+	if (p->size != sizeof(*ask) || ask->head.type != WIRE_REPAIR || ask->generation != 42)
+		return;
+	send_bytes(fd, &open, sizeof(open));
+	send_bytes(fd, &lost, sizeof(lost));
+	send_bytes(fd, &r, sizeof(r));
+}
+
+static void answer_strange_access(int fd, const struct packet *p)
+{
+	struct wire_access a = access_make(WIRE_ACCESS_END);
+
+	send_bytes(fd, &a, sizeof(a));
+}
+
+static void answer_unended_access(int fd, const struct packet *p)
+{
+	struct wire_access a = access_make(WIRE_ACCESS_OPEN);
+
+	memset(a.why, 'a', sizeof(a.why));
+	send_bytes(fd, &a, sizeof(a));
+}
+
+static void test_accesses_are_handed_on(void **state)
+{
+	static const struct {
+		script *answer;
+		int r;
+		size_t nr;
+	} cases[] = {
+		{ answer_accesses, 0, 2 },
+		{ answer_detach, -EINVAL, 0 },
+		{ answer_orphans, -ECONNRESET, 0 },
+		{ answer_device, -EPROTO, 0 },
+		{ answer_strange_access, -EPROTO, 0 },
+		{ answer_unended_access, -EPROTO, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		auto_client_accesses struct client_accesses seen = { 0 };
+		struct fake f;
+		struct err e;
+
+		fake_start(&f, cases[i].answer);
+		assert_int_equal(client_repair_container(42, 0, SHORT_MS, &seen, &e), cases[i].r);
+		assert_int_equal(seen.nr, cases[i].nr);
+		if (cases[i].nr) {
+			assert_int_equal(seen.rows[1].outcome, WIRE_ACCESS_LOST);
+			assert_string_equal(seen.rows[1].path, "/dev/data");
+		}
+		fake_end(&f);
+	}
+}
+
 static void test_a_list_cut_short_is_an_error(void **state)
 {
 	auto_client_devices struct client_devices d = { 0 };
@@ -529,6 +601,7 @@ int main(void)
 		cmocka_unit_test(test_counters_come_with_a_descriptor),
 		cmocka_unit_test(test_what_is_lost_comes_before_the_answer),
 		cmocka_unit_test(test_orphans_are_handed_on),
+		cmocka_unit_test(test_accesses_are_handed_on),
 		cmocka_unit_test(test_a_list_cut_short_is_an_error),
 		cmocka_unit_test(test_a_device_is_found_by_container_and_path),
 		cmocka_unit_test(test_a_device_is_found_by_its_own_name),

@@ -41,6 +41,8 @@ struct row {
 	bool abrupt;	/* not orderly */
 	bool read_only;
 	bool limited; /* its container's I/O is */
+	bool v1;      /* device filters are those of cgroup v1 */
+	bool in_unit; /* its container's systemd unit allows it */
 	bool mounted; /* the container has its file system, and no node */
 	/* What fails, and how. */
 	enum undo_fake_call fails;
@@ -99,6 +101,32 @@ static const struct row rows[] = {
 	{ .what = "with I/O limits",
 	  .limited = true,
 	  .steps = "revoke disarm lift remove flush stop delete cgroup drop" },
+	{ .what = "on cgroup v1",
+	  .v1 = true,
+	  .steps = "revoke disarm remove flush stop delete cgroup drop" },
+	{ .what = "on cgroup v1 its container has ended, and its cgroup has not",
+	  .v1 = true,
+	  .place = AWAY,
+	  .steps = "revoke disarm flush stop delete cgroup drop" },
+	{ .what = "on cgroup v1 its container's cgroup is gone",
+	  .v1 = true,
+	  .place = NO_CGROUP,
+	  .steps = "disarm remove flush stop delete cgroup drop" },
+	{ .what = "allowed by its container's unit",
+	  .in_unit = true,
+	  .steps = "revoke unit disarm remove flush stop delete cgroup drop" },
+	{ .what = "its container's unit still allows it, so its number is not given away",
+	  .in_unit = true,
+	  .fails = UNDO_FAKE_UNIT,
+	  .code = ETIMEDOUT,
+	  .r = -ETIMEDOUT,
+	  .steps = "revoke unit" },
+	{ .what = "its container has ended, and its unit with it",
+	  .in_unit = true,
+	  .place = AWAY,
+	  .fails = UNDO_FAKE_UNIT,
+	  .code = EIO,
+	  .steps = "forget unit disarm flush stop delete cgroup drop" },
 	{ .what = "with I/O limits, its container has ended",
 	  .limited = true,
 	  .place = AWAY,
@@ -428,6 +456,8 @@ static void life_connect(void)
 	undo_fake_reset(&life.rec, life.container_fd, place != NO_CGROUP && place != LEFT_CGROUP,
 			place != LEFT_MOUNT_NS);
 	undo_fake_fail(UNDO_FAKE_LOOK, place == AWAY ? ESRCH : 0);
+	if (life.row->v1)
+		undo_fake_v1();
 	if (life.row->flags & WIRE_AHEAD)
 		undo_fake_claim(&life.claim);
 }
@@ -460,6 +490,8 @@ static void life_begin(const struct row *row)
 		}
 		if (row->limited)
 			rec->grants |= RECORD_IO_LIMITS;
+		if (row->in_unit)
+			rec->grants |= RECORD_UNIT;
 	}
 	rec->flags |= row->flags;
 	life.claim = *rec;
@@ -501,10 +533,10 @@ static int life_undo(const struct row *row, struct err *e)
 /* Out of reach, then stopped, then deleted, then forgotten: never another way round. */
 static unsigned int rank_of(const char *step)
 {
-	static const char *const order[] = { "sync",   "unmount", "gone",   "take",
-					     "revoke", "forget",  "disarm", "lift",
-					     "remove", "unused",  "end",    "flush",
-					     "stop",   "delete",  "cgroup", "drop" };
+	static const char *const order[] = { "sync",   "unmount", "gone",   "take", "revoke",
+					     "forget", "unit",	  "disarm", "lift", "remove",
+					     "unused", "end",	  "flush",  "stop", "delete",
+					     "cgroup", "drop" };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
 		if (!strcmp(order[i], step))
