@@ -21,6 +21,7 @@ engine_do() { "${engine_family[$engine]}_$1" "${@:2}"; }
 # engine_setup ENGINE: it can be used until the test ends, and engine_run() uses it.
 engine_setup() {
     engine=$1
+    chmod 711 "$TEST_DIR"
     engine_do setup
 }
 
@@ -29,10 +30,7 @@ engine_setup() {
 #   cdi=DEVICE         a device made ahead, by the list
 #   userns             a user namespace of its own (of root's containers)
 #   attended           a runtime that stays until the container ends, where one can
-engine_run() {
-    root_make "$1"
-    engine_do run "$@"
-}
+engine_run() { engine_do run "$@"; }
 engine_id() { engine_do id "$1"; }     # as the engine has it
 engine_nick() { engine_do nick "$1"; } # what a person would write: a name, or an ID's beginning
 engine_pid() { cat "$TEST_DIR/$1/pid"; } # of the container's process, as the host counts
@@ -54,40 +52,37 @@ root_of() { echo "$TEST_DIR/$1/rootfs"; }
 
 # The shell opens what a redirection of its own names; a file says what to do, two pipes when.
 ask_make() { # ROOT
-    mkdir "$1/ask"
-    mkfifo "$1/ask/go" "$1/ask/done"
-    cat >"$1/ask/job" <<'END'
-while :; do
-    read -r word </ask/go || continue
-    . /ask/todo >/ask/said 2>&1
-    echo $? >/ask/done
-done
-END
-    : >"$1/ask/said"
-    chmod 777 "$1/ask"
-    chmod 666 "$1"/ask/*
+    (
+        umask 0
+        mkdir "$1/ask"
+        mkfifo "$1/ask/go" "$1/ask/done"
+        : >"$1/ask/said"
+        # shellcheck disable=SC2016 # expanded there
+        printf '%s\n' 'while :; do' 'read -r word </ask/go || continue' \
+            '. /ask/todo >/ask/said 2>&1' 'echo $? >/ask/done' 'done' >"$1/ask/job"
+    )
 }
 
-# root_make NAME: a root of busybox. The second time it is the same one.
+# root_make NAME: a root of busybox.
 root_make() {
-    [ ! -d "$TEST_DIR/$1" ] || return 0
-    chmod 711 "$TEST_DIR"
-    bundle_make "$TEST_DIR/$1"
+    [ -d "$bundle_template" ] || bundle_template_make
+    mkdir -p "$TEST_DIR/$1"
+    cp -a "$bundle_template/rootfs" "$TEST_DIR/$1"
     ask_make "$(root_of "$1")"
 }
 
 # inside NAME SCRIPT: the container's process does it; output and status are its own. A script
 # that exits ends the container.
 inside() {
-    local ask status
+    local ask=$TEST_DIR/$1/rootfs/ask status said
 
-    ask=$(root_of "$1")/ask
     printf '%s\n' "$2" >"$ask/todo"
     exec 8<>"$ask/go" 9<>"$ask/done"
     echo go >&8
     read -r -t 120 status <&9 || status=124
     exec 8>&- 9>&-
-    cat "$ask/said"
+    said=$(<"$ask/said")
+    [ -z "$said" ] || printf '%s\n' "$said"
     return "$status"
 }
 
@@ -132,7 +127,7 @@ cdi_jq() {
     echo "$text"
 }
 
-# The config.json that a container with these wishes has.
+# A bundle; its config.json is of a container with these wishes.
 config_make() { # NAME, WISH...
     local name=$1 wish text devices=()
 
@@ -143,12 +138,12 @@ config_make() { # NAME, WISH...
         case $wish in
         hook=*) wish=${wish#*=}; text+=" | $(device_jq "${wish%%=*}" "${wish#*=}")" ;;
         cdi=*) devices+=("${wish#*=}") ;;
-        userns) text+=" | $engine_userns_jq"; chown -R 100000:100000 "$(root_of "$name")" ;;
+        userns) text+=" | $engine_userns_jq" ;;
         esac
     done
-    text+=" | $(cdi_jq "${devices[@]}")"
-    jq -M "$text" "$TEST_DIR/$name/config.json" >"$TEST_DIR/$name/new"
-    mv "$TEST_DIR/$name/new" "$TEST_DIR/$name/config.json"
+    bundle_make "$TEST_DIR/$name" "$text | $(cdi_jq "${devices[@]}")"
+    ask_make "$(root_of "$name")"
+    [[ " $* " != *" userns "* ]] || chown -R 100000:100000 "$(root_of "$name")"
 }
 
 oci_setup() { requires "$engine" jq busybox; }
@@ -219,7 +214,6 @@ graphroot = "/var/lib/containers/storage"
 runroot = "/run/containers/storage"
 END
     chmod 644 "$TEST_DIR"/*.conf
-    chmod 711 "$TEST_DIR"
     export CONTAINERS_CONF=$TEST_DIR/containers.conf CONTAINERS_STORAGE_CONF=$TEST_DIR/storage.conf
     undo podman_end
 }
@@ -256,6 +250,7 @@ pod_run() {
     local name=$1 wish root options=(--cap-add MKNOD)
 
     root=$(root_of "$name")
+    root_make "$name"
     [ "$engine" = podman ] || chown -R 1000:1000 "$TEST_DIR/$name"
     for wish in "${@:2}"; do
         case $wish in

@@ -106,7 +106,7 @@ nr_programs() {
     local cgroup
 
     cgroup=/sys/fs/cgroup$(cgroup_of "$(engine_pid "$1")")
-    { bpftool -j cgroup list "$cgroup" || true; } | grep -o '"attach_type":"[^"]*device"' | wc -l
+    bpftool -j cgroup list "$cgroup" | { grep -o '"attach_type":"[^"]*device"' || true; } | wc -l
 }
 
 # A block device of the machine that is nobody's.
