@@ -18,7 +18,7 @@ inside busy 'dd if=/dev/urandom of=/ask/load bs=64k count=8 2>/dev/null
     (n=0; while ! test -e /ask/stop; do
         dd if=/ask/load of=/dev/steady bs=64k conv=fsync 2>/dev/null &&
             dd if=/dev/steady bs=64k count=8 iflag=direct 2>/dev/null | cmp - /ask/load || echo >>/ask/bad
-        n=$((n + 1)); echo $n >/ask/count
+        n=$((n + 1)); echo $n >/ask/count; sleep 0.05
     done; echo >/ask/stopped) >/dev/null 2>&1 &'
 count() { cat "$(root_of busy)/ask/count"; }
 wait_for 30 count
