@@ -55,9 +55,10 @@ used() { # CONTAINER PATH
 }
 opens() { inside "$1" "true 7<$2" >/dev/null; } # CONTAINER PATH
 
-# Refused by the filter, or nothing is behind that number any more.
+# By the filter, or since nothing is behind that number any more.
+refused='Operation not permitted|No such device or address'
 opens_no_more() { # CONTAINER PATH
-    expect_fail 'Operation not permitted|No such device or address' inside "$1" "true 7<$2"
+    expect_fail "$refused" inside "$1" "true 7<$2"
 }
 
 # show_device CONTAINER PATH JQ: something of its device; fails when there is none.
@@ -98,7 +99,10 @@ once() {
         fail "$3: detached $((now - before)) times: $(tail -n 20 "$TEST_DIR/helper.log")"
 }
 
-claimed_by() { ublk-oci device list --json | jq -r --arg name "$1" '.[] | select(.name == $name) | .claims[].container.id'; }
+claimed_by() {
+    ublk-oci device list --json |
+        jq -r --arg name "$1" '.[] | select(.name == $name) | .claims[].container.id'
+}
 is_free() { [ -z "$(claimed_by "$1")" ]; }
 
 # How many programs filter the container's devices.
@@ -110,7 +114,11 @@ nr_programs() {
 }
 
 # A block device of the machine that is nobody's.
-foreign_number() { tr : ' ' </sys/block/"$(ls /sys/block | grep -m 1 '^vd')"/dev; }
+foreign_number() {
+    local disks=(/sys/block/vd*)
+
+    tr : ' ' <"${disks[0]}/dev"
+}
 
 # --- the columns ------------------------------------------------------------------
 
@@ -144,7 +152,7 @@ column_live() { # CONTAINER
     ! inside "$1" 'test -e /dev/live' || fail "the node is still there"
     opens_no_more "$1" /ask/kept
     inside "$1" 'rm /ask/kept' >/dev/null || rm "$(root_of "$1")/ask/kept"
-    works 'live detach' "a kept node: $(grep -o -m 1 'Operation not permitted\|No such device or address' <<<"$output")"
+    works 'live detach' "a kept node: $(grep -E -o -m 1 "$refused" <<<"$output")"
 }
 
 column_cgroup_v2() { # CONTAINER, which has a device
@@ -194,7 +202,8 @@ column_apart() { # CONTAINER, CONTAINER, path
     [ "$one" != "$two" ] || fail "both have $one"
     refused_to "$1" "$two"
     refused_to "$2" "$one"
-    opens "$1" "$3" && opens "$2" "$3" || fail "their own do not open"
+    opens "$1" "$3" || fail "$1: its own does not open"
+    opens "$2" "$3" || fail "$2: its own does not open"
     works 'kept apart' "${notes[apart]:-}"
 }
 refused_to() { # CONTAINER, number
