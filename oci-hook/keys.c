@@ -333,7 +333,7 @@ int keys_parse(struct attach_options *o, const char *text, struct err *e)
 	if (!copy)
 		return err_sys(e, ENOMEM, "cannot read the keys");
 	rest = copy;
-	while ((pair = strsep(&rest, ","))) {
+	while ((pair = strsep(&rest, ",;"))) {
 		r = keys_parse_one(o, pair, e);
 		if (r < 0)
 			return r;

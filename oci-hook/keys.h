@@ -2,7 +2,8 @@
 /*
  * What is asked of an attach, in the words of the catalog: as one text
  * ("target=memory,size=64M,path=/dev/data", an annotation), or key by key
- * (options of a command). Values of a text are percent-decoded.
+ * (options of a command). Values of a text are percent-decoded. Between keys a
+ * semicolon is as good as a comma: podman divides what its users write at commas.
  *
  * Everything here runs with the caller's own rights. The helper checks all of
  * it again; it is checked here so that the words fit what was written.
@@ -43,7 +44,7 @@ void keys_init(struct attach_options *o);
 /* One key; twice the same is an error, whatever the values. */
 int keys_set(struct attach_options *o, enum catalog_key key, const char *value, struct err *e);
 
-/* "key=value,key=value". An unknown key is an error that lists the known ones. */
+/* "key=value,key=value", or with ";". An unknown key is an error that lists the known ones. */
 int keys_parse(struct attach_options *o, const char *text, struct err *e);
 
 /* Do they make sense together? host: a device without a container, so without a path. */

@@ -2,7 +2,7 @@
 # podman run --device ublk-oci.io/device=NAME: a device made ahead, by its name.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
-. "$(dirname "$0")/../podman.sh"
+. "$(dirname "$0")/../engines.sh"
 requires jq busybox
 
 helper_start

@@ -58,6 +58,19 @@ static void test_all_keys_are_understood(void **state)
 	assert_string_equal(w.path, "/srv/data");
 }
 
+static void test_keys_may_have_semicolons_between_them(void **state)
+{
+	struct attach_options o;
+	struct err e;
+
+	assert_int_equal(parse(&o, "target=file;backing=/srv/a%3Bb%2Cc,access=ro;path=/dev/x", &e),
+			 0);
+	assert_int_equal(o.target, TARGET_FILE);
+	assert_string_equal(o.backing, "/srv/a;b,c");
+	assert_string_equal(o.path, "/dev/x");
+	assert_true(o.read_only);
+}
+
 static void test_defaults_are_the_helpers(void **state)
 {
 	struct attach_options o;
@@ -84,6 +97,9 @@ static const struct {
 	{ "", "empty" },
 	{ "target", "key=value" },
 	{ "target=memory,", "key=value" },
+	{ "target=memory;", "key=value" },
+	{ "target=memory;,size=1M", "key=value" },
+	{ "target=memory;size=1M,size=2M", "size is given twice" },
 	{ ",target=memory", "key=value" },
 	{ "=memory", "unknown key \"\"" },
 	{ "targe=memory", "unknown key \"targe\"; known are: target, backing" },
@@ -288,6 +304,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_keys_are_understood),
+		cmocka_unit_test(test_keys_may_have_semicolons_between_them),
 		cmocka_unit_test(test_defaults_are_the_helpers),
 		cmocka_unit_test(test_bad_texts_are_refused_in_words),
 		cmocka_unit_test(test_long_text_is_refused_whole),

@@ -1,0 +1,85 @@
+#!/bin/bash
+# Every engine where version 1 of cgroups filters devices, with version 2 beside it for the
+# workers, as on a machine that is not "unified". The last one: it takes the guest's cgroups apart.
+. "$(dirname "$0")/cells.sh"
+[ -e /run/vm/init ] || skip "it would take this machine's cgroups apart"
+
+top=/sys/fs/cgroup
+controllers='devices freezer pids cpu,cpuacct blkio'
+
+empty() { # HIERARCHY
+    find "$1" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
+}
+leave_v2() {
+    local file names name
+
+    empty $top
+    while read -r file; do
+        read -r names <"$file" || continue
+        for name in $names; do echo "-$name" >"$file"; done
+    done < <(find $top -depth -name cgroup.subtree_control)
+    umount $top
+    mount -t tmpfs -o mode=755 cgroup $top
+}
+v1_mount() {
+    local name
+
+    for name in $controllers; do
+        mkdir $top/"$name"
+        mount -t cgroup -o "$name" cgroup $top/"$name"
+    done
+    mkdir $top/unified
+    mount -t cgroup2 cgroup2 $top/unified
+}
+back_to_v2() {
+    local name
+
+    for name in $controllers unified; do
+        empty $top/"$name"
+        umount $top/"$name" 2>/dev/null
+    done
+    umount $top
+    mount -t cgroup2 cgroup2 $top
+}
+
+group_of() { # CONTAINER: its devices cgroup
+    echo "$top/devices$(sed -n 's/^[0-9]*:devices://p' "/proc/$(engine_pid "$1")/cgroup")"
+}
+lists() { grep -q "^b ${2/ /:} r" "$(group_of "$1")/devices.list"; } # CONTAINER NUMBER
+
+column_cgroup_v1() { # CONTAINER
+    local number
+
+    ublk_oci attach --container "$(engine_nick "$1")" --device /dev/live --target memory --size 4M
+    used "$1" /dev/live
+    number=$(number_of "$1" /dev/live)
+    node_make "$1" kept "$number"
+    opens "$1" /ask/kept || fail "a node of an attached device does not open"
+    if makes_nodes "$1"; then
+        lists "$1" "$number" || fail "it opens, and is not in the list"
+        node_make "$1" foreign "$(foreign_number)"
+        expect_fail 'Operation not permitted' inside "$1" 'true 7</ask/foreign'
+    else
+        [ "$engine" = podman-rootless ] || fail "it makes no nodes"
+    fi
+    ublk_oci detach --container "$(engine_nick "$1")" --device /dev/live
+    opens_no_more "$1" /ask/kept
+    [ "$engine" = podman-rootless ] || ! lists "$1" "$number" || fail "it is still in the list"
+    works 'cgroup v1' "${notes[$engine]:-}"
+}
+
+leave_v2
+undo back_to_v2
+v1_mount
+# Newer ones complain, and go on.
+export PODMAN_IGNORE_CGROUPSV1_WARNING=1
+
+note podman-rootless 'a user has no cgroups there; the container cannot make a node'
+matrix_setup crun
+for engine in $engines; do
+    [ "$engine" = crun ] || engine_setup "$engine"
+    engine_run "$engine"
+    column_cgroup_v1 "$engine"
+    engine_end "$engine"
+done
+expect_nothing_left
