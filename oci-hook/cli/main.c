@@ -14,6 +14,7 @@
 #include "oci-hook/cli/repair.h"
 #include "oci-hook/cli/stats.h"
 #include "oci-hook/cli/upgrade.h"
+#include "oci-hook/cli/volume.h"
 #include "oci-hook/quote.h"
 
 static const struct {
@@ -24,6 +25,7 @@ static const struct {
 	{ "attach", attach_main, "give a running container, or the host, a block device" },
 	{ "detach", detach_main, "take it away again" },
 	{ "device", device_main, "make devices ahead, for containers to come; remove them" },
+	{ "volume", volume_main, "storage with a name: make it, copy it, resize it" },
 	{ "list", list_main, "list devices" },
 	{ "upgrade", upgrade_main, "give devices new workers while they are used" },
 	{ "inspect", inspect_main, "show everything about one device and its worker" },

@@ -32,11 +32,9 @@ static int find_name(const char *name, uint32_t *ret_id)
 	static const struct {
 		const char *name;
 		uint32_t id;
-	} known[] = { { "ublk-oci-hook", 970 },
-		      { "ublk-oci", 971 },
-		      { "ci", 980 },
-		      { "acme", 981 },
-		      { "globex", 982 } };
+	} known[] = { { "ublk-oci-hook", 970 },	 { "ublk-oci", 971 },
+		      { "ublk-oci-store", 972 }, { "ci", 980 },
+		      { "acme", 981 },		 { "globex", 982 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		if (!strcmp(known[i].name, name)) {
