@@ -96,12 +96,14 @@ static int volumes_add(struct volumes *v, const struct store_volume *row, struct
 	return 0;
 }
 
-static int volumes_verdict(const struct store_reply *reply, struct err *e)
+static int volumes_verdict(const struct store_reply *reply, struct volumes *ret, struct err *e)
 {
 	if (!text_padded_ok(reply->reason, sizeof(reply->reason)) || reply->status > 0)
 		return volumes_bad_answer(e);
-	if (reply->status == 0)
+	if (reply->status == 0) {
+		memcpy(ret->warning, reply->reason, sizeof(ret->warning));
 		return 0;
+	}
 	return *reply->reason ? err_set(e, -reply->status, "%s", reply->reason)
 			      : err_sys(e, -reply->status, "the store refused");
 }
@@ -118,7 +120,7 @@ static int volumes_take(const struct volumes_call *call, const struct packet *p,
 		return volumes_bad_answer(e);
 	if (head->type == STORE_REPLY && p->size == sizeof(struct store_reply)) {
 		*ret_ended = true;
-		return volumes_verdict((const void *)p->bytes, e);
+		return volumes_verdict((const void *)p->bytes, ret, e);
 	}
 	if (head->type == STORE_VOLUME && p->size == sizeof(struct store_volume))
 		return volumes_add(ret, (const void *)p->bytes, e);

@@ -13,6 +13,7 @@
 struct volumes {
 	struct store_volume *rows;
 	size_t nr;
+	char warning[WIRE_REASON_SIZE]; /* of success; "": none */
 };
 
 void volumes_fini(struct volumes *v);

@@ -380,9 +380,9 @@ static int volume_run(const struct volume_command *command, int argc, char **arg
 	struct cli_option options[ARRAY_SIZE(volume_options)];
 	struct volume_ask a = { .command = command };
 	auto_volumes struct volumes v = { 0 };
+	char name[32], words[WIRE_REASON_SIZE];
 	struct cli_page page;
 	struct err e;
-	char name[32];
 	bool leave;
 	int status;
 
@@ -394,6 +394,9 @@ static int volume_run(const struct volume_command *command, int argc, char **arg
 		return status;
 	if (volume_ask(&a, &v, &e) < 0)
 		return cli_fail(&page, &e);
+	if (*v.warning)
+		fprintf(stderr, CLI_NAME ": %s: warning: %s\n", name,
+			quote_text(words, sizeof(words), v.warning));
 	result_print(&a, &v);
 	return cli_end(&page);
 }

@@ -34,8 +34,9 @@ struct serve {
 	const struct policy *policy;
 	struct pools pools;
 	int64_t told_ms;
-	bool new_device; /* made by this request */
-	bool to_the_end; /* also when nobody waits for it any more */
+	struct err warning; /* goes with success */
+	bool new_device;    /* made by this request */
+	bool to_the_end;    /* also when nobody waits for it any more */
 };
 
 static struct wire_head serve_head(enum store_type type, size_t size)
@@ -355,6 +356,20 @@ static int resize_decide(struct serve *s, const struct place *place, struct err 
 	return r < 0 ? r : pools_check_room(&s->pools, place->pool, &sum, s->ask.size_bytes, e);
 }
 
+/* A device keeps the size it was made with; what is behind that it does not reach. */
+static void resize_warn(struct serve *s, uint64_t size_bytes)
+{
+	auto_client_devices struct client_devices d = { 0 };
+	const struct wire_device *row =
+		device_list(&d, NULL) < 0 ? NULL : device_find(&d, s->ask.name);
+
+	if (row && row->size_bytes < size_bytes)
+		err_set(&s->warning, EBUSY,
+			"it is attached, as ublkb%u, which has %llu bytes until the volume is "
+			"detached and attached again",
+			row->dev_id, (unsigned long long)row->size_bytes);
+}
+
 static int serve_resize(struct serve *s, struct err *e)
 {
 	auto_place struct place place = PLACE_INIT;
@@ -370,16 +385,17 @@ static int serve_resize(struct serve *s, struct err *e)
 			       "volume %s has %llu bytes: it does not become smaller, as what is "
 			       "there would be cut off",
 			       s->ask.name, (unsigned long long)place.volume.size_bytes);
-	r = device_check_free(s->ask.name, false, e);
-	if (r == 0)
-		r = pools_lock(&s->pools, e);
+	r = pools_lock(&s->pools, e);
 	if (r < 0)
 		return r;
 	r = resize_decide(s, &place, e);
 	if (r == 0)
 		r = change_grow(&place, s->ask.size_bytes, e);
 	pools_unlock(&s->pools);
-	return r < 0 ? r : serve_rows(s, &place, e);
+	if (r < 0)
+		return r;
+	resize_warn(s, s->ask.size_bytes);
+	return serve_rows(s, &place, e);
 }
 
 static int export_check(int fd, struct err *e)
@@ -532,7 +548,7 @@ void serve_run(int fd, const char *policy_file)
 		log_info("%s: %s",
 			 request_name(s.ask.head.type) ? request_name(s.ask.head.type) : "request",
 			 *e.text ? e.text : strerror(-r));
-	serve_reply(fd, r, r < 0 ? e.text : NULL);
+	serve_reply(fd, r, r < 0 ? e.text : s.warning.text);
 }
 
 void serve_refuse_busy(int fd)

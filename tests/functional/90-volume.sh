@@ -101,7 +101,7 @@ grep -q '"request":"delete","verdict":"allowed","rule":"users".*"uid":1000,"volu
 ok "volume: users do what their rule says, with volumes of theirs"
 
 # What is stopped in the middle is not there.
-yes 'no hole' | head -c 100M >"$TEST_DIR/slow"
+head -c 100M /dev/zero | tr '\0' x >"$TEST_DIR/slow"
 import_held() { # NAME: under way, and held there; $importer asks, $worker serves
     ublk-oci volume import "$TEST_DIR/slow" "$1" 2>"$TEST_DIR/said" &
     importer=$!

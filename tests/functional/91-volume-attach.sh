@@ -38,7 +38,7 @@ for runtime in crun runc; do
     container_start $runtime two "$TEST_DIR/two"
     expect_fail 'another container has it' ublk-oci attach --container two --volume data
     expect_fail 'container one has it' ublk-oci attach --container two --volume data --read-only
-    for verb in 'resize data --size 32M' 'delete data' 'clone data copy' 'snapshot data then' \
+    for verb in 'delete data' 'clone data copy' 'snapshot data then' \
         "export data $TEST_DIR/out"; do
         # shellcheck disable=SC2086 # words
         expect_fail 'volume data is attached, as ublkb' ublk-oci volume $verb
@@ -47,14 +47,23 @@ for runtime in crun runc; do
     holds $runtime one /dev/data hello || fail "the first has lost it"
     ok "volume attach: $runtime: one writer, and nothing else is done to it meanwhile"
 
+    ublk-oci volume resize data --size 32M 2>"$TEST_DIR/said"
+    grep -q 'warning: it is attached, as ublkb[0-9]*, which has 16777216 bytes until' "$TEST_DIR/said" ||
+        fail "the reply does not say so: $(cat "$TEST_DIR/said")"
+    $runtime exec one dd if=/dev/data bs=1M of=/dev/null 2>&1 | grep -q '16+0 records in' ||
+        fail "the device has another size"
     ublk-oci detach --container one --device /dev/data
     ublk-oci volume detach data
     is_free data || fail "it is still attached"
     expect_fail 'volume data is not attached' ublk-oci volume detach data
     expect_nothing_left
-    ublk-oci volume resize data --size 32M
+    ublk-oci attach --container one --volume data
+    $runtime exec one dd if=/dev/data bs=1M of=/dev/null 2>&1 | grep -q '32+0 records in' ||
+        fail "it has not grown"
+    ublk-oci detach --container one --device /dev/data
+    ublk-oci volume detach data
     ublk-oci volume snapshot data then
-    ok "volume attach: $runtime: detached, it grows, and a snapshot is made"
+    ok "volume attach: $runtime: it grows while it is attached, and its device at the next attach"
 
     # Many readers, each where it wants it.
     expect_fail 'then is a snapshot' ublk-oci attach --container one --volume then
@@ -119,7 +128,7 @@ rm -f /run/ublk-oci/helper.sock
 expect_fail 'cannot tell whether volume kept is attached' ublk-oci volume delete kept
 [ "$(volume_get kept attached)" = null ] || fail "it says it knows"
 helper_start --policy "$TEST_DIR/policy.json"
-expect_fail 'volume kept is attached' ublk-oci volume resize kept --size 32M
+expect_fail 'volume kept is attached' ublk-oci volume clone kept copy
 holds crun kept /dev/kept before || fail "the container has lost it"
 crun delete -f kept
 wait_for 20 unclaimed kept
