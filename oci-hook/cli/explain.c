@@ -424,6 +424,9 @@ static int what_find(struct explain *x, struct err *e)
 
 	/* Where it is in the container, and whose its node is there, is no rule's business. */
 	asked.given[KEY_BACKING] = keys->given[KEY_BACKING];
+	/* Of a volume its pool stands for the file. */
+	if (claim->pool && catalog_target(keys->target) && catalog_target(keys->target)->nr_fds)
+		asked.given[KEY_BACKING] = true;
 	asked.given[KEY_SIZE] = keys->given[KEY_SIZE];
 	r = keys_check(&asked, true, e);
 	if (r < 0)

@@ -15,7 +15,7 @@ jq '.pools = [{name: "default", path: "/var/lib/ublk-oci/volumes", capacity: "10
     /etc/ublk-oci/policy.json >"$TEST_DIR/policy.json"
 mkdir -p /srv/other
 mountpoint -q /srv/other || mount -t tmpfs other /srv/other
-undo umount /srv/other
+undo umount -l /srv/other
 chown ublk-oci-store: /srv/other
 chmod 755 "$TEST_DIR"
 helper_start --policy "$TEST_DIR/policy.json"
@@ -106,7 +106,8 @@ import_held() { # NAME: under way, and held there; $importer asks, $worker serve
     ublk-oci volume import "$TEST_DIR/slow" "$1" 2>"$TEST_DIR/said" &
     importer=$!
     until [ -e "$volumes/.new-$1/data" ]; do kill -0 $importer || fail "$(cat "$TEST_DIR/said")"; done
-    read -r worker <"/proc/$store_pid/task/$store_pid/children"
+    worker=$(cat "/proc/$store_pid/task/$store_pid/children")
+    worker=${worker%% *}
     kill -STOP "$worker"
     [ -e "$volumes/.new-$1/data" ] || fail "it is done already: nothing is shown"
 }

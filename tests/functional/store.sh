@@ -5,12 +5,11 @@ volumes=/var/lib/ublk-oci/volumes
 
 # store_start [OPTION...]: on a volume directory of the test's own, empty.
 store_start() {
-    # The guest's /var is an overlay, which cannot take part in what a store's filesystem does.
+    # The guest's /var is an overlay, on which the helper takes no backing files.
     if ! mountpoint -q $volumes; then
         mkdir -p $volumes /run/ublk-oci-store
-        mount -t "${store_filesystem:-tmpfs}" ${store_device:+"$store_device"} ${store_device:-store} \
-            $volumes 2>/dev/null || mount -t tmpfs store $volumes
-        undo umount $volumes
+        mount -t tmpfs store $volumes
+        undo umount -l $volumes # a store that is killed may still copy
         chown ublk-oci-store: $volumes /run/ublk-oci-store
         chmod 700 $volumes
     fi
