@@ -23,9 +23,9 @@
 
 enum store_type {
 	STORE_NONE,
-	STORE_LIST,	/* all volumes the caller may see */
-	STORE_INSPECT,	/* name */
-	STORE_CREATE,	/* name, size_bytes, pool; of from, or of a file (fd), or empty */
+	STORE_LIST,    /* all volumes the caller may see */
+	STORE_INSPECT, /* name */
+	STORE_CREATE, /* name, size_bytes, pool; of from, or of a file (fd), or empty; filesystem */
 	STORE_SNAPSHOT, /* name, from, pool */
 	STORE_RESIZE,	/* name, size_bytes */
 	STORE_EXPORT,	/* name; fd: a new, empty file */
@@ -53,11 +53,13 @@ struct store_ask {
 	uint32_t mode;
 	uint16_t nr_queues;
 	uint16_t depth;
+	uint32_t filesystem; /* enum catalog_filesystem: of a new, empty volume */
+	uint32_t pad;
 	char name[STORE_NAME_SIZE];
 	char from[STORE_NAME_SIZE]; /* a volume */
 	char pool[STORE_POOL_SIZE]; /* "": the first one; of a copy: where from is */
 };
-static_assert(sizeof(struct store_ask) == 240, "wire format changed");
+static_assert(sizeof(struct store_ask) == 248, "wire format changed");
 
 #define STORE_DEVICE_FLAGS                                                                         \
 	(WIRE_READ_ONLY | WIRE_COPY | WIRE_ZERO_COPY | WIRE_BY_HAND | WIRE_THROUGHPUT)
@@ -79,7 +81,7 @@ struct store_volume {
 	uint32_t owner_uid;
 	uint32_t flags; /* enum store_volume_flag */
 	uint32_t dev_id;
-	uint32_t pad;
+	uint32_t filesystem; /* enum catalog_filesystem: the store made it there */
 	char name[STORE_NAME_SIZE];
 	char origin[STORE_NAME_SIZE]; /* the volume it was copied from */
 	char pool[STORE_POOL_SIZE];

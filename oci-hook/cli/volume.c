@@ -50,6 +50,7 @@ static const struct cli_option volume_options[] = {
 	{ "from", "IMAGE", 'f', "filled from a raw image, a file or a block device" },
 	{ "clone", "VOLUME", 'c', "a copy of that volume" },
 	{ "snapshot", "VOLUME", 'S', "a copy of that snapshot, to be written" },
+	{ "fs", "ext4|xfs|btrfs", 'F', "with this file system in it; for an empty one" },
 	{ "wipe", NULL, 'w', "write zeroes over its data" },
 	{ "read-only", NULL, 'r', "nobody may write it while it is attached" },
 	{ "json", NULL, 'j', "the result as JSON" },
@@ -58,10 +59,10 @@ static const struct cli_option volume_options[] = {
 static const struct volume_command volume_commands[] = {
 	{ "create",
 	  STORE_CREATE,
-	  "volume create NAME --size BYTES [--pool POOL]\n"
+	  "volume create NAME --size BYTES [--pool POOL] [--fs ext4|xfs|btrfs]\n"
 	  "volume create NAME --from IMAGE|--clone VOLUME|--snapshot VOLUME [OPTION]...",
 	  "makes a volume",
-	  "spfcSj",
+	  "spfcSFj",
 	  { WORD_NAME } },
 	{ "list", STORE_LIST, "volume list [--json]", "lists volumes", "j", { WORD_END } },
 	{ "inspect",
@@ -156,6 +157,13 @@ static int ask_set(struct volume_ask *a, int code, const char *value, struct err
 	if (code == 'p' && text_copy(a->call.ask.pool, sizeof(a->call.ask.pool), value) < 0)
 		return err_set(e, ENAMETOOLONG, "\"%s\" is too long for a pool's name",
 			       quote_text(word, sizeof(word), value));
+	if (code == 'F') {
+		a->call.ask.filesystem = catalog_find_filesystem(value);
+		if (!a->call.ask.filesystem)
+			return err_set(e, EINVAL, "\"%s\" is none of: %s",
+				       quote_text(word, sizeof(word), value),
+				       catalog_key(KEY_FS)->value);
+	}
 	if (code == 'f')
 		a->image = value;
 	if (code == 'w')
@@ -293,6 +301,7 @@ static struct json_object *row_json(const struct store_volume *v)
 	show_add_number(o, "used_bytes", v->used_bytes);
 	show_add_number(o, "owner_uid", v->owner_uid);
 	show_add_number(o, "created", v->created);
+	show_add_filesystem(o, v->filesystem);
 	if (v->flags & STORE_IS_UNKNOWN)
 		json_object_object_add(o, "attached", NULL);
 	else

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -11,6 +12,10 @@
 #include <unistd.h>
 
 #include "driver/base/log.h"
+#include "oci-hook/run.h"
+
+#define CHANGE_MKFS_MS 120000
+#define CHANGE_TEXT_MAX 65536
 
 static void making_entry(const struct making *m, char entry[POOLS_ENTRY_SIZE])
 {
@@ -73,6 +78,32 @@ int making_fill(struct making *m, int from_fd, uint64_t bytes, const struct copy
 		struct err *e)
 {
 	return copy_data(from_fd, m->data_fd, bytes, watch, e);
+}
+
+int making_format(struct making *m, struct err *e)
+{
+	static const char *const flags[FILESYSTEM_END][3] = {
+		/* -F: also into a regular file. */
+		[FILESYSTEM_EXT4] = { "mkfs.ext4", "-q", "-F" },
+		[FILESYSTEM_XFS] = { "mkfs.xfs", "-q" },
+		[FILESYSTEM_BTRFS] = { "mkfs.btrfs", "-q" },
+	};
+	const char *const *words = flags[m->volume.filesystem];
+	char program[PATH_MAX], path[PATH_MAX];
+	const char *argv[5] = { run_find(words[0], program, sizeof(program)), words[1] };
+	auto_free char *text = NULL;
+	struct stat st;
+
+	if (!argv[0])
+		return err_set(e, ENOENT, "%s is not installed", words[0]);
+	if (fstat(m->data_fd, &st) < 0 || st.st_blocks)
+		return err_set(e, EINVAL, "the volume is not empty: nothing is formatted");
+	snprintf(path, sizeof(path), "%s/" POOLS_NEW "%s/" VOLUME_DATA,
+		 pools_at(m->pools, m->pool)->path, m->volume.name);
+	argv[2] = words[2] ? words[2] : path;
+	argv[3] = words[2] ? path : NULL;
+	return err_prefix(e, run_capture(argv, CHANGE_TEXT_MAX, CHANGE_MKFS_MS, &text, e), "%s",
+			  words[0]);
 }
 
 int making_finish(struct making *m, struct err *e)

@@ -38,6 +38,12 @@ int making_begin(struct making *m, const struct pools *pools, size_t pool, const
 int making_fill(struct making *m, int from_fd, uint64_t bytes, const struct copy_watch *watch,
 		struct err *e);
 
+/*
+ * The file system its record names, in a volume in which nothing was written since it was made:
+ * there is nothing that it could overwrite. By mkfs(8), with no more rights than this process has.
+ */
+int making_format(struct making *m, struct err *e);
+
 /* All of it is on the disk, and then there is a volume of its name. */
 int making_finish(struct making *m, struct err *e);
 

@@ -89,10 +89,11 @@ static int main_listen_own(struct main *m, struct err *e)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	const struct group *group = getgrnam(MAIN_GROUP);
-	const char *path = m->socket_path;
+	const char *path = address.sun_path;
 
-	if (text_copy(address.sun_path, sizeof(address.sun_path), path) < 0)
-		return err_set(e, ENAMETOOLONG, "the socket's path is too long: %s", path);
+	if (text_copy(address.sun_path, sizeof(address.sun_path), m->socket_path) < 0)
+		return err_set(e, ENAMETOOLONG, "the socket's path is too long: %s",
+			       m->socket_path);
 	if (main_answered(&address))
 		return err_set(e, EADDRINUSE, "another store listens at %s", path);
 	m->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

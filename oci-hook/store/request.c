@@ -17,6 +17,7 @@ enum request_part {
 	PART_SIZE = 1 << 3,
 	PART_DEVICE = 1 << 4,
 	PART_WIPE = 1 << 5,
+	PART_FILESYSTEM = 1 << 6,
 };
 
 static const struct {
@@ -28,7 +29,8 @@ static const struct {
 } requests[STORE_END] = {
 	[STORE_LIST] = { "list" },
 	[STORE_INSPECT] = { "inspect", PART_NAME },
-	[STORE_CREATE] = { "create", PART_NAME, PART_FROM | PART_POOL | PART_SIZE, 0, 1 },
+	[STORE_CREATE] = { "create", PART_NAME, PART_FROM | PART_POOL | PART_SIZE | PART_FILESYSTEM,
+			   0, 1 },
 	[STORE_SNAPSHOT] = { "snapshot", PART_NAME | PART_FROM, PART_POOL },
 	[STORE_RESIZE] = { "resize", PART_NAME | PART_SIZE },
 	[STORE_EXPORT] = { "export", PART_NAME, 0, 1, 1 },
@@ -47,6 +49,7 @@ static unsigned int request_parts(const struct store_ask *ask)
 	return (*ask->name ? PART_NAME : 0u) | (*ask->from ? PART_FROM : 0u) |
 	       (*ask->pool ? PART_POOL : 0u) | (ask->size_bytes ? PART_SIZE : 0u) |
 	       (ask->flags & STORE_WIPE ? PART_WIPE : 0u) |
+	       (ask->filesystem ? PART_FILESYSTEM : 0u) |
 	       (ask->device_flags || ask->uid || ask->gid || ask->mode || ask->nr_queues ||
 				ask->depth
 			? PART_DEVICE
@@ -65,6 +68,12 @@ static int request_check(const struct store_ask *ask, unsigned int nr_fds, struc
 	if (parts & ~(requests[type].needs | requests[type].may))
 		return err_set(e, EINVAL, "the request %s has more than belongs to it",
 			       requests[type].name);
+	if (parts & PART_FILESYSTEM && (parts & PART_FROM || nr_fds))
+		return err_set(
+			e, EINVAL,
+			"a file system is made in an empty volume, not over what it is made of");
+	if (ask->pad || (ask->filesystem && !catalog_filesystem(ask->filesystem)))
+		return err_set(e, EINVAL, "there is no file system number %u", ask->filesystem);
 	if (parts & PART_FROM && nr_fds)
 		return err_set(e, EINVAL, "a volume is made of a volume or of a file");
 	if (parts & PART_NAME && !text_device_name_ok(ask->name))

@@ -99,6 +99,7 @@ static int rows_send(const struct rows *rows, const struct place *place)
 		.size_bytes = v->size_bytes,
 		.created = v->created,
 		.owner_uid = v->owner_uid,
+		.filesystem = v->filesystem,
 		.flags = (v->snapshot ? STORE_IS_SNAPSHOT : 0u) |
 			 (rows->s->new_device ? STORE_IS_NEW : 0u) |
 			 (rows->unknown ? STORE_IS_UNKNOWN : 0u),
@@ -259,6 +260,8 @@ static int create_describe(const struct serve *s, const struct source *src, stru
 		.owner_uid = s->caller.uid,
 		.created = (uint64_t)time(NULL),
 		.snapshot = s->ask.head.type == STORE_SNAPSHOT,
+		.filesystem = src->place.dir_fd >= 0 ? src->place.volume.filesystem
+						     : (enum catalog_filesystem)s->ask.filesystem,
 	};
 	memcpy(v->name, s->ask.name, sizeof(v->name));
 	memcpy(v->origin, s->ask.from, sizeof(v->origin));
@@ -320,6 +323,8 @@ static int create_run(struct serve *s, const struct source *src, struct err *e)
 	pools_unlock(&s->pools);
 	if (r == 0 && src->fd >= 0)
 		r = making_fill(&m, src->fd, src->bytes, &watch, e);
+	if (r == 0 && s->ask.filesystem)
+		r = making_format(&m, e);
 	return r < 0 ? r : making_finish(&m, e);
 }
 

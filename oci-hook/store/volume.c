@@ -28,9 +28,11 @@ size_t volume_format(const struct volume *v, char text[VOLUME_TEXT_MAX])
 	return (size_t)snprintf(text, VOLUME_TEXT_MAX,
 				"{\n\t\"version\": %d,\n\t\"name\": \"%s\",\n\t\"kind\": \"%s\",\n"
 				"\t\"origin\": \"%s\",\n\t\"size_bytes\": %" PRIu64 ",\n"
-				"\t\"owner_uid\": %" PRIu32 ",\n\t\"created\": %" PRIu64 "\n}\n",
+				"\t\"owner_uid\": %" PRIu32 ",\n\t\"created\": %" PRIu64 ",\n"
+				"\t\"filesystem\": \"%s\"\n}\n",
 				VOLUME_VERSION, v->name, kinds[v->snapshot], v->origin,
-				v->size_bytes, v->owner_uid, v->created);
+				v->size_bytes, v->owner_uid, v->created,
+				v->filesystem ? catalog_filesystem(v->filesystem) : "");
 }
 
 static int volume_text(struct json_object *o, const char *key, char *ret, size_t size)
@@ -60,7 +62,7 @@ static int volume_number(struct json_object *o, const char *key, uint64_t max, u
 
 static int volume_read(struct volume *v, struct json_object *o)
 {
-	char kind[16] = "";
+	char kind[16] = "", filesystem[16] = "";
 	uint64_t version = 0, uid = 0;
 
 	if (volume_number(o, "version", VOLUME_VERSION, &version) < 0 ||
@@ -69,10 +71,12 @@ static int volume_read(struct volume *v, struct json_object *o)
 	    volume_text(o, "origin", v->origin, sizeof(v->origin)) < 0 ||
 	    volume_number(o, "size_bytes", VOLUME_BYTES_MAX, &v->size_bytes) < 0 ||
 	    volume_number(o, "owner_uid", UINT32_MAX - 1, &uid) < 0 ||
-	    volume_number(o, "created", INT64_MAX, &v->created) < 0)
+	    volume_number(o, "created", INT64_MAX, &v->created) < 0 ||
+	    volume_text(o, "filesystem", filesystem, sizeof(filesystem)) < 0)
 		return -EINVAL;
 	v->owner_uid = (uint32_t)uid;
 	v->snapshot = !strcmp(kind, kinds[1]);
+	v->filesystem = *filesystem ? catalog_find_filesystem(filesystem) : FILESYSTEM_NONE;
 	if (!text_device_name_ok(v->name) || (*v->origin && !text_device_name_ok(v->origin)) ||
 	    !volume_size_ok(v->size_bytes))
 		return -EINVAL;

@@ -12,6 +12,7 @@
 
 #include "driver/base/err.h"
 #include "driver/base/text.h"
+#include "targets/catalog.h"
 
 #define VOLUME_NAME_SIZE (TEXT_DEVICE_NAME_MAX + 1)
 #define VOLUME_BLOCK_BYTES 4096 /* sizes are multiples of it: every disk's blocks fit */
@@ -24,9 +25,10 @@ struct volume {
 	char name[VOLUME_NAME_SIZE];   /* a name of a device made ahead: it becomes one */
 	char origin[VOLUME_NAME_SIZE]; /* the volume it was copied from; "": from none */
 	uint64_t size_bytes;
-	uint32_t owner_uid; /* who had it made */
-	uint64_t created;   /* seconds since 1970 */
-	bool snapshot;	    /* never written again */
+	uint32_t owner_uid;		    /* who had it made */
+	uint64_t created;		    /* seconds since 1970 */
+	enum catalog_filesystem filesystem; /* the store made it there, when the volume was new */
+	bool snapshot;			    /* never written again */
 };
 
 /* Is this a size a volume can have? */

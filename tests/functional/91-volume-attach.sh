@@ -39,7 +39,7 @@ for runtime in crun runc; do
     expect_fail 'another container has it' ublk-oci attach --container two --volume data
     expect_fail 'container one has it' ublk-oci attach --container two --volume data --read-only
     for verb in 'delete data' 'clone data copy' 'snapshot data then' \
-        "export data $TEST_DIR/out"; do
+        "export data $TEST_DIR/exported"; do
         # shellcheck disable=SC2086 # words
         expect_fail 'volume data is attached, as ublkb' ublk-oci volume $verb
     done

@@ -397,9 +397,9 @@ def stores():
     LIST, INSPECT, CREATE, SNAPSHOT, RESIZE, EXPORT, DELETE, ATTACH, DETACH = range(1, 10)
 
     def ask(kind, name=b"", source=b"", pool=b"", size=0, flags=0, device_flags=0, mode=0, nr_fds=0,
-            version=1, magic=STORE_MAGIC):
-        return (bytes([nr_fds]) + head(kind, 240, nr_fds, version, magic)
-                + struct.pack("<QIIIIIHH", size, flags, device_flags, 0, 0, mode, 0, 0)
+            version=1, magic=STORE_MAGIC, filesystem=0):
+        return (bytes([nr_fds]) + head(kind, 248, nr_fds, version, magic)
+                + struct.pack("<QIIIIIHHII", size, flags, device_flags, 0, 0, mode, 0, 0, filesystem, 0)
                 + name.ljust(64, b"\0") + source.ljust(64, b"\0") + pool.ljust(64, b"\0"))
 
     yield "list", ask(LIST)
@@ -407,6 +407,9 @@ def stores():
     yield "create", ask(CREATE, b"pg-data", size=1 << 30, pool=b"fast")
     yield "create-of-an-image", ask(CREATE, b"a", nr_fds=1)
     yield "create-of-both", ask(CREATE, b"a", b"b", nr_fds=1)
+    yield "create-ext4", ask(CREATE, b"a", size=1 << 20, filesystem=1)
+    yield "create-no-filesystem", ask(CREATE, b"a", size=1 << 20, filesystem=9)
+    yield "clone-ext4", ask(CREATE, b"a", b"b", filesystem=1)
     yield "clone", ask(CREATE, b"a", b"b")
     yield "snapshot", ask(SNAPSHOT, b"a", b"b")
     yield "resize", ask(RESIZE, b"a", size=8192)

@@ -231,6 +231,7 @@ static void test_a_record_is_read_as_it_was_written(void **state)
 	size_t size;
 
 	v.snapshot = true;
+	v.filesystem = FILESYSTEM_XFS;
 	strcpy(v.origin, "base");
 	size = volume_format(&v, text);
 	assert_int_equal(volume_parse(&got, text, size, &e), 0);
@@ -255,6 +256,8 @@ static void test_another_text_is_no_record(void **state)
 		{ "\"origin\": \"\"", "\"origin\": \"/\"" },
 		{ "\"created\": 7", "\"created\": 7, \"created\": 7" },
 		{ "\"created\": 7", "\"created\":  7" },
+		{ "\"filesystem\": \"\"", "\"filesystem\": \"ntfs\"" },
+		{ "\"filesystem\": \"\"", "\"filesystem\": null" },
 		{ "\"created\": 7", "\"more\": 1,\n\t\"created\": 7" },
 	};
 	struct volume v = a_volume("pg-data", 3 * MIB), got;
@@ -409,6 +412,41 @@ static void test_a_copy_that_is_stopped_leaves_nothing(void **state)
 	}
 	assert_int_equal(asked, 1);
 	assert_int_equal(nr_entries(f, 0), 0);
+}
+
+/* A file system is made where nothing was written, and nowhere else. */
+static void test_only_what_is_empty_is_formatted(void **state)
+{
+	struct fixture *f = *state;
+	struct volume v = a_volume("a", 8 * MIB);
+	char magic[2];
+	struct err e = { "" };
+
+	if (access("/usr/sbin/mkfs.ext4", X_OK) < 0 && access("/sbin/mkfs.ext4", X_OK) < 0)
+		skip();
+	v.filesystem = FILESYSTEM_EXT4;
+	for (int used = 0; used < 2; used++) {
+		auto_making struct making m = MAKING_INIT;
+		int r;
+
+		assert_int_equal(making_begin(&m, &f->pools, 1, &v, &e), 0);
+		if (used)
+			assert_int_equal(pwrite(m.data_fd, "x", 1, 7 * MIB), 1);
+		r = making_format(&m, &e);
+		if (r != (used ? -EINVAL : 0))
+			fail_msg("%d: %s", r, e.text);
+		assert_int_equal(pread(m.data_fd, magic, 2, 1024 + 56), 2);
+		assert_int_equal(!memcmp(magic, "\x53\xef", 2), !used);
+	}
+	v.size_bytes = 4096;
+	{
+		auto_making struct making m = MAKING_INIT;
+
+		assert_int_equal(making_begin(&m, &f->pools, 1, &v, &e), 0);
+		assert_true(making_format(&m, &e) < 0);
+		assert_non_null(strstr(e.text, "mkfs.ext4: "));
+	}
+	assert_int_equal(nr_entries(f, 1), 0);
 }
 
 /* --- killed at each step ------------------------------------------------------------------- */
@@ -628,6 +666,7 @@ int main(void)
 		TEST(test_a_copy_has_the_data_and_its_holes),
 		TEST(test_a_copy_by_hand_has_holes_too),
 		TEST(test_a_copy_that_is_stopped_leaves_nothing),
+		TEST(test_only_what_is_empty_is_formatted),
 		TEST(test_killed_while_it_is_made),
 		TEST(test_killed_while_it_grows),
 		TEST(test_killed_while_it_is_removed),

@@ -13,6 +13,7 @@
 #include "driver/base/cleanup.h"
 #include "oci-hook/cli/progress.h"
 #include "oci-hook/store/request.h"
+#include "targets/catalog.h"
 
 #define GIB (UINT64_C(1) << 30)
 
@@ -55,13 +56,13 @@ static void test_each_request_has_what_belongs_to_it(void **state)
 		const char *needs, *may;
 		unsigned int fds_least, fds_most;
 	} rows[] = {
-		{ STORE_LIST, "", "", 0, 0 },	    { STORE_INSPECT, "n", "", 0, 0 },
-		{ STORE_CREATE, "n", "fps", 0, 1 }, { STORE_SNAPSHOT, "nf", "p", 0, 0 },
-		{ STORE_RESIZE, "ns", "", 0, 0 },   { STORE_EXPORT, "n", "", 1, 1 },
-		{ STORE_DELETE, "n", "w", 0, 0 },   { STORE_ATTACH, "n", "d", 0, 0 },
+		{ STORE_LIST, "", "", 0, 0 },	     { STORE_INSPECT, "n", "", 0, 0 },
+		{ STORE_CREATE, "n", "fpsm", 0, 1 }, { STORE_SNAPSHOT, "nf", "p", 0, 0 },
+		{ STORE_RESIZE, "ns", "", 0, 0 },    { STORE_EXPORT, "n", "", 1, 1 },
+		{ STORE_DELETE, "n", "w", 0, 0 },    { STORE_ATTACH, "n", "d", 0, 0 },
 		{ STORE_DETACH, "n", "", 0, 0 },
 	};
-	static const char parts[] = "nfpsdw";
+	static const char parts[] = "nfpsdwm";
 
 	assert_int_equal(ARRAY_SIZE(rows), STORE_END - 1);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -69,6 +70,9 @@ static void test_each_request_has_what_belongs_to_it(void **state)
 			unsigned int nr_fds = set & 1 << 1 ? rows[i].fds_least : rows[i].fds_most;
 			struct store_ask ask = an_ask(rows[i].type, nr_fds);
 			bool wanted = !(set & 1 << 1 && nr_fds);
+
+			/* Over nothing but an empty one. */
+			wanted &= !(set & 1 << 6 && (set & 1 << 1 || nr_fds));
 
 			for (size_t k = 0; parts[k]; k++) {
 				bool has = set & 1u << k, needs = strchr(rows[i].needs, parts[k]);
@@ -81,6 +85,7 @@ static void test_each_request_has_what_belongs_to_it(void **state)
 			ask.size_bytes = set & 1 << 3 ? GIB : 0;
 			ask.mode = set & 1 << 4 ? 0660 : 0;
 			ask.flags = set & 1 << 5 ? STORE_WIPE : 0;
+			ask.filesystem = set & 1 << 6 ? FILESYSTEM_XFS : FILESYSTEM_NONE;
 			if ((admit(&ask, nr_fds, sizeof(ask)) == 0) != wanted)
 				fail_msg("request %d with parts %x", rows[i].type, set);
 		}
@@ -154,6 +159,20 @@ static void test_fields_are_within_their_limits(void **state)
 	assert_int_equal(admit(&ask, 0, sizeof(ask)), -EINVAL);
 }
 
+static void test_a_file_system_is_one_there_is(void **state)
+{
+	struct store_ask ask = an_ask(STORE_CREATE, 0);
+
+	strcpy(ask.name, "a");
+	ask.filesystem = FILESYSTEM_EXT4;
+	assert_int_equal(admit(&ask, 0, sizeof(ask)), 0);
+	ask.pad = 1;
+	assert_int_equal(admit(&ask, 0, sizeof(ask)), -EINVAL);
+	ask.pad = 0;
+	ask.filesystem = FILESYSTEM_END;
+	assert_int_equal(admit(&ask, 0, sizeof(ask)), -EINVAL);
+}
+
 static void test_progress_has_bytes_rate_and_time_left(void **state)
 {
 	char text[PROGRESS_TEXT_SIZE];
@@ -172,6 +191,7 @@ int main(void)
 		cmocka_unit_test(test_each_request_has_what_belongs_to_it),
 		cmocka_unit_test(test_what_is_no_request_gets_no_answer),
 		cmocka_unit_test(test_fields_are_within_their_limits),
+		cmocka_unit_test(test_a_file_system_is_one_there_is),
 		cmocka_unit_test(test_progress_has_bytes_rate_and_time_left),
 	};
 
