@@ -33,6 +33,7 @@
 #include "oci-hook/keys.h"
 #include "oci-hook/oci_state.h"
 #include "oci-hook/quote.h"
+#include "oci-hook/volume_device.h"
 
 #define HOOK_NAME "ublk-oci-hook"
 #define HOOK_USER "ublk-oci-hook"
@@ -301,7 +302,10 @@ static int device_attach(const struct hook *h, const struct attach_options *o, i
 	left = clock_left_ms(h->deadline_ms) - HOOK_UNDO_MS;
 	if (left <= 0)
 		return err_set(e, ETIMEDOUT, "no time is left for it");
-	r = client_attach(&req, pidfd, backing_fd, left, &reply, NULL, e);
+	if (o->given[KEY_VOLUME])
+		r = volume_device_claim(o, h->state.id, h->engine, pidfd, left, &reply, e);
+	else
+		r = client_attach(&req, pidfd, backing_fd, left, &reply, NULL, e);
 	if (r < 0)
 		return r;
 	*ret_generation = reply.generation;
@@ -410,6 +414,18 @@ static bool hook_is_about(const struct hook *h, const struct wire_device *d)
 	       (d->flags & WIRE_CLAIMED && !strcmp(d->path + strlen("/dev/"), h->device.name));
 }
 
+/* The container was the last to have them, or others have them still, or they are gone. */
+static void hook_release_volumes(const struct hook *h)
+{
+	for (size_t i = 0; i < h->state.devices.nr && !h->device.name; i++) {
+		auto_free struct attach_options *o = calloc(1, sizeof(*o));
+
+		if (o && clock_left_ms(h->deadline_ms) &&
+		    !device_parse(o, &h->state.devices.rows[i], NULL) && o->given[KEY_VOLUME])
+			volume_device_release(o->volume, clock_left_ms(h->deadline_ms), NULL);
+	}
+}
+
 /* Goes on after a failure: nothing here may keep a container from being deleted. */
 static int hook_detach(struct hook *h, struct err *e)
 {
@@ -436,6 +452,7 @@ static int hook_detach(struct hook *h, struct err *e)
 		if (r < 0 && r != -ENODEV && r != -ENOENT && !first)
 			first = err_set(e, -r, "ublkb%u: %.280s", d.rows[i].dev_id, why.text);
 	}
+	hook_release_volumes(h);
 	return first;
 }
 

@@ -222,12 +222,22 @@ static int set_fs(struct attach_options *o, const char *value, struct err *e)
 	return 0;
 }
 
+static int set_volume(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+
+	if (!text_device_name_ok(value) || text_copy(o->volume, sizeof(o->volume), value) < 0)
+		return err_set(e, EINVAL, "\"%s\" is no name for a volume",
+			       quote_text(word, sizeof(word), value));
+	return 0;
+}
+
 static int (*const setters[KEY_END])(struct attach_options *o, const char *value, struct err *e) = {
 	[KEY_TARGET] = set_target, [KEY_BACKING] = set_backing, [KEY_SIZE] = set_size,
 	[KEY_PATH] = set_path,	   [KEY_ACCESS] = set_access,	[KEY_QUEUES] = set_queues,
 	[KEY_DEPTH] = set_depth,   [KEY_PROFILE] = set_profile, [KEY_DATA_PATH] = set_data_path,
 	[KEY_UID] = set_uid,	   [KEY_GID] = set_gid,		[KEY_MODE] = set_mode,
-	[KEY_MOUNT] = set_mount,   [KEY_FS] = set_fs,
+	[KEY_MOUNT] = set_mount,   [KEY_FS] = set_fs,		[KEY_VOLUME] = set_volume,
 };
 
 void keys_init(struct attach_options *o)
@@ -367,9 +377,36 @@ static int keys_check_place(const struct attach_options *o, bool host, struct er
 	return 0;
 }
 
+void keys_default_path(struct attach_options *o)
+{
+	if (o->given[KEY_PATH] || !o->given[KEY_VOLUME])
+		return;
+	snprintf(o->path, sizeof(o->path), "/dev/%s", o->volume);
+	o->given[KEY_PATH] = true;
+}
+
+/* The store knows what a volume is made of, and how large it is. */
+static int keys_check_volume(const struct attach_options *o, bool host, struct err *e)
+{
+	static const enum catalog_key others[] = { KEY_TARGET, KEY_BACKING, KEY_SIZE, KEY_MOUNT,
+						   KEY_FS };
+
+	if (host)
+		return err_set(e, EINVAL, "a volume is for containers");
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		if (o->given[others[i]])
+			return err_set(e, EINVAL, "%s does not go with volume",
+				       catalog_key(others[i])->name);
+	}
+	return keys_check_place(o, host, e);
+}
+
 int keys_check(const struct attach_options *o, bool host, struct err *e)
 {
 	const struct catalog_target *t = catalog_target(o->target);
+
+	if (o->given[KEY_VOLUME])
+		return keys_check_volume(o, host, e);
 
 	if (!t)
 		return err_set(e, EINVAL, "target is missing");

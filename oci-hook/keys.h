@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "driver/base/err.h"
+#include "driver/base/text.h"
 #include "driver/wire/wire.h"
 #include "targets/catalog.h"
 
@@ -37,6 +38,7 @@ struct attach_options {
 	enum catalog_filesystem filesystem; /* mounted at path, in place of a device */
 	char path[WIRE_PATH_SIZE];
 	char backing[PATH_MAX];
+	char volume[TEXT_DEVICE_NAME_MAX + 1];
 };
 
 void keys_init(struct attach_options *o);
@@ -46,6 +48,11 @@ int keys_set(struct attach_options *o, enum catalog_key key, const char *value, 
 
 /* "key=value,key=value", or with ";". An unknown key is an error that lists the known ones. */
 int keys_parse(struct attach_options *o, const char *text, struct err *e);
+
+/*
+ * With volume: that is what the device is made of, and path is "/dev/VOLUME" if none is given.
+ */
+void keys_default_path(struct attach_options *o);
 
 /* Do they make sense together? host: a device without a container, so without a path. */
 int keys_check(const struct attach_options *o, bool host, struct err *e);

@@ -16,7 +16,7 @@ static const char *check_target_facts(const struct policy_claim *claim)
 
 	if (!target)
 		return "the target is unknown";
-	if (target->nr_fds && !claim->backing)
+	if (target->nr_fds && !claim->backing && !claim->pool)
 		return "the path of the backing file is unknown";
 	if (!target->nr_fds && claim->backing)
 		return "this target has no backing file";

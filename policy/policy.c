@@ -74,6 +74,11 @@ void policy_free(struct policy *p)
 	for (size_t i = 0; i < p->nr_rules; i++)
 		rule_free(&p->rules[i]);
 	free(p->rules);
+	for (size_t i = 0; i < p->nr_pools; i++) {
+		free(p->pools[i].name);
+		free(p->pools[i].path);
+	}
+	free(p->pools);
 	texts_free(&p->filesystems);
 	free(p);
 }
@@ -96,6 +101,16 @@ uint32_t policy_worker_ids_count(const struct policy *p)
 uint32_t policy_hang_seconds(const struct policy *p)
 {
 	return p->hang_seconds;
+}
+
+size_t policy_nr_pools(const struct policy *p)
+{
+	return p->nr_pools;
+}
+
+const struct policy_pool *policy_pool(const struct policy *p, size_t i)
+{
+	return &p->pools[i];
 }
 
 size_t policy_nr_rules(const struct policy *p)

@@ -27,13 +27,15 @@ enum policy_act {
 	POLICY_RESIZE,	 /* a volume */
 	POLICY_SNAPSHOT, /* a volume */
 	POLICY_DELETE,	 /* a volume */
+	POLICY_CREATE,	 /* a volume */
 	POLICY_ACT_END,
 };
 
 /*
  * What a principal asks for, completed with facts the helper established.
  * Complete means complete: a zero size, depth or number of queues, or a missing
- * backing path, is refused, never taken for "no limit".
+ * backing path, is refused, never taken for "no limit". Only of a volume the path may be
+ * missing: its pool stands for it.
  */
 struct policy_claim {
 	enum policy_act act;
@@ -164,6 +166,23 @@ uint32_t policy_hang_seconds(const struct policy *p);
  * own. A file that is not there gives nothing away.
  */
 int policy_check_ids(const struct policy *p, const char *etc_dir, struct err *e);
+
+/*
+ * Where the store keeps volumes. A policy that names none has one: "default", at
+ * POLICY_POOL_PATH, as large as its filesystem.
+ */
+#define POLICY_POOL_PATH "/var/lib/ublk-oci/volumes"
+#define POLICY_OVERCOMMIT_NONE 100
+
+struct policy_pool {
+	char *name;
+	char *path;		     /* clean and absolute, without / at its end */
+	uint64_t capacity_bytes;     /* 0: no limit */
+	uint32_t overcommit_percent; /* the volumes' sizes together, of the capacity */
+};
+
+size_t policy_nr_pools(const struct policy *p);
+const struct policy_pool *policy_pool(const struct policy *p, size_t i);
 
 /* Is this filesystem, named as /proc/self/mountinfo does, one a backing file may be on? */
 bool policy_filesystem_ok(const struct policy *p, const char *name);

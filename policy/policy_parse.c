@@ -7,10 +7,14 @@
 #include <string.h>
 
 #include "driver/base/cleanup.h"
+#include "policy/pattern.h"
 #include "policy/rule.h"
 
 #define PARSE_VERSION 1
 #define PARSE_HANG_SECONDS 30
+#define PARSE_POOLS_MAX 64
+#define PARSE_OVERCOMMIT_MAX 100000
+#define PARSE_SIZE_MIN 512
 
 static const char *const default_filesystems[] = { "ext4", "xfs", "btrfs", "tmpfs" };
 
@@ -49,6 +53,88 @@ static int read_rules(const struct field_reader *p, const struct document_node *
 			r = check_id_unique(p, m, policy);
 	}
 	return r;
+}
+
+static bool pool_path_ok(const char *path)
+{
+	return pattern_path_ok(path) && path[strlen(path) - 1] != '/';
+}
+
+static const struct field pool_fields[] = {
+	{ "name", field_text, offsetof(struct policy_pool, name), true, .ok = field_name_ok,
+	  .expected = FIELD_NAME_EXPECTED },
+	{ "path", field_text, offsetof(struct policy_pool, path), true, .ok = pool_path_ok,
+	  .expected = "expected a path that begins with /, without . and .. and //, and without "
+		      "/ at its end" },
+	{ "capacity", field_size, offsetof(struct policy_pool, capacity_bytes), false,
+	  PARSE_SIZE_MIN, INT64_MAX },
+	{ "overcommit_percent", field_u32, offsetof(struct policy_pool, overcommit_percent), false,
+	  POLICY_OVERCOMMIT_NONE, PARSE_OVERCOMMIT_MAX },
+};
+
+/* What no other pool has: its name, and its place. */
+static int check_pool_unique(const struct field_reader *p, const struct document_node *n,
+			     const struct policy *policy)
+{
+	const struct policy_pool *last = &policy->pools[policy->nr_pools - 1];
+
+	for (const struct policy_pool *pool = policy->pools; pool < last; pool++) {
+		if (!strcmp(pool->name, last->name))
+			return document_error(document_find(n, "name"), p->e,
+					      "\"%s\" is the name of pools[%zu] already",
+					      last->name, (size_t)(pool - policy->pools));
+		if (!strcmp(pool->path, last->path))
+			return document_error(document_find(n, "path"), p->e,
+					      "this is where pools[%zu] is already",
+					      (size_t)(pool - policy->pools));
+	}
+	return 0;
+}
+
+static int read_pool(const struct field_reader *p, const struct document_node *n,
+		     struct policy *policy)
+{
+	struct policy_pool *pool = &policy->pools[policy->nr_pools++];
+	int r;
+
+	pool->overcommit_percent = POLICY_OVERCOMMIT_NONE;
+	r = field_read_all(p, n, pool_fields, ARRAY_SIZE(pool_fields), pool);
+	if (!r)
+		r = field_only_if(p, n, "overcommit_percent", pool->capacity_bytes,
+				  "there is a capacity");
+	return r < 0 ? r : check_pool_unique(p, n, policy);
+}
+
+static int read_pools(const struct field_reader *p, const struct document_node *n,
+		      const struct field *f, void *into)
+{
+	struct policy *policy = into;
+	char found[DOCUMENT_FOUND_SIZE];
+	int r = 0;
+
+	if (n->type != DOCUMENT_ARRAY || !n->first || n->last->index >= PARSE_POOLS_MAX)
+		return document_error(n, p->e, "expected an array of 1 to %d pools, found %s",
+				      PARSE_POOLS_MAX, document_found(n, found));
+	policy->pools = calloc(n->last->index + 1, sizeof(*policy->pools));
+	if (!policy->pools)
+		return field_no_memory(p);
+	for (const struct document_node *m = n->first; m && !r; m = m->next)
+		r = read_pool(p, m, policy);
+	return r;
+}
+
+static int add_default_pool(const struct field_reader *p, struct policy *policy)
+{
+	struct policy_pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return field_no_memory(p);
+	policy->pools = pool;
+	policy->nr_pools = 1;
+	pool->overcommit_percent = POLICY_OVERCOMMIT_NONE;
+	pool->name = strdup("default");
+	pool->path = strdup(POLICY_POOL_PATH);
+	return pool->name && pool->path ? 0 : field_no_memory(p);
 }
 
 static const struct field worker_ids_fields[] = {
@@ -91,6 +177,7 @@ static const struct field policy_fields[] = {
 	{ "filesystems", field_list, offsetof(struct policy, filesystems), .ok = field_name_ok,
 	  .expected = "expected the name of a filesystem, as in /proc/self/mountinfo" },
 	{ "hang_seconds", field_u32, offsetof(struct policy, hang_seconds), false, 0, 3600 },
+	{ "pools", read_pools },
 	{ "rules", read_rules, 0, true },
 };
 
@@ -124,6 +211,8 @@ int policy_parse(struct policy **ret, const char *text, size_t size,
 	r = field_read_all(&p, document_root(d), policy_fields, ARRAY_SIZE(policy_fields), policy);
 	if (!r && !policy->filesystems.nr)
 		r = add_default_filesystems(&p, policy);
+	if (!r && !policy->nr_pools)
+		r = add_default_pool(&p, policy);
 	if (r < 0)
 		return r;
 	*ret = ptr_take(policy);

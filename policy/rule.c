@@ -24,7 +24,7 @@
 
 static const char *const acts[POLICY_ACT_END] = {
 	[POLICY_ATTACH] = "attach",	[POLICY_MOUNT] = "mount",   [POLICY_RESIZE] = "resize",
-	[POLICY_SNAPSHOT] = "snapshot", [POLICY_DELETE] = "delete",
+	[POLICY_SNAPSHOT] = "snapshot", [POLICY_DELETE] = "delete", [POLICY_CREATE] = "create",
 };
 
 const char *rule_act_name(unsigned int act)
@@ -177,7 +177,11 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 	int r;
 
 	rule_kinds(rule, &files, &address);
-	r = field_needed_if(p, n, "backing", files, "target file is in targets");
+	/* Whose files are volumes, by their pools, may leave it out. */
+	if (rule->pools.nr)
+		r = field_only_if(p, n, "backing", files, "target file is in targets");
+	else
+		r = field_needed_if(p, n, "backing", files, "target file is in targets");
 	if (!r)
 		r = field_only_if(p, n, "backing_owner", files, "target file is in targets");
 	if (!r)

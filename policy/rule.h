@@ -66,6 +66,8 @@ struct policy {
 	uint32_t worker_ids_count;
 	uint32_t hang_seconds;
 	struct texts filesystems;
+	struct policy_pool *pools; /* at least one */
+	size_t nr_pools;
 	struct rule *rules; /* in the order of the file */
 	size_t nr_rules;
 };

@@ -60,6 +60,7 @@ static const struct catalog_key_row keys[KEY_END] = {
 	[KEY_MOUNT] = { "mount", "PATH",
 			"where its file system is mounted in the container, in place of a device" },
 	[KEY_FS] = { "fs", "ext4|xfs|btrfs", "which file system that is" },
+	[KEY_VOLUME] = { "volume", "NAME", "a volume of the store, in place of target" },
 };
 
 static const char *const filesystems[FILESYSTEM_END] = {

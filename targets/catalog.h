@@ -72,6 +72,7 @@ enum catalog_key {
 	KEY_MODE,
 	KEY_MOUNT,
 	KEY_FS,
+	KEY_VOLUME,
 	KEY_END,
 };
 

@@ -13,6 +13,8 @@
 
 int claim_check(const struct wire_claim *ask, unsigned int nr_fds, struct err *e)
 {
+	const char *why = "it is not a string";
+
 	if (nr_fds != 1)
 		return err_set(e, EINVAL, "the request came with %u descriptors, it takes 1",
 			       nr_fds);
@@ -23,6 +25,9 @@ int claim_check(const struct wire_claim *ask, unsigned int nr_fds, struct err *e
 	    (*ask->engine && !text_name_ok(ask->engine, WIRE_ENGINE_SIZE - 1)) ||
 	    !text_name_ok(ask->container, WIRE_CONTAINER_SIZE - 1))
 		return err_set(e, EINVAL, "the container's ID is not one");
+	if (!text_padded_ok(ask->path, sizeof(ask->path)) ||
+	    (*ask->path && !text_device_path_ok(ask->path, &why)))
+		return err_set(e, EINVAL, "the device path is not one: %s", why);
 	return 0;
 }
 
@@ -35,6 +40,7 @@ static void claim_note(const struct op *op, const struct wire_claim *ask, struct
 	};
 	memcpy(rec->container, ask->container, sizeof(rec->container));
 	memcpy(rec->engine, ask->engine, sizeof(rec->engine));
+	memcpy(rec->path, ask->path, sizeof(rec->path));
 }
 
 static int claim_make(const struct op *op, const struct container *c, struct record *rec,

@@ -66,6 +66,8 @@ static void claims_fill(struct record *rec, const struct record *device)
 	memcpy(claim.container_cgroup, rec->container_cgroup, sizeof(claim.container_cgroup));
 	memcpy(claim.container, rec->container, sizeof(claim.container));
 	memcpy(claim.engine, rec->engine, sizeof(claim.engine));
+	if (*rec->path)
+		memcpy(claim.path, rec->path, sizeof(claim.path));
 	*rec = claim;
 }
 

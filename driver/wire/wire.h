@@ -125,8 +125,9 @@ struct wire_claim {
 	uint32_t pad;
 	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
 	char engine[WIRE_ENGINE_SIZE];	     /* label */
+	char path[WIRE_PATH_SIZE];	     /* "/dev/..."; empty: that of the device */
 };
-static_assert(sizeof(struct wire_claim) == 184, "wire format changed");
+static_assert(sizeof(struct wire_claim) == 312, "wire format changed");
 
 enum wire_detach_flag {
 	WIRE_DETACH_FORCE = 1 << 0, /* even if it is open or mounted: what is not written is lost */

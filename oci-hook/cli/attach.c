@@ -16,6 +16,7 @@
 #include "oci-hook/containers.h"
 #include "oci-hook/keys.h"
 #include "oci-hook/quote.h"
+#include "oci-hook/volume_device.h"
 
 static const struct cli_option attach_options[] = {
 	{ "container", "ID", 'c', "the container: its name, or (the beginning of) its ID" },
@@ -31,6 +32,7 @@ static const struct cli_page attach_page = {
 	.command = "attach",
 	.synopsis = "attach --container ID --device PATH --target NAME [OPTION]...\n"
 		    "attach --container ID --mount PATH --fs NAME --target NAME [OPTION]...\n"
+		    "attach --container ID --volume NAME [--device PATH] [OPTION]...\n"
 		    "attach --host --target NAME [OPTION]...",
 	.about = "Gives a running container a block device or a mounted file system, or the host a "
 		 "block device.",
@@ -83,8 +85,11 @@ static int attach_parse(struct attach_ask *a, int argc, char **argv, bool *ret_l
 		return cli_misuse(&attach_page, "there is one word too many");
 	if (!a->container == !a->host)
 		return cli_misuse(&attach_page, "one of --container ID and --host is needed");
+	keys_default_path(&a->keys);
 	if (keys_check(&a->keys, a->host, &e) < 0)
 		return cli_misuse(&attach_page, "%s", e.text);
+	if (a->timed && a->keys.given[KEY_VOLUME])
+		return cli_misuse(&attach_page, "--timing does not go with --volume");
 	*ret_leave = false;
 	return CLI_DONE;
 }
@@ -106,6 +111,9 @@ static int attach_ask(const struct attach_ask *a, struct container *c, struct wi
 		text_copy(req.container, sizeof(req.container), c->id);
 		text_copy(req.engine, sizeof(req.engine), c->engine);
 	}
+	if (a->keys.given[KEY_VOLUME])
+		return volume_device_claim(&a->keys, c->id, c->engine, c->pidfd, CLIENT_TIMEOUT_MS,
+					   ret, e);
 	keys_fill(&a->keys, a->host, &req);
 	if (a->timed)
 		req.flags |= WIRE_TIMED;

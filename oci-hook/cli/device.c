@@ -111,6 +111,8 @@ static int create_parse(struct attach_options *keys, bool *ret_json, int argc, c
 		return cli_misuse(&create_page, "one NAME is needed");
 	if (r == 0)
 		r = device_set_name(keys, argv[optind], &e);
+	if (r == 0 && keys->given[KEY_VOLUME])
+		r = err_set(&e, EINVAL, "a volume has its own command: " CLI_NAME " volume attach");
 	if (r == 0)
 		r = keys_check(keys, false, &e);
 	if (r < 0)

@@ -85,7 +85,7 @@ static const struct cli_option explain_options[] = {
 
 #define EXPLAIN_FORMS                                                                              \
 	"policy explain [OPTION]... attach --target NAME [OPTION OF ATTACH]...\n"                  \
-	"policy explain [OPTION]... mount|resize|snapshot|delete --target NAME [OPTION]..."
+	"policy explain [OPTION]... mount|resize|snapshot|delete|create --target NAME [OPTION]..."
 
 static const struct cli_page who_page = {
 	.command = "policy explain",
@@ -108,7 +108,7 @@ static const struct cli_page what_page = {
 
 static const char *const acts[POLICY_ACT_END] = {
 	[POLICY_ATTACH] = "attach",	[POLICY_MOUNT] = "mount",   [POLICY_RESIZE] = "resize",
-	[POLICY_SNAPSHOT] = "snapshot", [POLICY_DELETE] = "delete",
+	[POLICY_SNAPSHOT] = "snapshot", [POLICY_DELETE] = "delete", [POLICY_CREATE] = "create",
 };
 
 const char *explain_act(unsigned int act)
@@ -284,8 +284,8 @@ static int explain_parse(struct explain *x, int argc, char **argv, bool *ret_lea
 		act++;
 	if (optind == argc || act == POLICY_ACT_END)
 		return cli_misuse(&who_page,
-				  "expected what is asked for: attach, mount, resize, snapshot or "
-				  "delete, and its options behind it");
+				  "expected what is asked for: attach, mount, resize, snapshot, "
+				  "delete or create, and its options behind it");
 	x->claim.act = (enum policy_act)act;
 	argc -= optind;
 	argv += optind;
@@ -424,6 +424,9 @@ static int what_find(struct explain *x, struct err *e)
 
 	/* Where it is in the container, and whose its node is there, is no rule's business. */
 	asked.given[KEY_BACKING] = keys->given[KEY_BACKING];
+	/* Of a volume its pool stands for the file. */
+	if (claim->pool && catalog_target(keys->target) && catalog_target(keys->target)->nr_fds)
+		asked.given[KEY_BACKING] = true;
 	asked.given[KEY_SIZE] = keys->given[KEY_SIZE];
 	r = keys_check(&asked, true, e);
 	if (r < 0)

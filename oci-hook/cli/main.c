@@ -15,11 +15,13 @@
 #include "oci-hook/cli/resize.h"
 #include "oci-hook/cli/stats.h"
 #include "oci-hook/cli/upgrade.h"
+#include "oci-hook/cli/volume.h"
 
 static const struct cli_command commands[] = {
 	{ "attach", attach_main, "give a running container, or the host, a block device" },
 	{ "detach", detach_main, "take it away again" },
 	{ "device", device_main, "make devices ahead, for containers to come; remove them" },
+	{ "volume", volume_main, "storage with a name: make it, copy it, resize it" },
 	{ "list", list_main, "list devices" },
 	{ "resize", resize_main, "make a device larger while it is used" },
 	{ "upgrade", upgrade_main, "give devices new workers while they are used" },

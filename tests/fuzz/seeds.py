@@ -15,6 +15,7 @@ import sys
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 WIRE_MAGIC, START_MAGIC, STATS_MAGIC = 0x6F6B6275, 0x7774736F, 0x74736F75
 KEEP_MAGIC = 0x6B74736F
+STORE_MAGIC = 0x6F6B7673
 ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, RESIZE, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
@@ -62,9 +63,9 @@ def resize(number, size=2 << 20):
     return head(RESIZE, 40) + struct.pack("<QQII", generation(number), size, 0, 0)
 
 
-def claim(number, container=b"c1", nr_fds=1):
-    return (head(CLAIM, 184, nr_fds) + struct.pack("<QII", generation(number), 0, 0)
-            + container.ljust(136, b"\0") + b"crun".ljust(16, b"\0"))
+def claim(number, container=b"c1", nr_fds=1, path=b""):
+    return (head(CLAIM, 312, nr_fds) + struct.pack("<QII", generation(number), 0, 0)
+            + container.ljust(136, b"\0") + b"crun".ljust(16, b"\0") + path.ljust(128, b"\0"))
 
 
 def packets():
@@ -140,6 +141,8 @@ def requests():
         yield f"claim-as-{name}", seed(who, [container], claim(0))
     yield "claim-of-nothing", seed(root, [container], claim(7))
     yield "claim-as-hook", seed(hook, [container], claim(1))
+    yield "claim-elsewhere", seed(root, [container], claim(0, path=b"/dev/disk/a"))
+    yield "claim-no-device-path", seed(root, [container], claim(0, path=b"/etc/passwd"))
     yield "claim-own-process", seed(owner, [process], claim(0))
     yield "claim-without-process", seed(root, [], claim(0, nr_fds=0))
     yield "claim-no-container-id", seed(root, [container], claim(0, container=b""))
@@ -398,9 +401,43 @@ def notices():
     yield "short", bytes([23]) + notice(read, eio)[1:24]
 
 
+def stores():
+    """fuzz_store.c: how many fds, the packet."""
+    LIST, INSPECT, CREATE, SNAPSHOT, RESIZE, EXPORT, DELETE, ATTACH, DETACH = range(1, 10)
+
+    def ask(kind, name=b"", source=b"", pool=b"", size=0, flags=0, device_flags=0, mode=0, nr_fds=0,
+            version=1, magic=STORE_MAGIC, filesystem=0):
+        return (bytes([nr_fds]) + head(kind, 248, nr_fds, version, magic)
+                + struct.pack("<QIIIIIHHII", size, flags, device_flags, 0, 0, mode, 0, 0, filesystem, 0)
+                + name.ljust(64, b"\0") + source.ljust(64, b"\0") + pool.ljust(64, b"\0"))
+
+    yield "list", ask(LIST)
+    yield "inspect", ask(INSPECT, b"pg-data")
+    yield "create", ask(CREATE, b"pg-data", size=1 << 30, pool=b"fast")
+    yield "create-of-an-image", ask(CREATE, b"a", nr_fds=1)
+    yield "create-of-both", ask(CREATE, b"a", b"b", nr_fds=1)
+    yield "create-ext4", ask(CREATE, b"a", size=1 << 20, filesystem=1)
+    yield "create-no-filesystem", ask(CREATE, b"a", size=1 << 20, filesystem=9)
+    yield "clone-ext4", ask(CREATE, b"a", b"b", filesystem=1)
+    yield "clone", ask(CREATE, b"a", b"b")
+    yield "snapshot", ask(SNAPSHOT, b"a", b"b")
+    yield "resize", ask(RESIZE, b"a", size=8192)
+    yield "resize-odd", ask(RESIZE, b"a", size=8191)
+    yield "export", ask(EXPORT, b"a", nr_fds=1)
+    yield "delete-wipe", ask(DELETE, b"a", flags=1)
+    yield "attach", ask(ATTACH, b"a", mode=0o660, device_flags=READ_ONLY)
+    yield "attach-to-the-host", ask(ATTACH, b"a", mode=0o660, device_flags=HOST)
+    yield "detach", ask(DETACH, b"a")
+    yield "name-without-an-end", ask(INSPECT, b"a" * 64)
+    yield "name-with-dots", ask(INSPECT, b"../a")
+    yield "other-version", ask(LIST, version=2)
+    yield "other-magic", ask(LIST, magic=WIRE_MAGIC)
+    yield "short", ask(LIST)[:-1]
+
+
 FUZZERS = {"counters": counters, "keep": keeps, "packet": packets, "request": requests,
            "start": starts, "proc": procs, "record": records, "audit": audits,
-           "notice": notices}
+           "notice": notices, "store": stores}
 
 
 def main():

@@ -40,11 +40,14 @@ LAYERS = {
     # start.h has the limits of queues and depth, which rules are checked against.
     "policy": ["driver/base", "driver/wire/start.h", "targets/catalog.h"],
     "oci-hook": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
-                 "driver/wire/stats.h", "driver/wire/timing.h", "targets/catalog.h",
+                 "driver/wire/stats.h", "driver/wire/store.h", "driver/wire/timing.h", "targets/catalog.h",
                  "policy/policy.h"],
+    "oci-hook/store": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
+                       "driver/wire/store.h", "policy/policy.h", "oci-hook/auto_json.h",
+                       "oci-hook/client.h", "oci-hook/run.h", "targets/catalog.h"],
     # Tests look into everything; nothing looks into tests.
     "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
-              "driver/keeper", "driver/worker/uapi", "targets", "targets/catalog.h", "policy", "oci-hook"],
+              "driver/keeper", "driver/worker/uapi", "targets", "targets/catalog.h", "policy", "oci-hook", "oci-hook/store"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
@@ -107,6 +110,8 @@ def self_check():
             ("oci-hook/hook.c", "driver/privileged/server.h"),
             ("oci-hook/hook.c", "driver/wire/start.h"),
             ("oci-hook/cli/policy.c", "policy/rule.h"),
+            ("oci-hook/store/main.c", "oci-hook/keys.h"),
+            ("oci-hook/cli/volume.c", "oci-hook/store/change.h"),
             ("driver/base/err.c", "driver/wire/packet.h"),
             ("driver/base/err.c", "tests/fake/clock.h")):
         if allowed(path, included):

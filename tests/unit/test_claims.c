@@ -192,6 +192,27 @@ static void test_a_claim_is_a_record_of_its_own(void **state)
 	assert_true(sums.bytes_in_all == 1 << 20);
 }
 
+static void test_a_claim_may_have_a_path_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct record device = ahead(f, "/dev/data", 0, 0);
+	struct record other = ahead(f, "/dev/other", 0, 0);
+	struct record one = ask(&device, 100), again = one, two = ask(&other, 100);
+	struct err e;
+
+	strcpy(one.path, "/dev/disk/a");
+	again = one;
+	assert_int_equal(begin(f, HOOK_UID, &one, &e), 0);
+	assert_string_equal(one.path, "/dev/disk/a");
+	assert_string_equal(registry_find(&f->reg, device.generation)->rec.path, "/dev/data");
+	assert_int_equal(update(f, &one, WIRE_STATE_LIVE), 0);
+	assert_int_equal(begin(f, HOOK_UID, &again, &e), -EALREADY);
+	assert_true(again.generation == one.generation);
+	/* There is one place for one device. */
+	strcpy(two.path, "/dev/disk/a");
+	assert_int_equal(begin(f, HOOK_UID, &two, &e), -EEXIST);
+}
+
 static void test_a_device_is_one_containers(void **state)
 {
 	struct fixture *f = *state;
@@ -397,6 +418,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(test_a_claim_is_a_record_of_its_own),
+		TEST(test_a_claim_may_have_a_path_of_its_own),
 		TEST(test_a_device_is_one_containers),
 		TEST(test_what_is_read_only_and_not_shared_is_left_at_once),
 		TEST(test_what_is_read_only_is_shared),

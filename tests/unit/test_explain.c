@@ -32,11 +32,9 @@ static int find_name(const char *name, uint32_t *ret_id)
 	static const struct {
 		const char *name;
 		uint32_t id;
-	} known[] = { { "ublk-oci-hook", 970 },
-		      { "ublk-oci", 971 },
-		      { "ci", 980 },
-		      { "acme", 981 },
-		      { "globex", 982 } };
+	} known[] = { { "ublk-oci-hook", 970 },	 { "ublk-oci", 971 },
+		      { "ublk-oci-store", 972 }, { "ci", 980 },
+		      { "acme", 981 },		 { "globex", 982 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		if (!strcmp(known[i].name, name)) {
@@ -354,6 +352,24 @@ static void test_json_has_all_of_it(void **state)
 	json_object_put(o);
 }
 
+static void test_a_volume_has_a_pool_and_no_path(void **state)
+{
+	char text[OUTPUT_SIZE];
+
+	assert_int_equal(run(*state,
+			     "--policy single-host.json --uid 0 --gid 0 --ahead create --target "
+			     "file --pool default --size 1G",
+			     text),
+			 0);
+	assert_non_null(strstr(text, "\nallowed by rule \"root-volumes\""));
+	assert_int_equal(run(*state,
+			     "--policy single-host.json --uid 0 --gid 0 --ahead create --target "
+			     "file --pool other --size 1G",
+			     text),
+			 1);
+	assert_non_null(strstr(text, "rule \"root-volumes\": pool other is not in its list"));
+}
+
 static void test_the_acts_and_what_goes_with_them_reach_the_policy(void **state)
 {
 	static const char *const acts[] = { "attach", "mount", "resize", "snapshot", "delete" };
@@ -523,6 +539,7 @@ int main(void)
 		cmocka_unit_test(test_each_rule_tried_is_shown),
 		cmocka_unit_test(test_json_has_all_of_it),
 		cmocka_unit_test(test_the_acts_and_what_goes_with_them_reach_the_policy),
+		cmocka_unit_test(test_a_volume_has_a_pool_and_no_path),
 		cmocka_unit_test(test_a_file_that_is_there_speaks_for_itself),
 		cmocka_unit_test(test_a_file_that_is_not_there_is_taken_at_its_word),
 		cmocka_unit_test(test_who_is_not_told_is_looked_up),

@@ -24,6 +24,40 @@ static int parse(struct attach_options *o, const char *text, struct err *e)
 	return keys_parse(o, text, e);
 }
 
+/* A volume is what the device is made of, so nothing else is. */
+static void test_a_volume_takes_the_place_of_a_target(void **state)
+{
+	static const char *const bad[] = {
+		"volume=a,target=memory",
+		"volume=a,backing=/a",
+		"volume=a,size=1M",
+		"volume=a,mount=/mnt,fs=ext4",
+	};
+	struct attach_options o;
+	struct err e;
+
+	keys_init(&o);
+	assert_int_equal(keys_parse(&o, "volume=pg-data,access=ro,mode=0640,depth=8", &e), 0);
+	assert_true(keys_check(&o, false, &e) < 0);
+	keys_default_path(&o);
+	assert_int_equal(keys_check(&o, false, &e), 0);
+	assert_string_equal(o.path, "/dev/pg-data");
+	assert_true(keys_check(&o, true, &e) < 0);
+	keys_init(&o);
+	assert_int_equal(keys_parse(&o, "volume=a,path=/dev/data", &e), 0);
+	keys_default_path(&o);
+	assert_string_equal(o.path, "/dev/data");
+	assert_int_equal(keys_check(&o, false, &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		keys_init(&o);
+		assert_int_equal(keys_parse(&o, bad[i], &e), 0);
+		keys_default_path(&o);
+		assert_true(keys_check(&o, false, &e) < 0);
+	}
+	keys_init(&o);
+	assert_true(keys_parse(&o, "volume=../a", &e) < 0);
+}
+
 static void test_all_keys_are_understood(void **state)
 {
 	struct wire_attach w = { 0 };
@@ -48,7 +82,7 @@ static void test_all_keys_are_understood(void **state)
 	assert_true(o.gid == 4294967294u);
 	assert_int_equal(o.mode, 0600);
 	for (unsigned int i = KEY_NONE + 1; i < KEY_END; i++)
-		assert_true(o.given[i] == (i != KEY_MOUNT && i != KEY_FS));
+		assert_true(o.given[i] == (i != KEY_MOUNT && i != KEY_FS && i != KEY_VOLUME));
 	assert_int_equal(parse(&o, "target=file,backing=/a,mount=/srv/data,fs=xfs", &e), 0);
 	assert_true(o.given[KEY_MOUNT] && o.given[KEY_FS]);
 	assert_string_equal(o.path, "/srv/data");
@@ -305,6 +339,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_keys_are_understood),
 		cmocka_unit_test(test_keys_may_have_semicolons_between_them),
+		cmocka_unit_test(test_a_volume_takes_the_place_of_a_target),
 		cmocka_unit_test(test_defaults_are_the_helpers),
 		cmocka_unit_test(test_bad_texts_are_refused_in_words),
 		cmocka_unit_test(test_long_text_is_refused_whole),

@@ -48,6 +48,12 @@
 	"{ \"id\": \"own\", \"principal\": { \"gid\": 60 }, \"targets\": [\"file\"],"              \
 	"  \"backing\": [\"/home/\"], \"max_size\": \"1G\", \"max_devices_per_container\": 1 }"
 
+/* Files that are volumes, and have no path that a caller would know. */
+#define RULE_STORE                                                                                 \
+	"{ \"id\": \"store\", \"principal\": { \"uid\": 63 }, \"may\": [\"create\"],"              \
+	"  \"targets\": [\"file\"], \"pools\": [\"fast\"], \"max_size\": \"1G\","                  \
+	"  \"max_bytes\": \"3G\", \"max_devices\": 2, \"max_devices_per_container\": 1 }"
+
 #define RULE_DELETE                                                                                \
 	"{ \"id\": \"delete\", \"principal\": { \"uid\": 61 }, \"may\": [\"delete\"],"             \
 	"  \"targets\": [\"memory\"], \"pools\": [\"fast\", \"slow\"], \"max_size\": \"1G\","      \
@@ -83,6 +89,9 @@ static const uint32_t operator_gids[] = { 62 };
 	.backing = "/home/a.img", .backing_uid = 1000, .nr_queues = 1, .depth = 1
 #define DELETED                                                                                    \
 	.act = POLICY_DELETE, .uid = 61, .target = TARGET_MEMORY, .pool = "slow",                  \
+	.size_bytes = GIB, .nr_queues = 1, .depth = 1
+#define MADE                                                                                       \
+	.act = POLICY_CREATE, .uid = 63, .ahead = true, .target = TARGET_FILE, .pool = "fast",     \
 	.size_bytes = GIB, .nr_queues = 1, .depth = 1
 #define OPERATED                                                                                   \
 	.uid = 77, .gids = operator_gids, .nr_gids = 1, .cgroup = "/ops.slice/a",                  \
@@ -282,6 +291,23 @@ static const struct {
 	  { DELETED, .act = POLICY_ATTACH },
 	  NULL,
 	  "rule \"delete\": attach is not in what it may" },
+	{ "a create of a volume, whose file is the store's", { MADE }, "store" },
+	{ "a create in another pool",
+	  { MADE, .pool = "slow" },
+	  NULL,
+	  "rule \"store\": pool slow is not in its list" },
+	{ "a create where there are too many",
+	  { MADE, .devices_in_all = 2 },
+	  NULL,
+	  "rule \"store\": there are 2 devices already, of its 2" },
+	{ "a create where they are too large together",
+	  { MADE, .bytes_in_all = 3 * GIB },
+	  NULL,
+	  "rule \"store\": all devices have 3G already, and 1G more are over its 3G" },
+	{ "a file that is no volume, and a rule for volumes",
+	  { MADE, .pool = NULL, .act = POLICY_CREATE, .backing = "/srv/one.img" },
+	  NULL,
+	  "rule \"store\": backing /srv/one.img is not in its list" },
 	{ "another pool",
 	  { VOLUME, .pool = "slow" },
 	  NULL,
@@ -458,9 +484,9 @@ static const struct {
 
 static void test_claims_are_decided_as_the_table_says(void **state)
 {
-	auto_policy struct policy *p =
-		policy_of(POLICY_WITH(RULE_SCRATCH "," RULE_IMAGES "," RULE_HOST "," RULE_VOLUMES
-						   "," RULE_OWN "," RULE_DELETE "," RULE_OPERATOR));
+	auto_policy struct policy *p = policy_of(
+		POLICY_WITH(RULE_SCRATCH "," RULE_IMAGES "," RULE_HOST "," RULE_VOLUMES "," RULE_OWN
+					 "," RULE_STORE "," RULE_DELETE "," RULE_OPERATOR));
 	struct policy_verdict v;
 
 	static_assert(ARRAY_SIZE(cases) >= 80, "the table shrank");

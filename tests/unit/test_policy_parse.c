@@ -299,6 +299,26 @@ static void test_every_grant_arrives(void **state)
 	assert_int_equal(rule->io.write_ops, 4);
 }
 
+static void test_pools_arrive(void **state)
+{
+	auto_policy struct policy *p = good_policy("pools-of-the-store");
+	auto_policy struct policy *none = good_policy("one-rule");
+	const struct policy_pool *pool = policy_pool(p, 0);
+
+	assert_int_equal(policy_nr_pools(p), 3);
+	assert_string_equal(pool->name, "fast");
+	assert_string_equal(pool->path, "/srv/fast");
+	assert_int_equal(pool->capacity_bytes, UINT64_C(1) << 40);
+	assert_int_equal(pool->overcommit_percent, 250);
+	assert_int_equal(policy_pool(p, 1)->overcommit_percent, POLICY_OVERCOMMIT_NONE);
+	assert_int_equal(policy_pool(p, 2)->capacity_bytes, 0);
+	assert_int_equal(policy_nr_pools(none), 1);
+	pool = policy_pool(none, 0);
+	assert_string_equal(pool->name, "default");
+	assert_string_equal(pool->path, POLICY_POOL_PATH);
+	assert_int_equal(pool->capacity_bytes, 0);
+}
+
 static void test_what_is_made_ahead_has_grants_of_its_own(void **state)
 {
 	auto_policy struct policy *p = good_policy("made-ahead");
@@ -412,6 +432,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_the_size_limit_is_exact),
 		cmocka_unit_test(test_every_cut_of_a_policy_is_refused),
 		cmocka_unit_test(test_json_c_takes_what_is_taken_here),
+		cmocka_unit_test(test_pools_arrive),
 		cmocka_unit_test(test_no_memory_is_an_error_wherever_it_ends),
 	};
 

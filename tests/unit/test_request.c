@@ -371,6 +371,18 @@ static void test_a_claim_is_checked(void **state)
 	ask = good;
 	strcpy(ask.engine, "a b");
 	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	strcpy(ask.path, "/dev/disk/a");
+	assert_int_equal(claim_check(&ask, 1, &e), 0);
+	strcpy(ask.path, "/dev/../a");
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	strcpy(ask.path, "/etc/a");
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	memset(ask.path, 'a', sizeof(ask.path));
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	memset(ask.path, 0, sizeof(ask.path));
+	ask.path[1] = 'a';
+	assert_true(claim_check(&ask, 1, &e) < 0);
 }
 
 int main(void)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci-hook/store/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "targets/catalog.h"
+
+#define DEVICE_DIR "/dev/"
+#define DEVICE_LIST_MS 10000
+
+int device_list(struct client_devices *ret, struct err *e)
+{
+	return client_list(ret, DEVICE_LIST_MS, e);
+}
+
+const struct wire_device *device_find(const struct client_devices *d, const char *name)
+{
+	for (size_t i = 0; i < d->nr; i++) {
+		const struct wire_device *row = &d->rows[i];
+
+		if (row->flags & WIRE_AHEAD && row->peer_uid == geteuid() &&
+		    !strcmp(row->path + strlen(DEVICE_DIR), name))
+			return row;
+	}
+	return NULL;
+}
+
+int device_check_free(const char *name, bool reading, struct err *e)
+{
+	auto_client_devices struct client_devices d = { 0 };
+	const struct wire_device *row;
+	int r;
+
+	r = device_list(&d, e);
+	if (r < 0)
+		return err_prefix(e, r, "cannot tell whether volume %s is attached", name);
+	row = device_find(&d, name);
+	if (!row || (reading && row->flags & WIRE_READ_ONLY))
+		return 0;
+	return err_set(e, EBUSY,
+		       "volume %s is attached, as ublkb%u: end that first (ublk-oci volume detach "
+		       "%s)",
+		       name, row->dev_id, name);
+}
+
+int device_attach(const struct place *place, const struct store_ask *ask, struct wire_reply *ret,
+		  struct err *e)
+{
+	bool read_only = ask->device_flags & WIRE_READ_ONLY;
+	auto_close int fd = openat(place->dir_fd, VOLUME_DATA,
+				   (read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC);
+	struct wire_attach req = {
+		.target = TARGET_FILE,
+		.flags = ask->device_flags | WIRE_AHEAD,
+		.size_bytes = place->volume.size_bytes,
+		.nr_queues = ask->nr_queues,
+		.depth = ask->depth,
+		.uid = ask->uid,
+		.gid = ask->gid,
+		.mode = ask->mode,
+	};
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open the data of volume %s", place->volume.name);
+	snprintf(req.path, sizeof(req.path), DEVICE_DIR "%s", place->volume.name);
+	return client_attach(&req, -1, fd, CLIENT_TIMEOUT_MS, ret, NULL, e);
+}
+
+int device_detach(const char *name, struct err *e)
+{
+	auto_client_devices struct client_devices d = { 0 };
+	const struct wire_device *row;
+	int r;
+
+	r = device_list(&d, e);
+	if (r < 0)
+		return r;
+	row = device_find(&d, name);
+	if (!row)
+		return err_set(e, ENODEV, "volume %s is not attached", name);
+	return client_detach(row->generation, 0, CLIENT_TIMEOUT_MS, NULL, e);
+}

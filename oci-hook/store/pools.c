@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci-hook/store/pools.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "driver/base/clock.h"
+#include "driver/base/log.h"
+#include "driver/base/num.h"
+#include "oci-hook/store/copy.h"
+
+#define POOLS_RETRY_MS 20
+
+int pools_open(struct pools *ret, const struct policy *policy, struct err *e)
+{
+	struct pools p = { .policy = policy };
+	int fd;
+
+	for (size_t i = 0; i < policy_nr_pools(policy) && i < POOLS_MAX; i++) {
+		const char *path = policy_pool(policy, i)->path;
+
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0) {
+			int r = err_sys(e, errno, "pool %s: cannot open %s",
+					policy_pool(policy, i)->name, path);
+
+			pools_close(&p);
+			return r;
+		}
+		p.fds[p.nr++] = fd;
+	}
+	*ret = p;
+	return 0;
+}
+
+void pools_close(struct pools *p)
+{
+	while (p->nr)
+		close_fdp(&p->fds[--p->nr]);
+}
+
+const struct policy_pool *pools_at(const struct pools *p, size_t pool)
+{
+	return policy_pool(p->policy, pool);
+}
+
+int pools_find_pool(const struct pools *p, const char *name, size_t *ret, struct err *e)
+{
+	for (size_t i = 0; i < p->nr; i++) {
+		if (*name && strcmp(pools_at(p, i)->name, name))
+			continue;
+		*ret = i;
+		return 0;
+	}
+	return err_set(e, ENOENT, "the policy names no pool %s", name);
+}
+
+int pools_lock(const struct pools *p, struct err *e)
+{
+	int64_t deadline_ms = clock_deadline_ms(POOLS_LOCK_MS);
+
+	for (size_t i = 0; i < p->nr; i++) {
+		while (flock(p->fds[i], LOCK_EX | LOCK_NB) < 0) {
+			if ((errno == EWOULDBLOCK || errno == EINTR) &&
+			    clock_left_ms(deadline_ms)) {
+				clock_sleep_ms(POOLS_RETRY_MS);
+				continue;
+			}
+			pools_unlock(p);
+			return err_set(e, ETIMEDOUT, "the pools stayed locked for %d s",
+				       POOLS_LOCK_MS / 1000);
+		}
+	}
+	return 0;
+}
+
+void pools_unlock(const struct pools *p)
+{
+	for (size_t i = 0; i < p->nr; i++)
+		flock(p->fds[i], LOCK_UN);
+}
+
+void place_close(struct place *p)
+{
+	close_fdp(&p->dir_fd);
+}
+
+static int entry_open(int pool_fd, const char *entry)
+{
+	int fd = openat(pool_fd, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* What is named so in the pool, and says so itself. */
+static int place_load(const struct pools *p, size_t pool, const char *entry, const char *name,
+		      struct place *ret, struct err *e)
+{
+	int r;
+
+	ret->pool = pool;
+	ret->dir_fd = entry_open(p->fds[pool], entry);
+	if (ret->dir_fd < 0)
+		return ret->dir_fd == -ENOENT
+			       ? -ENOENT
+			       : err_sys(e, -ret->dir_fd, "volume %s: cannot open it", name);
+	r = volume_load(&ret->volume, ret->dir_fd, e);
+	if (r == 0 && strcmp(ret->volume.name, name))
+		r = err_set(e, EINVAL, "it is of a volume %s", ret->volume.name);
+	if (r < 0) {
+		err_prefix(e, r, "volume %s", name);
+		place_close(ret);
+	}
+	return r;
+}
+
+/* Is what was opened still what is there under its name? */
+static bool place_stays(const struct pools *p, const struct place *place, const char *name)
+{
+	struct stat opened, there;
+
+	return fstat(place->dir_fd, &opened) == 0 &&
+	       fstatat(p->fds[place->pool], name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+}
+
+int pools_find(const struct pools *p, const char *name, int lock, struct place *ret, struct err *e)
+{
+	auto_place struct place place = PLACE_INIT;
+	int r = -ENOENT;
+
+	for (size_t i = 0; i < p->nr && r == -ENOENT; i++)
+		r = text_device_name_ok(name) ? place_load(p, i, name, name, &place, e) : -ENOENT;
+	if (r == -ENOENT)
+		return err_set(e, ENOENT, "there is no volume %s", name);
+	if (r < 0)
+		return r;
+	if (lock && flock(place.dir_fd, lock | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			       ? err_set(e, EBUSY, "somebody is working on volume %s", name)
+			       : err_sys(e, errno, "cannot lock volume %s", name);
+	/* Another may have changed or removed it before the lock. */
+	if (lock && !place_stays(p, &place, name))
+		return err_set(e, ENOENT, "there is no volume %s", name);
+	r = lock ? volume_load(&place.volume, place.dir_fd, e) : 0;
+	if (r < 0)
+		return err_prefix(e, r, "volume %s", name);
+	*ret = place;
+	place.dir_fd = -1;
+	return 0;
+}
+
+/* Each entry of a pool; "." and ".." are none. */
+static int pool_entries(const struct pools *p, size_t pool,
+			int (*each)(void *arg, size_t pool, const char *entry), void *arg,
+			struct err *e)
+{
+	auto_close int fd = openat(p->fds[pool], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_closedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+	int r = 0;
+
+	if (!dir)
+		return err_sys(e, errno, "cannot list pool %s", pools_at(p, pool)->name);
+	fd_take(&fd);
+	while (r == 0 && (errno = 0, d = readdir(dir))) {
+		if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
+			r = each(arg, pool, d->d_name);
+	}
+	return r == 0 && errno ? err_sys(e, errno, "cannot list pool %s", pools_at(p, pool)->name)
+			       : r;
+}
+
+struct each {
+	const struct pools *pools;
+	bool with_new;
+	int (*each)(void *arg, const struct place *place);
+	void *arg;
+};
+
+static int each_entry(void *arg, size_t pool, const char *entry)
+{
+	const struct each *x = arg;
+	auto_place struct place place = PLACE_INIT;
+	const char *name = entry;
+	struct err e;
+	int r;
+
+	if (x->with_new && !strncmp(entry, POOLS_NEW, strlen(POOLS_NEW)))
+		name += strlen(POOLS_NEW);
+	if (!text_device_name_ok(name))
+		return 0;
+	r = place_load(x->pools, pool, entry, name, &place, &e);
+	if (r == 0)
+		return x->each(x->arg, &place);
+	/* One that is being made or removed has no record for a moment. */
+	if (r != -ENOENT && name == entry)
+		log_warning("%s", e.text);
+	return 0;
+}
+
+static int pools_visit(const struct each *x, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < x->pools->nr && r == 0; i++)
+		r = pool_entries(x->pools, i, each_entry, (void *)x, e);
+	return r;
+}
+
+int pools_each(const struct pools *p, int (*each)(void *arg, const struct place *place), void *arg,
+	       struct err *e)
+{
+	const struct each x = { .pools = p, .each = each, .arg = arg };
+
+	return pools_visit(&x, e);
+}
+
+struct count {
+	size_t pool;
+	const char *except;
+	struct pools_sum *sum;
+};
+
+static int count_one(void *arg, const struct place *place)
+{
+	const struct count *c = arg;
+	uint64_t bytes = place->volume.size_bytes;
+
+	if (c->except && !strcmp(place->volume.name, c->except))
+		return 0;
+	c->sum->all_volumes++;
+	/* A sum that does not fit is as full as can be. */
+	if (__builtin_add_overflow(c->sum->all_bytes, bytes, &c->sum->all_bytes))
+		c->sum->all_bytes = UINT64_MAX;
+	if (place->pool == c->pool &&
+	    __builtin_add_overflow(c->sum->pool_bytes, bytes, &c->sum->pool_bytes))
+		c->sum->pool_bytes = UINT64_MAX;
+	return 0;
+}
+
+int pools_count(const struct pools *p, size_t pool, const char *except, struct pools_sum *ret,
+		struct err *e)
+{
+	struct count c = { .pool = pool, .except = except, .sum = ret };
+	const struct each x = { .pools = p, .with_new = true, .each = count_one, .arg = &c };
+
+	*ret = (struct pools_sum){ 0 };
+	return pools_visit(&x, e);
+}
+
+int pools_check_room(const struct pools *p, size_t pool, const struct pools_sum *sum,
+		     uint64_t more_bytes, struct err *e)
+{
+	const struct policy_pool *spec = pools_at(p, pool);
+	char most[NUM_SIZE_TEXT], used[NUM_SIZE_TEXT], more[NUM_SIZE_TEXT];
+	uint64_t most_bytes;
+
+	if (!spec->capacity_bytes)
+		return 0;
+	/* In this order no product is cut off; what is below one percent does not count. */
+	if (__builtin_mul_overflow(spec->capacity_bytes / 100, spec->overcommit_percent,
+				   &most_bytes))
+		most_bytes = UINT64_MAX;
+	if (most_bytes < spec->capacity_bytes)
+		most_bytes = spec->capacity_bytes;
+	if (sum->pool_bytes <= most_bytes && more_bytes <= most_bytes - sum->pool_bytes)
+		return 0;
+	return err_set(e, ENOSPC,
+		       "the volumes of pool %s have %s already, and %s more are over its %s",
+		       spec->name, num_format_size(sum->pool_bytes, used),
+		       num_format_size(more_bytes, more), num_format_size(most_bytes, most));
+}
+
+int pools_remove_entry(int pool_fd, const char *entry, int dir_fd, struct err *e)
+{
+	static const char *const files[] = { VOLUME_DATA, VOLUME_RECORD, VOLUME_RECORD ".tmp" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		if (unlinkat(dir_fd, files[i], 0) < 0 && errno != ENOENT)
+			return err_sys(e, errno, "cannot remove %s/%s", entry, files[i]);
+	}
+	if (unlinkat(pool_fd, entry, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "cannot remove %s", entry);
+	return fsync(pool_fd) < 0 ? err_sys(e, errno, "cannot remove %s", entry) : 0;
+}
+
+/* 1: it is being made; 0: it is not, any more. */
+static int check_making(int pool_fd, const char *name, struct err *e)
+{
+	auto_close int dir_fd = -1;
+	char entry[POOLS_ENTRY_SIZE];
+
+	snprintf(entry, sizeof(entry), POOLS_NEW "%s", name);
+	dir_fd = entry_open(pool_fd, entry);
+	if (dir_fd == -ENOENT)
+		return 0;
+	if (dir_fd < 0)
+		return err_sys(e, -dir_fd, "cannot open %s", entry);
+	if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? 1 : err_sys(e, errno, "cannot lock %s", entry);
+	return pools_remove_entry(pool_fd, entry, dir_fd, e);
+}
+
+int pools_check_free(const struct pools *p, const char *name, struct err *e)
+{
+	int r;
+
+	for (size_t i = 0; i < p->nr; i++) {
+		if (faccessat(p->fds[i], name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return err_set(e, EEXIST, "there is a volume %s already, in pool %s", name,
+				       pools_at(p, i)->name);
+		r = check_making(p->fds[i], name, e);
+		if (r > 0)
+			return err_set(e, EBUSY, "a volume %s is being made", name);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int sweep_entry(void *arg, size_t pool, const char *entry)
+{
+	static const char *const prefixes[] = { POOLS_NEW, POOLS_GONE, POOLS_WIPE };
+	const struct pools *p = arg;
+	auto_close int dir_fd = -1, data_fd = -1;
+	struct err e;
+	bool ours = false;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		ours |= !strncmp(entry, prefixes[i], strlen(prefixes[i]));
+	if (!ours)
+		return 0;
+	dir_fd = entry_open(p->fds[pool], entry);
+	if (dir_fd < 0 || flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
+		return 0;
+	if (!strncmp(entry, POOLS_WIPE, strlen(POOLS_WIPE)))
+		data_fd = openat(dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (data_fd >= 0)
+		r = copy_zeroes(data_fd, NULL, &e);
+	if (r == 0)
+		r = pools_remove_entry(p->fds[pool], entry, dir_fd, &e);
+	if (r < 0)
+		log_warning("pool %s: %s", pools_at(p, pool)->name, e.text);
+	else
+		log_info("pool %s: %s, left of a process that was killed, is removed",
+			 pools_at(p, pool)->name, entry);
+	return 0;
+}
+
+void pools_sweep(const struct pools *p)
+{
+	struct err e;
+
+	for (size_t i = 0; i < p->nr; i++) {
+		if (pool_entries(p, i, sweep_entry, (void *)p, &e) < 0)
+			log_warning("%s", e.text);
+	}
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A volume as a device of a container: the store has it made ahead, and the container claims it.
+ * So the store never sees a container, and which one may have it says the rule for the store.
+ */
+#pragma once
+
+#include "driver/base/err.h"
+#include "oci-hook/client.h"
+#include "oci-hook/keys.h"
+
+/* container, engine: labels. On success ret is the claim. What was made for nothing is removed. */
+int volume_device_claim(const struct attach_options *o, const char *container, const char *engine,
+			int pidfd, int timeout_ms, struct wire_reply *ret, struct err *e);
+
+/* The device, unless somebody has it. */
+int volume_device_release(const char *volume, int timeout_ms, struct err *e);
