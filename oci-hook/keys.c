@@ -222,12 +222,81 @@ static int set_fs(struct attach_options *o, const char *value, struct err *e)
 	return 0;
 }
 
+/* A number with at most `digits` behind the point, times 10^digits; at most max. */
+static int set_decimal(const char *value, unsigned int digits, uint64_t max, uint32_t *ret,
+		       struct err *e)
+{
+	char word[QUOTE_SIZE];
+	const char *p = value;
+	uint64_t n = 0;
+	bool point = false, any = false;
+
+	for (; *p && n <= max; p++) {
+		if (*p == '.' && !point) {
+			point = true;
+			continue;
+		}
+		if (*p < '0' || *p > '9' || (point && !digits))
+			break;
+		digits -= point;
+		any = true;
+		n = n * 10 + (uint64_t)(*p - '0');
+	}
+	for (; digits && n <= max; digits--)
+		n *= 10;
+	if (*p || !any || n > max)
+		return err_set(e, EINVAL, "\"%s\" is no such number, or out of range",
+			       quote_text(word, sizeof(word), value));
+	*ret = (uint32_t)n;
+	return 0;
+}
+
+static int set_delay(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_decimal(value, 3, WIRE_FAULT_DELAY_MAX, &o->fault.delay_us, e);
+}
+
+static int set_error_ratio(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_decimal(value, 6, WIRE_FAULT_PPM_MAX, &o->fault.error_ppm, e);
+}
+
+static int set_error_range(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE], off[32];
+	const char *plus = strchr(value, '+');
+	struct wire_fault *f = &o->fault;
+
+	if (plus && (size_t)(plus - value) < sizeof(off)) {
+		memcpy(off, value, (size_t)(plus - value));
+		off[plus - value] = '\0';
+		if (num_parse_size(off, &f->error_off) == 0 &&
+		    num_parse_size(plus + 1, &f->error_len) == 0 && f->error_len &&
+		    f->error_len <= UINT64_MAX - f->error_off)
+			return 0;
+	}
+	return err_set(e, EINVAL, "\"%s\" is no range; write 1M+64K: where, and how much",
+		       quote_text(word, sizeof(word), value));
+}
+
 static int (*const setters[KEY_END])(struct attach_options *o, const char *value, struct err *e) = {
-	[KEY_TARGET] = set_target, [KEY_BACKING] = set_backing, [KEY_SIZE] = set_size,
-	[KEY_PATH] = set_path,	   [KEY_ACCESS] = set_access,	[KEY_QUEUES] = set_queues,
-	[KEY_DEPTH] = set_depth,   [KEY_PROFILE] = set_profile, [KEY_DATA_PATH] = set_data_path,
-	[KEY_UID] = set_uid,	   [KEY_GID] = set_gid,		[KEY_MODE] = set_mode,
-	[KEY_MOUNT] = set_mount,   [KEY_FS] = set_fs,
+	[KEY_TARGET] = set_target,
+	[KEY_BACKING] = set_backing,
+	[KEY_SIZE] = set_size,
+	[KEY_PATH] = set_path,
+	[KEY_ACCESS] = set_access,
+	[KEY_QUEUES] = set_queues,
+	[KEY_DEPTH] = set_depth,
+	[KEY_PROFILE] = set_profile,
+	[KEY_DATA_PATH] = set_data_path,
+	[KEY_UID] = set_uid,
+	[KEY_GID] = set_gid,
+	[KEY_MODE] = set_mode,
+	[KEY_MOUNT] = set_mount,
+	[KEY_FS] = set_fs,
+	[KEY_DELAY] = set_delay,
+	[KEY_ERROR_RATIO] = set_error_ratio,
+	[KEY_ERROR_RANGE] = set_error_range,
 };
 
 void keys_init(struct attach_options *o)
@@ -289,7 +358,7 @@ static bool percent_decode(char *text)
 
 static int unknown_key(const char *name, struct err *e)
 {
-	char word[QUOTE_SIZE], known[160] = "";
+	char word[QUOTE_SIZE], known[240] = "";
 	size_t n = 0;
 
 	for (unsigned int i = KEY_NONE + 1; i < KEY_END && n < sizeof(known); i++)
@@ -367,9 +436,25 @@ static int keys_check_place(const struct attach_options *o, bool host, struct er
 	return 0;
 }
 
+/* Keys that one kind of target has. */
+static int keys_check_own(const struct attach_options *o, const struct catalog_target *t,
+			  struct err *e)
+{
+	static const enum catalog_key fault_keys[] = { KEY_DELAY, KEY_ERROR_RATIO,
+						       KEY_ERROR_RANGE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fault_keys); i++) {
+		if (o->given[fault_keys[i]] && !t->faults)
+			return err_set(e, EINVAL, "%s is for target fault",
+				       catalog_key(fault_keys[i])->name);
+	}
+	return 0;
+}
+
 int keys_check(const struct attach_options *o, bool host, struct err *e)
 {
 	const struct catalog_target *t = catalog_target(o->target);
+	int r;
 
 	if (!t)
 		return err_set(e, EINVAL, "target is missing");
@@ -377,6 +462,9 @@ int keys_check(const struct attach_options *o, bool host, struct err *e)
 		return err_set(e, EINVAL, "target %s needs a backing file", t->name);
 	if (!t->nr_fds && o->given[KEY_BACKING])
 		return err_set(e, EINVAL, "target %s has no backing file", t->name);
+	r = keys_check_own(o, t, e);
+	if (r < 0)
+		return r;
 	if (t->needs_size && !o->given[KEY_SIZE])
 		return err_set(e, EINVAL, "target %s needs a size", t->name);
 	if (o->given[KEY_MOUNT] && !t->nr_fds && !t->by_address)
@@ -395,6 +483,10 @@ void keys_fill(const struct attach_options *o, bool host, struct wire_attach *re
 	ret->gid = o->gid;
 	ret->mode = o->mode;
 	ret->filesystem = o->filesystem;
+	ret->fault = o->fault;
+	/* A range alone: all that touches it. */
+	if (o->given[KEY_ERROR_RANGE] && !o->given[KEY_ERROR_RATIO])
+		ret->fault.error_ppm = WIRE_FAULT_PPM_MAX;
 	memcpy(ret->path, o->path, sizeof(ret->path));
 }
 

@@ -33,6 +33,7 @@ struct attach_options {
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t mode;
+	struct wire_fault fault;
 	enum catalog_filesystem filesystem; /* mounted at path, in place of a device */
 	char path[WIRE_PATH_SIZE];
 	char backing[PATH_MAX];

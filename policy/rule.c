@@ -177,9 +177,10 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 	int r;
 
 	rule_kinds(rule, &files, &address);
-	r = field_needed_if(p, n, "backing", files, "target file is in targets");
+	r = field_needed_if(p, n, "backing", files, "a target with files is in targets");
 	if (!r)
-		r = field_only_if(p, n, "backing_owner", files, "target file is in targets");
+		r = field_only_if(p, n, "backing_owner", files,
+				  "a target with files is in targets");
 	if (!r)
 		r = field_needed_if(p, n, "nbd", address, "target nbd is in targets");
 	if (!r)

@@ -39,11 +39,20 @@ static const struct catalog_target targets[TARGET_END] = {
 		.volatile_cache = true,
 		.discards = true,
 	},
+	[TARGET_FAULT] = {
+		.name = "fault",
+		.help = "a file that is slow, or fails, as it is told to; for tests",
+		.nr_fds = 1,
+		.volatile_cache = true,
+		.discards = true,
+		.zero_copy = true,
+		.faults = true,
+	},
 };
 
 static const struct catalog_key_row keys[KEY_END] = {
-	[KEY_TARGET] = { "target", "NAME", "null, memory or file" },
-	[KEY_BACKING] = { "backing", "PATH", "the file or block device behind target file" },
+	[KEY_TARGET] = { "target", "NAME", "null, memory, file or fault" },
+	[KEY_BACKING] = { "backing", "PATH", "the file or block device behind the target" },
 	[KEY_SIZE] = { "size", "BYTES", "size of the device; suffixes K, M, G, T" },
 	[KEY_PATH] = { "path", "PATH", "where it appears in the container, below /dev" },
 	[KEY_ACCESS] = { "access", "rw|ro", "whether the container may write" },
@@ -60,6 +69,11 @@ static const struct catalog_key_row keys[KEY_END] = {
 	[KEY_MOUNT] = { "mount", "PATH",
 			"where its file system is mounted in the container, in place of a device" },
 	[KEY_FS] = { "fs", "ext4|xfs|btrfs", "which file system that is" },
+	[KEY_DELAY] = { "delay", "MS", "target fault: each request takes so much longer" },
+	[KEY_ERROR_RATIO] = { "error-ratio", "0..1",
+			      "target fault: how many of the requests fail" },
+	[KEY_ERROR_RANGE] = { "error-range", "OFFSET+BYTES",
+			      "target fault: only those fail that touch these bytes" },
 };
 
 static const char *const filesystems[FILESYSTEM_END] = {

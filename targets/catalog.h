@@ -14,6 +14,7 @@ enum target_id {
 	TARGET_MEMORY,
 	TARGET_FILE,
 	TARGET_NBD,
+	TARGET_FAULT,
 	TARGET_END, /* one past the last */
 };
 
@@ -28,6 +29,7 @@ struct catalog_target {
 	bool zero_copy;	     /* it passes data on without looking at it */
 	bool threads;	     /* several may serve it: it keeps nothing but what an I/O has */
 	bool by_address;     /* reached at an address, which a policy must list */
+	bool faults;	     /* it is slow and fails as it is asked to */
 };
 
 /* NULL for an id that is none. */
@@ -72,6 +74,9 @@ enum catalog_key {
 	KEY_MODE,
 	KEY_MOUNT,
 	KEY_FS,
+	KEY_DELAY,
+	KEY_ERROR_RATIO,
+	KEY_ERROR_RANGE,
 	KEY_END,
 };
 

@@ -14,7 +14,7 @@ static void transfer_piece(struct target *t, struct queue *q, struct io *io, uns
 	sqe->off = io->off + from;
 	sqe->addr = (uintptr_t)io->buf + from;
 	sqe->len = len;
-	sqe->buf_index = (uint16_t)io->buf_index;
+	sqe->buf_index = io->buf_index;
 	if (io->fua)
 		sqe->rw_flags = RWF_DSYNC;
 }

@@ -89,6 +89,17 @@ static int attach_check_labels(const struct wire_attach *ask, const struct catal
 	return attach_check_path(ask, target, e);
 }
 
+static bool attach_fault_ok(const struct wire_attach *ask, const struct catalog_target *target)
+{
+	static const struct wire_fault none;
+	const struct wire_fault *f = &ask->fault;
+
+	if (!target->faults)
+		return !memcmp(f, &none, sizeof(none));
+	return f->delay_us <= WIRE_FAULT_DELAY_MAX && f->error_ppm <= WIRE_FAULT_PPM_MAX &&
+	       f->error_len <= UINT64_MAX - f->error_off;
+}
+
 int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e)
 {
 	const struct catalog_target *target = catalog_target(ask->target);
@@ -118,6 +129,8 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 	if (ask->nr_queues > START_QUEUES_MAX || ask->depth > START_DEPTH_MAX)
 		return err_set(e, EINVAL, "at most %d queues of depth %d", START_QUEUES_MAX,
 			       START_DEPTH_MAX);
+	if (!attach_fault_ok(ask, target))
+		return err_set(e, EINVAL, "target %s cannot fail like this", target->name);
 	if (ask->mode & ~0777u || ask->uid == UINT32_MAX || ask->gid == UINT32_MAX)
 		return err_set(e, EINVAL,
 			       "the node's mode has bits other than permissions, or its "
@@ -144,6 +157,7 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 	rec->node_gid = ask->gid;
 	rec->node_mode = ask->mode;
 	rec->filesystem = ask->filesystem;
+	rec->fault = ask->fault;
 	memcpy(rec->container, ask->container, sizeof(rec->container));
 	memcpy(rec->engine, ask->engine, sizeof(rec->engine));
 	memcpy(rec->path, ask->path, sizeof(rec->path));

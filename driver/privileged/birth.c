@@ -90,6 +90,8 @@ int birth_prepare(struct birth *b, struct err *e)
 		.logical_block_bytes = rec->logical_block_bytes,
 		.piece_bytes = rec->piece_bytes,
 		.nr_filter = h->nr_filter,
+		.fault = { rec->fault.delay_us, rec->fault.error_ppm, rec->fault.error_off,
+			   rec->fault.error_len },
 	};
 	int r;
 

@@ -96,7 +96,8 @@ static bool registry_same_claim(const struct record *a, const struct record *b)
 	       a->asked_depth == b->asked_depth && a->node_uid == b->node_uid &&
 	       a->node_gid == b->node_gid && a->node_mode == b->node_mode &&
 	       a->filesystem == b->filesystem && a->backing_dev == b->backing_dev &&
-	       a->backing_inode == b->backing_inode;
+	       a->backing_inode == b->backing_inode &&
+	       !memcmp(&a->fault, &b->fault, sizeof(a->fault));
 }
 
 int registry_again(const struct device *d, struct record *rec, struct err *e)

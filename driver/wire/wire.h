@@ -84,6 +84,17 @@ enum wire_flag {
 	 WIRE_THROUGHPUT | WIRE_AHEAD)
 #define WIRE_FLAGS_ALL (WIRE_FLAGS_DEVICE | WIRE_TIMED)
 
+/* Of target fault; all zero for the others. */
+struct wire_fault {
+	uint32_t delay_us;  /* each request takes so much longer */
+	uint32_t error_ppm; /* of the requests below, so many of a million fail */
+	uint64_t error_off; /* those that touch these bytes */
+	uint64_t error_len; /* 0: all, flushes too */
+};
+static_assert(sizeof(struct wire_fault) == 24, "wire format changed");
+#define WIRE_FAULT_DELAY_MAX 60000000u
+#define WIRE_FAULT_PPM_MAX 1000000u
+
 /*
  * Give a container (or the host) a device. Answer: WIRE_REPLY with the device.
  * fds: the container's init process (pidfd; not with WIRE_HOST or WIRE_AHEAD), then the
@@ -107,8 +118,9 @@ struct wire_attach {
 	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
 	char engine[WIRE_ENGINE_SIZE];	     /* label */
 	char path[WIRE_PATH_SIZE]; /* "/dev/..." of a node, or any; empty with WIRE_HOST */
+	struct wire_fault fault;
 };
-static_assert(sizeof(struct wire_attach) == 336, "wire format changed");
+static_assert(sizeof(struct wire_attach) == 360, "wire format changed");
 
 /*
  * A container is to have a device that was made ahead. Answer: WIRE_REPLY with the claim, which

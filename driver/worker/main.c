@@ -151,10 +151,12 @@ static int worker_open_target(struct worker *w, struct err *e)
 	t->nr_files = w->backing.nr_fds;
 	t->first_file = RING_FILE_BACKING;
 	t->fds = w->backing.fds;
+	t->fault = (struct target_fault){ w->spec.fault.delay_us, w->spec.fault.error_ppm,
+					  w->spec.fault.error_off, w->spec.fault.error_len };
 	if (t->ops->open) {
-		r = t->ops->open(t);
+		r = t->ops->open(t, e);
 		if (r < 0)
-			return err_sys(e, -r, "target %s", t->ops->name);
+			return err_prefix(e, r, "target %s", t->ops->name);
 	}
 	return 0;
 }

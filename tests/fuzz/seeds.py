@@ -18,7 +18,7 @@ KEEP_MAGIC = 0x6B74736F
 ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
-NULL, MEMORY, FILE = 1, 2, 3
+NULL, MEMORY, FILE, FAULT = 1, 2, 3, 5
 READ_ONLY, HOST, AHEAD = 1, 2, 256
 PACKET_SIZE_MAX = 2560
 
@@ -28,10 +28,12 @@ def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
 
 
 def attach(target=MEMORY, flags=0, size=1 << 20, mode=0o660, timeout=0, container=b"c1",
-           engine=b"crun", path=b"/dev/data", nr_fds=1, version=1):
-    return (head(ATTACH, 336, nr_fds, version)
+           engine=b"crun", path=b"/dev/data", nr_fds=1, version=1,
+           fault=(0, 0, 0, 0)):
+    return (head(ATTACH, 360, nr_fds, version)
             + struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, mode, timeout, 0)
-            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(128, b"\0"))
+            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(128, b"\0")
+            + struct.pack("<IIQQ", *fault))
 
 
 def attach_host(target=FILE, nr_fds=1):
@@ -108,6 +110,13 @@ def requests():
                        ("socket", sock), ("memfd", memfd), ("path-only", path),
                        ("pidfd", process), ("epoll", epoll)):
         yield f"attach-host-{name}", seed(root, [kind], attach_host())
+    yield "attach-fault", seed(root, [container, file], attach(
+        FAULT, size=0, nr_fds=2, fault=(5000, 1000000, 1 << 20, 4096)))
+    yield "attach-fault-too-often", seed(root, [container, file], attach(
+        FAULT, size=0, nr_fds=2, fault=(0, 1000001, 0, 0)))
+    yield "attach-fault-wraps", seed(root, [container, file], attach(
+        FAULT, size=0, nr_fds=2, fault=(0, 1, 4096, (1 << 64) - 1)))
+    yield "attach-memory-that-fails", seed(root, [container], attach(fault=(1, 0, 0, 0)))
     yield "attach-impatient", seed(root, [container], attach(timeout=1))
     yield "attach-no-container-id", seed(root, [container], attach(container=b""))
     yield "attach-id-unended", seed(root, [container], attach(container=b"a" * 136))
@@ -155,10 +164,10 @@ def starts():
         return head(kind, 16, nr_fds, version, START_MAGIC)
 
     def spec(target=NULL, flags=0, size=1 << 20, queues=2, depth=32, block=512, nr_filter=10,
-             nr_fds=1, said=1592, piece=65536, cpus=b""):
+             nr_fds=1, said=1616, piece=65536, cpus=b""):
         return (head(SPEC, said, nr_fds, magic=START_MAGIC)
                 + struct.pack("<IIQHHIIIHHI", target, flags, size, queues, depth, 65536, block,
-                              piece, nr_filter, 0, 0).ljust(552, b"\0") + cpus).ljust(1592, b"\0")
+                              piece, nr_filter, 0, 0).ljust(576, b"\0") + cpus).ljust(1616, b"\0")
 
     def failed(words, rest=b"\0"):
         return (head(FAILED, 184, magic=START_MAGIC) + struct.pack("<iI", -22, 0)

@@ -48,7 +48,7 @@ static void test_all_keys_are_understood(void **state)
 	assert_true(o.gid == 4294967294u);
 	assert_int_equal(o.mode, 0600);
 	for (unsigned int i = KEY_NONE + 1; i < KEY_END; i++)
-		assert_true(o.given[i] == (i != KEY_MOUNT && i != KEY_FS));
+		assert_true(o.given[i] == (i < KEY_MOUNT));
 	assert_int_equal(parse(&o, "target=file,backing=/a,mount=/srv/data,fs=xfs", &e), 0);
 	assert_true(o.given[KEY_MOUNT] && o.given[KEY_FS]);
 	assert_string_equal(o.path, "/srv/data");
@@ -75,6 +75,30 @@ static void test_defaults_are_the_helpers(void **state)
 	assert_string_equal(w.path, "/dev/x");
 	keys_fill(&o, true, &w);
 	assert_int_equal(w.flags, WIRE_HOST);
+}
+
+static void test_faults_are_numbers(void **state)
+{
+	struct attach_options o;
+	struct wire_attach w = { 0 };
+	struct err e;
+
+	assert_int_equal(parse(&o,
+			       "target=fault,backing=/a,path=/dev/x,delay=1.5,error-ratio=.01,"
+			       "error-range=1M+4K",
+			       &e),
+			 0);
+	assert_int_equal(keys_check(&o, false, &e), 0);
+	keys_fill(&o, false, &w);
+	assert_int_equal(w.fault.delay_us, 1500);
+	assert_int_equal(w.fault.error_ppm, 10000);
+	assert_true(w.fault.error_off == 1 << 20 && w.fault.error_len == 4096);
+	assert_int_equal(parse(&o, "target=fault,backing=/a,error-range=0+512", &e), 0);
+	keys_fill(&o, true, &w);
+	assert_int_equal(w.fault.error_ppm, WIRE_FAULT_PPM_MAX);
+	assert_int_equal(parse(&o, "target=file,backing=/a,path=/dev/x,delay=1", &e), 0);
+	assert_int_equal(keys_check(&o, false, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "delay is for target fault"));
 }
 
 static const struct {
@@ -127,6 +151,19 @@ static const struct {
 	{ "mode=1777", "octal" },
 	{ "mode=rw", "octal" },
 	{ "backing=", "empty" },
+	{ "delay=", "no such number" },
+	{ "delay=1.0005", "no such number" },
+	{ "delay=1.5.0", "no such number" },
+	{ "delay=60001", "out of range" },
+	{ "delay=5ms", "no such number" },
+	{ "error-ratio=1.1", "out of range" },
+	{ "error-ratio=-1", "no such number" },
+	{ "error-ratio=99999999999999999999999", "out of range" },
+	{ "error-range=4096", "write 1M+64K" },
+	{ "error-range=0+0", "write 1M+64K" },
+	{ "error-range=+1M", "write 1M+64K" },
+	{ "error-range=16E+1", "write 1M+64K" },
+	{ "error-range=15E+15E", "write 1M+64K" },
 	{ "backing=/srv/x\ny", "control character" },
 	{ "a\033[31m=1", "\"a\\x1b[31m\"" },
 };
@@ -289,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_keys_are_understood),
 		cmocka_unit_test(test_defaults_are_the_helpers),
+		cmocka_unit_test(test_faults_are_numbers),
 		cmocka_unit_test(test_bad_texts_are_refused_in_words),
 		cmocka_unit_test(test_long_text_is_refused_whole),
 		cmocka_unit_test(test_keys_must_make_sense_together),
