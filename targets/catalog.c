@@ -48,10 +48,19 @@ static const struct catalog_target targets[TARGET_END] = {
 		.zero_copy = true,
 		.faults = true,
 	},
+	[TARGET_COW] = {
+		.name = "cow",
+		.help = "a private delta over a read-only base",
+		.nr_fds = 2,
+		.volatile_cache = true,
+		.discards = true,
+		.zero_copy = true,
+		.based = true,
+	},
 };
 
 static const struct catalog_key_row keys[KEY_END] = {
-	[KEY_TARGET] = { "target", "NAME", "null, memory, file or fault" },
+	[KEY_TARGET] = { "target", "NAME", "null, memory, file, fault or cow" },
 	[KEY_BACKING] = { "backing", "PATH", "the file or block device behind the target" },
 	[KEY_SIZE] = { "size", "BYTES", "size of the device; suffixes K, M, G, T" },
 	[KEY_PATH] = { "path", "PATH", "where it appears in the container, below /dev" },

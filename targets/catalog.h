@@ -15,6 +15,7 @@ enum target_id {
 	TARGET_FILE,
 	TARGET_NBD,
 	TARGET_FAULT,
+	TARGET_COW,
 	TARGET_END, /* one past the last */
 };
 
@@ -29,6 +30,7 @@ struct catalog_target {
 	bool zero_copy;	     /* it passes data on without looking at it */
 	bool threads;	     /* several may serve it: it keeps nothing but what an I/O has */
 	bool by_address;     /* reached at an address, which a policy must list */
+	bool based;	     /* of its two files the second is read-only, and gives the size */
 	bool faults;	     /* it is slow and fails as it is asked to */
 };
 

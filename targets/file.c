@@ -36,7 +36,7 @@ static int file_open(struct target *t, struct err *e)
 
 static void file_transfer(struct target *t, struct queue *q, struct io *io)
 {
-	transfer_submit(t, q, io, 0);
+	transfer_submit(t, q, io, 0, 0);
 }
 
 static void file_flush(struct target *t, struct queue *q, struct io *io)

@@ -99,6 +99,7 @@ struct target {
 	bool read_only;
 	bool discard; /* granted: space may be freed */
 	bool zero_copy;
+	unsigned int nr_tags; /* requests there can be at a time, of all queues */
 	unsigned int nr_files;
 	unsigned int first_file; /* registered-file index of its first backing file */
 	struct target_fault fault;

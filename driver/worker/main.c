@@ -148,6 +148,7 @@ static int worker_open_target(struct worker *w, struct err *e)
 	t->read_only = w->spec.flags & START_READ_ONLY;
 	t->discard = w->spec.flags & START_DISCARD;
 	t->zero_copy = w->spec.flags & START_ZERO_COPY;
+	t->nr_tags = (unsigned int)w->spec.nr_queues * w->spec.depth;
 	t->nr_files = w->backing.nr_fds;
 	t->first_file = RING_FILE_BACKING;
 	t->fds = w->backing.fds;
