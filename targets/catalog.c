@@ -83,6 +83,13 @@ static const struct catalog_key_row keys[KEY_END] = {
 			      "target fault: how many of the requests fail" },
 	[KEY_ERROR_RANGE] = { "error-range", "OFFSET+BYTES",
 			      "target fault: only those fail that touch these bytes" },
+	[KEY_BASE] = { "base", "PATH",
+		       "target cow: what the delta at --backing is over; it is only read" },
+	[KEY_CLUSTER] = { "cluster", "BYTES",
+			  "target cow: of a delta that is made, 4K to 1M; default 64K" },
+	[KEY_DELTA] = { "delta", "kept|ephemeral",
+			"target cow: ephemeral: --backing is a directory, the delta ends with the "
+			"device" },
 };
 
 static const char *const filesystems[FILESYSTEM_END] = {

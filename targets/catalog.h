@@ -79,6 +79,9 @@ enum catalog_key {
 	KEY_DELAY,
 	KEY_ERROR_RATIO,
 	KEY_ERROR_RANGE,
+	KEY_BASE,
+	KEY_CLUSTER,
+	KEY_DELTA,
 	KEY_END,
 };
 

@@ -33,7 +33,7 @@ int cow_layout_make(struct cow_layout *ret, uint64_t dev_bytes, uint32_t cluster
 	return 0;
 }
 
-static uint32_t cow_checksum(const unsigned char *bytes, size_t size)
+uint32_t cow_checksum(const unsigned char *bytes, size_t size)
 {
 	uint32_t crc = UINT32_MAX;
 

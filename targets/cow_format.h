@@ -65,6 +65,9 @@ int cow_layout_make(struct cow_layout *ret, uint64_t dev_bytes, uint32_t cluster
 void cow_header_make(unsigned char bytes[COW_HEADER_BYTES], const struct cow_layout *l,
 		     uint32_t flags, const char *base);
 
+/* CRC-32C. */
+uint32_t cow_checksum(const unsigned char *bytes, size_t size);
+
 /*
  * Is this the beginning of a delta of so many bytes? The header, all of it checked, and
  * the layout that follows from it; or -EINVAL with the reason.

@@ -34,6 +34,7 @@ struct attach {
 	struct record rec;
 	struct container container;
 	struct backing backing;
+	struct backing base;
 	struct ublk_ctl *ctl;
 	struct birth birth;
 	struct disk disk;
@@ -43,6 +44,7 @@ static void attach_fini(struct attach *a)
 {
 	container_fini(&a->container);
 	backing_fini(&a->backing);
+	backing_fini(&a->base);
 	ublk_ctl_close(a->ctl);
 	birth_fini(&a->birth);
 	disk_fini(&a->disk);
@@ -163,15 +165,9 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 	memcpy(rec->path, ask->path, sizeof(rec->path));
 }
 
-static int attach_look_backing(struct attach *a, int fd, struct err *e)
+/* b: of the device's files the one that says how large it is. */
+static int attach_note_size(struct record *rec, const struct backing *b, struct err *e)
 {
-	struct record *rec = &a->rec;
-	struct backing *b = &a->backing;
-	int r;
-
-	r = backing_examine(b, fd, rec->flags & WIRE_READ_ONLY, a->op->registry->policy, e);
-	if (r < 0)
-		return r;
 	if (!rec->size_bytes)
 		rec->size_bytes = b->bytes;
 	if (!b->bytes)
@@ -182,11 +178,23 @@ static int attach_look_backing(struct attach *a, int fd, struct err *e)
 			       "the size asked for (%llu bytes) is larger than the backing "
 			       "file (%llu)",
 			       (unsigned long long)rec->size_bytes, (unsigned long long)b->bytes);
-	if (rec->size_bytes % b->logical_block_bytes)
+	if (rec->size_bytes % rec->logical_block_bytes)
 		return err_set(e, EINVAL,
 			       "the size (%llu bytes) is not a multiple of the backing "
 			       "file's block, %u bytes",
-			       (unsigned long long)rec->size_bytes, b->logical_block_bytes);
+			       (unsigned long long)rec->size_bytes, rec->logical_block_bytes);
+	return 0;
+}
+
+static int attach_look_backing(struct attach *a, int fd, struct err *e)
+{
+	struct record *rec = &a->rec;
+	struct backing *b = &a->backing;
+	int r;
+
+	r = backing_examine(b, fd, rec->flags & WIRE_READ_ONLY, a->op->registry->policy, e);
+	if (r < 0)
+		return r;
 	if (text_copy(rec->backing, sizeof(rec->backing), b->path) < 0)
 		return err_set(e, ENAMETOOLONG, "the backing file's path is longer than %d bytes",
 			       WIRE_BACKING_SIZE - 1);
@@ -198,6 +206,55 @@ static int attach_look_backing(struct attach *a, int fd, struct err *e)
 	rec->physical_block_bytes = b->physical_block_bytes;
 	rec->direct_io = b->direct;
 	return 0;
+}
+
+static uint32_t attach_larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The device does what both its files can. */
+static int attach_look_base(struct attach *a, int fd, struct err *e)
+{
+	struct record *rec = &a->rec;
+	struct backing *b = &a->base;
+	int r;
+
+	r = backing_examine(b, fd, true, a->op->registry->policy, e);
+	if (r < 0)
+		return err_prefix(e, r, "the base");
+	if (text_copy(rec->base, sizeof(rec->base), b->path) < 0)
+		return err_set(e, ENAMETOOLONG, "the base's path is longer than %d bytes",
+			       WIRE_BACKING_SIZE - 1);
+	if (b->dev == rec->backing_dev && b->inode == rec->backing_inode)
+		return err_set(e, EINVAL, "the base is its own delta");
+	rec->base_dev = b->dev;
+	rec->base_inode = b->inode;
+	rec->raw_writers |= b->raw_writers;
+	rec->logical_block_bytes = attach_larger(rec->logical_block_bytes, b->logical_block_bytes);
+	rec->physical_block_bytes =
+		attach_larger(rec->physical_block_bytes, b->physical_block_bytes);
+	rec->direct_io &= b->direct;
+	a->backing.memory_align_bytes =
+		attach_larger(a->backing.memory_align_bytes, b->memory_align_bytes);
+	if (b->piece_bytes && (!a->backing.piece_bytes || b->piece_bytes < a->backing.piece_bytes))
+		a->backing.piece_bytes = b->piece_bytes;
+	return 0;
+}
+
+/* fds: of the target's files, as many as it has. */
+static int attach_look_files(struct attach *a, const struct catalog_target *target, const int *fds,
+			     struct err *e)
+{
+	int r = 0;
+
+	if (target->nr_fds)
+		r = attach_look_backing(a, fds[0], e);
+	if (r == 0 && target->based)
+		r = attach_look_base(a, fds[1], e);
+	if (r < 0 || !target->nr_fds)
+		return r;
+	return attach_note_size(&a->rec, target->based ? &a->base : &a->backing, e);
 }
 
 /* Facts about what came with the request; the fds are the packet's until taken. */
@@ -212,7 +269,7 @@ static int attach_look(struct attach *a, struct packet *p, struct err *e)
 		if (r < 0)
 			return r;
 	}
-	return target->nr_fds ? attach_look_backing(a, p->fds[next], e) : 0;
+	return attach_look_files(a, target, p->fds + next, e);
 }
 
 static int attach_control(struct attach *a, struct err *e)
@@ -302,7 +359,10 @@ static int attach_backing(struct attach *a, struct err *e)
 	int r;
 
 	r = backing_make(&a->backing, a->rec.target, a->rec.size_bytes, e);
-	a->birth.backing_fd = a->backing.fd;
+	if (a->backing.fd >= 0)
+		a->birth.files[a->birth.nr_files++] = a->backing.fd;
+	if (a->base.fd >= 0)
+		a->birth.files[a->birth.nr_files++] = a->base.fd;
 	return r;
 }
 
@@ -320,10 +380,16 @@ static int attach_keep(struct attach *a, struct err *e)
 		return err_sys(e, errno, "cannot look at what the worker serves from");
 	rec->kept_dev = st.st_dev;
 	rec->kept_inode = st.st_ino;
-	r = keep_put(rec->generation, a->backing.fd, e);
+	if (a->base.fd >= 0) {
+		if (fstat(a->base.fd, &st) < 0)
+			return err_sys(e, errno, "cannot look at the base");
+		rec->base_kept_dev = st.st_dev;
+		rec->base_kept_inode = st.st_ino;
+	}
+	r = keep_put_files(rec->generation, a->birth.files, a->birth.nr_files, e);
 	if (r != -ENOTCONN)
 		return r;
-	rec->kept_dev = 0;
+	rec->kept_dev = rec->base_kept_dev = 0;
 	return 0;
 }
 
@@ -439,6 +505,7 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 		.op = op,
 		.container = CONTAINER_INIT,
 		.backing = BACKING_INIT,
+		.base = BACKING_INIT,
 		.birth = BIRTH_INIT(op, &a.rec),
 		.disk = DISK_INIT,
 	};

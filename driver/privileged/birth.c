@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
@@ -15,6 +16,7 @@
 #include "driver/privileged/notice.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
+#include "targets/catalog.h"
 
 #define BIRTH_WORKER_MS 5000
 
@@ -35,6 +37,22 @@ int birth_cgroup(struct birth *b, struct err *e)
 	return r < 0 ? r : memlimit_set(b->rec, e);
 }
 
+/*
+ * What it may write: no file becomes longer than the device, or than the delta is, which has
+ * all its room from the beginning.
+ */
+static uint64_t birth_file_bytes(const struct birth *b)
+{
+	const struct catalog_target *target = catalog_target(b->rec->target);
+	struct stat st;
+
+	if (b->rec->flags & WIRE_READ_ONLY)
+		return 0;
+	if (target->based && b->nr_files && fstat(b->files[0], &st) == 0 && S_ISREG(st.st_mode))
+		return (uint64_t)st.st_size;
+	return b->rec->size_bytes;
+}
+
 int birth_spawn(struct birth *b, struct err *e)
 {
 	const struct helper *h = b->op->helper;
@@ -46,7 +64,7 @@ int birth_spawn(struct birth *b, struct err *e)
 		.cgroup_fd = b->cgroup_fd,
 		.uid = rec->worker_uid,
 		.gid = rec->worker_uid,
-		.file_size_limit = rec->flags & WIRE_READ_ONLY ? 0 : rec->size_bytes,
+		.file_size_limit = birth_file_bytes(b),
 	};
 	auto_close int proc_fd = -1;
 	int r;
@@ -102,7 +120,7 @@ int birth_prepare(struct birth *b, struct err *e)
 		r = notice_connect(&b->notices_fd, e);
 	if (r < 0)
 		return r;
-	return spawn_prepare(&b->worker, &spec, &b->backing_fd, b->backing_fd >= 0,
+	return spawn_prepare(&b->worker, &spec, b->files, b->nr_files,
 			     op_left_ms(b->op, BIRTH_WORKER_MS), e);
 }
 

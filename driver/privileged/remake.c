@@ -112,6 +112,8 @@ int remake_keys(const struct record *rec, char *text, size_t size)
 	remake_put(&t, KEY_TARGET, catalog_target(rec->target)->name);
 	if (*rec->backing)
 		remake_put(&t, KEY_BACKING, rec->backing);
+	if (*rec->base)
+		remake_put(&t, KEY_BASE, rec->base);
 	/* As it was asked for: what was left to the helper is left to the next one. */
 	if (rec->asked_bytes)
 		remake_put_number(&t, KEY_SIZE, rec->asked_bytes);

@@ -26,7 +26,7 @@
 #define WIRE_RULE_SIZE 64	/* id of a policy rule */
 #define WIRE_BACKING_SIZE 256	/* path of a backing file, for people */
 #define WIRE_REASON_SIZE 320
-#define WIRE_FDS_MAX 2
+#define WIRE_FDS_MAX 3
 #define WIRE_SPANS_MAX 20
 #define WIRE_ORPHAN_NAME_SIZE 256
 #define WIRE_ORPHAN_WHY_SIZE 96
@@ -400,5 +400,6 @@ struct wire_details {
 	uint32_t container_owner_uid; /* of its user namespace, as the host counts */
 	struct wire_io io;
 	char failure[WIRE_REASON_SIZE]; /* WIRE_STATE_FAILED: why */
+	char base[WIRE_BACKING_SIZE];	/* path of what the backing file is a delta over */
 };
-static_assert(sizeof(struct wire_details) == 1152, "wire format changed");
+static_assert(sizeof(struct wire_details) == 1408, "wire format changed");

@@ -5,6 +5,7 @@
 #include "driver/base/cleanup.h"
 #include "oci-hook/cli/attach.h"
 #include "oci-hook/cli/cli.h"
+#include "oci-hook/cli/cow.h"
 #include "oci-hook/cli/detach.h"
 #include "oci-hook/cli/device.h"
 #include "oci-hook/cli/doctor.h"
@@ -19,6 +20,7 @@ static const struct cli_command commands[] = {
 	{ "attach", attach_main, "give a running container, or the host, a block device" },
 	{ "detach", detach_main, "take it away again" },
 	{ "device", device_main, "make devices ahead, for containers to come; remove them" },
+	{ "cow", cow_main, "make, check, list and commit deltas of target cow" },
 	{ "list", list_main, "list devices" },
 	{ "upgrade", upgrade_main, "give devices new workers while they are used" },
 	{ "inspect", inspect_main, "show everything about one device and its worker" },

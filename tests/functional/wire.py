@@ -105,7 +105,7 @@ def case_version():
 def case_fds():
     """Too many fds, fewer than announced, fds where none belong, more than fit."""
     null = os.open("/dev/null", os.O_RDONLY)
-    closed(attach_packet(fds=3), [null] * 3)
+    closed(attach_packet(fds=4), [null] * 4)
     closed(attach_packet(fds=2), [null])
     closed(head(LIST, 16, 1), [null])
     closed(attach_packet(fds=2), [null] * 50)

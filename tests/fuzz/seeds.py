@@ -20,7 +20,7 @@ SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
 NULL, MEMORY, FILE, FAULT = 1, 2, 3, 5
 READ_ONLY, HOST, AHEAD = 1, 2, 256
-PACKET_SIZE_MAX = 2560
+PACKET_SIZE_MAX = 3072
 
 
 def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
@@ -398,7 +398,33 @@ def notices():
     yield "short", bytes([23]) + notice(read, eio)[1:24]
 
 
-FUZZERS = {"counters": counters, "keep": keeps, "packet": packets, "request": requests,
+def cows():
+    """fuzz_cow.c: mended or not and the file's size, length of the changes: place and byte; the map."""
+    def seed(changes, bits=b"", mode=1):
+        rows = b"".join(struct.pack("<HB", *change) for change in changes)
+        return bytes([mode, len(rows)]) + rows + bits
+
+    yield "empty", seed([])
+    yield "some-clusters", seed([], b"\x01\x80\xff\x00\xf0")
+    yield "all-clusters", seed([], b"\xff" * 32)
+    yield "bits-behind-the-end", seed([], b"\0" * 32 + b"\1")
+    yield "short-file", seed([], mode=3)
+    yield "other-version", seed([(8, 2)])
+    yield "unknown-flag", seed([(16, 0x80)])
+    yield "ephemeral", seed([(16, 1)])
+    yield "cluster-of-three", seed([(20, 3), (21, 0)])
+    yield "cluster-of-64k", seed([(21, 0), (22, 1), (49, 0x10), (50, 0)])
+    yield "device-odd", seed([(24, 1)])
+    yield "device-largest", seed([(31, 0xff)])
+    yield "map-elsewhere", seed([(32, 1)])
+    yield "map-longer", seed([(41, 0x20)])
+    yield "data-in-the-map", seed([(48, 1)])
+    yield "base-unended", seed([(1079, 65)])
+    yield "no-magic", seed([(0, 0)])
+    yield "raw", seed([], b"ublkcow\n" + b"\0" * 100, mode=0)
+
+
+FUZZERS = {"counters": counters, "cow": cows, "keep": keeps, "packet": packets, "request": requests,
            "start": starts, "proc": procs, "record": records, "audit": audits,
            "notice": notices}
 

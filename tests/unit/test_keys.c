@@ -248,10 +248,14 @@ static void test_limits_are_the_workers(void **state)
 static int open_backing(const char *text, const char *path, int *fd, struct err *e)
 {
 	struct attach_options o;
+	struct keys_files files = KEYS_FILES_INIT;
+	int r;
 
 	assert_int_equal(parse(&o, text, e), 0);
 	assert_int_equal(keys_set(&o, KEY_BACKING, path, e), 0);
-	return keys_open_backing(&o, fd, e);
+	r = keys_open_files(&o, &files, e);
+	*fd = fd_take(&files.fds[0]);
+	return r;
 }
 
 static void test_backing_files_are_opened_with_the_callers_rights(void **state)

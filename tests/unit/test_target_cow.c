@@ -583,7 +583,7 @@ static void request_done(struct request *r)
 
 static bool storm_range(struct io *io)
 {
-	uint64_t most = draw(4) ? 40 : 600, all = world->layout.dev_bytes / SECTOR;
+	uint64_t most = draw(40) ? 24 : 600, all = world->layout.dev_bytes / SECTOR;
 	uint64_t len = 1 + draw(most < all ? most : all), off = draw(all - len + 1);
 
 	io->off = off * SECTOR;
@@ -713,7 +713,7 @@ static void test_an_end_at_any_moment_leaves_what_was_promised(void **state)
 	static const struct {
 		uint64_t bytes;
 		uint32_t cluster;
-	} rows[] = { { 256 << 10, 4096 }, { 512 << 10, 16384 }, { (1 << 20) + 512, 65536 } };
+	} rows[] = { { 1 << 20, 4096 }, { 2 << 20, 16384 }, { (4 << 20) + 512, 65536 } };
 
 	for (uint64_t seed = 1; seed <= 60; seed++) {
 		size_t i = seed % ARRAY_SIZE(rows);
@@ -727,7 +727,7 @@ static void test_an_end_at_any_moment_leaves_what_was_promised(void **state)
 static void test_failures_of_the_disk_lose_nothing_that_was_acknowledged(void **state)
 {
 	for (uint64_t seed = 1; seed <= 60; seed++) {
-		world_begin(256 << 10, 4096 << seed % 4, 0, seed + 1000);
+		world_begin(1 << 20, 4096 << seed % 4, 0, seed + 1000);
 		world->fail_of = 10 + (unsigned int)seed;
 		storm(12, 400);
 		world_end();
