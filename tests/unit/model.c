@@ -26,9 +26,11 @@ static uint64_t model_draw(struct model *m, uint64_t below)
 /* Small ones mostly, as disks get them, and some as large as can be. */
 static uint64_t model_len(struct model *m)
 {
-	static const uint64_t most[] = { 1, 8, 8, 8, 32, 128, MODEL_IO_BYTES_MAX / MODEL_SECTOR };
+	static const uint64_t most[] = { 1, 8, 8, 8, 8, 32, 32, 160 };
+	uint64_t n = model_draw(m, 100) ? most[model_draw(m, ARRAY_SIZE(most))]
+					: MODEL_IO_BYTES_MAX / MODEL_SECTOR;
 
-	return (1 + model_draw(m, most[model_draw(m, ARRAY_SIZE(most))])) * MODEL_SECTOR;
+	return (1 + model_draw(m, n)) * MODEL_SECTOR;
 }
 
 static int model_step(struct model *m)
