@@ -5,6 +5,10 @@
 
 #include "driver/base/cleanup.h"
 
+/* Of a delta: a bit for each cluster, of which the smallest has 4 KiB; the rest of it. */
+#define CATALOG_MAP_PART 32768u
+#define CATALOG_FRONT (3u << 20)
+
 static const struct catalog_target targets[TARGET_END] = {
 	[TARGET_NULL] = {
 		.name = "null",
@@ -101,6 +105,14 @@ static const char *const filesystems[FILESYSTEM_END] = {
 const struct catalog_target *catalog_target(unsigned int id)
 {
 	return id > TARGET_NONE && id < TARGET_END ? &targets[id] : NULL;
+}
+
+uint64_t catalog_file_bytes(unsigned int id, uint64_t dev_bytes)
+{
+	const struct catalog_target *target = catalog_target(id);
+
+	return dev_bytes +
+	       (target && target->based ? dev_bytes / CATALOG_MAP_PART + CATALOG_FRONT : 0);
 }
 
 enum target_id catalog_find(const char *name)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum target_id {
 	TARGET_NONE, /* so that a zero is never a target */
@@ -36,6 +37,12 @@ struct catalog_target {
 
 /* NULL for an id that is none. */
 const struct catalog_target *catalog_target(unsigned int id);
+
+/*
+ * What a device of so many bytes needs of its backing file at most, which is all its worker may
+ * make of it: a delta has a header and a map in front, and whole clusters.
+ */
+uint64_t catalog_file_bytes(unsigned int id, uint64_t dev_bytes);
 
 /* TARGET_NONE for a name that is none. */
 enum target_id catalog_find(const char *name);

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
@@ -37,22 +36,6 @@ int birth_cgroup(struct birth *b, struct err *e)
 	return r < 0 ? r : memlimit_set(b->rec, e);
 }
 
-/*
- * What it may write: no file becomes longer than the device, or than the delta is, which has
- * all its room from the beginning.
- */
-static uint64_t birth_file_bytes(const struct birth *b)
-{
-	const struct catalog_target *target = catalog_target(b->rec->target);
-	struct stat st;
-
-	if (b->rec->flags & WIRE_READ_ONLY)
-		return 0;
-	if (target->based && b->nr_files && fstat(b->files[0], &st) == 0 && S_ISREG(st.st_mode))
-		return (uint64_t)st.st_size;
-	return b->rec->size_bytes;
-}
-
 int birth_spawn(struct birth *b, struct err *e)
 {
 	const struct helper *h = b->op->helper;
@@ -64,7 +47,9 @@ int birth_spawn(struct birth *b, struct err *e)
 		.cgroup_fd = b->cgroup_fd,
 		.uid = rec->worker_uid,
 		.gid = rec->worker_uid,
-		.file_size_limit = birth_file_bytes(b),
+		.file_size_limit = rec->flags & WIRE_READ_ONLY
+					   ? 0
+					   : catalog_file_bytes(rec->target, rec->size_bytes),
 	};
 	auto_close int proc_fd = -1;
 	int r;

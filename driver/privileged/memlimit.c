@@ -28,12 +28,10 @@ static uint64_t memlimit_buffer_bytes(const struct record *rec)
 		       : (uint64_t)rec->nr_queues * rec->depth * rec->max_io_bytes;
 }
 
-/* A bit for each cluster, of which the smallest has 4 KiB. */
+/* A bit for each cluster, and more. */
 static uint64_t memlimit_map_bytes(const struct record *rec)
 {
-	const struct catalog_target *target = catalog_target(rec->target);
-
-	return target && target->based ? rec->size_bytes / 32768 : 0;
+	return catalog_file_bytes(rec->target, rec->size_bytes) - rec->size_bytes;
 }
 
 uint64_t memlimit_bytes(const struct record *rec)

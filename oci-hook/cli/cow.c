@@ -390,36 +390,22 @@ static int cow_commit(int argc, char **argv)
 
 /* --- which ------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *name;
-	int (*main)(int argc, char **argv);
-	const char *help;
-} cow_commands[] = {
-	{ "create", cow_create, "make an empty delta over a base" },
-	{ "check", cow_check, "is a delta whole, and of this base?" },
+static const struct cli_command cow_commands[] = {
+	{ "create", cow_create, "make an empty one over a base" },
+	{ "check", cow_check, "is it whole, and of this base?" },
 	{ "map", cow_map, "what is not the base's, as JSON" },
 	{ "commit", cow_commit, "write base and delta to a new image" },
 };
 
-static int cow_usage_text(FILE *to, int status)
-{
-	fputs("usage: " CLI_NAME " cow COMMAND [OPTION]...\n"
-	      "Deltas over a base that is only read, see attach --target cow.\n\n",
-	      to);
-	for (size_t i = 0; i < ARRAY_SIZE(cow_commands); i++)
-		fprintf(to, "  %-10s %s\n", cow_commands[i].name, cow_commands[i].help);
-	return fflush(to) ? CLI_FAILED : status;
-}
+static const struct cli_group cow_group = {
+	.command = "cow ",
+	.about = "Deltas over a base that is only read, see attach --target cow.",
+	.more = "",
+	.rows = cow_commands,
+	.nr_rows = ARRAY_SIZE(cow_commands),
+};
 
 int cow_main(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : "";
-
-	for (size_t i = 0; i < ARRAY_SIZE(cow_commands); i++) {
-		if (!strcmp(name, cow_commands[i].name))
-			return cow_commands[i].main(argc - 1, argv + 1);
-	}
-	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
-		return cow_usage_text(stdout, CLI_DONE);
-	return cow_usage_text(stderr, CLI_USAGE);
+	return cli_group_main(&cow_group, argc, argv);
 }

@@ -20,6 +20,7 @@
 #include <linux/io_uring.h>
 
 #include "driver/base/cleanup.h"
+#include "targets/catalog.h"
 #include "targets/cow_format.h"
 #include "targets/registry.h"
 #include "tests/unit/model.h"
@@ -472,6 +473,19 @@ static void test_discarded_space_never_shows_the_base(void **state)
 	world_end();
 }
 
+/* The helper's limits come from the catalog, which knows no cluster. */
+static void test_no_delta_is_longer_than_the_catalog_says(void **state)
+{
+	for (uint64_t bytes = 512; bytes < COW_DEV_BYTES_MAX; bytes = bytes * 3 / 512 * 512 + 512) {
+		for (uint32_t cluster = COW_CLUSTER_MIN; cluster <= COW_CLUSTER_MAX; cluster *= 2) {
+			struct cow_layout l;
+
+			assert_int_equal(cow_layout_make(&l, bytes, cluster, NULL), 0);
+			assert_true(l.file_bytes <= catalog_file_bytes(TARGET_COW, bytes));
+		}
+	}
+}
+
 static void submit_write(struct request *r, uint64_t off, uint64_t len)
 {
 	r->io = (struct io){ .op = IO_WRITE, .off = off, .len = len, .buf = r->buffer };
@@ -817,6 +831,7 @@ int main(void)
 		cmocka_unit_test(test_it_is_what_plain_memory_is),
 		cmocka_unit_test(test_a_read_in_one_place_is_one_operation),
 		cmocka_unit_test(test_discarded_space_never_shows_the_base),
+		cmocka_unit_test(test_no_delta_is_longer_than_the_catalog_says),
 		cmocka_unit_test(test_a_write_waits_for_the_bit_of_its_cluster),
 		cmocka_unit_test(test_a_new_worker_takes_no_bit_for_safe),
 		cmocka_unit_test(test_after_a_failed_sync_nothing_is_promised),
