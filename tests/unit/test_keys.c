@@ -14,6 +14,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/wire/start.h"
+#include "oci-hook/delta.h"
 #include "oci-hook/keys.h"
 #include "oci-hook/quote.h"
 
@@ -151,6 +152,11 @@ static const struct {
 	{ "mode=1777", "octal" },
 	{ "mode=rw", "octal" },
 	{ "backing=", "empty" },
+	{ "base=", "empty" },
+	{ "cluster=2K", "power of two from 4K to 1M" },
+	{ "cluster=2M", "power of two from 4K to 1M" },
+	{ "cluster=12K", "power of two from 4K to 1M" },
+	{ "delta=gone", "neither kept nor ephemeral" },
 	{ "delay=", "no such number" },
 	{ "delay=1.0005", "no such number" },
 	{ "delay=1.5.0", "no such number" },
@@ -258,6 +264,67 @@ static int open_backing(const char *text, const char *path, int *fd, struct err 
 	return r;
 }
 
+static int open_cow(const char *dir, const char *rest, struct keys_files *files, struct err *e)
+{
+	struct attach_options o;
+	char text[256];
+	int r;
+
+	snprintf(text, sizeof(text), "target=cow,path=/dev/x,base=%s/base,backing=%s%s", dir, dir,
+		 rest);
+	assert_int_equal(parse(&o, text, e), 0);
+	r = keys_check(&o, false, e);
+	*files = (struct keys_files)KEYS_FILES_INIT;
+	return r < 0 ? r : keys_open_files(&o, files, e);
+}
+
+static void test_a_delta_is_made_fits_and_goes_again(void **state)
+{
+	char dir[] = "/tmp/test_keys.XXXXXX", base[64], delta[64];
+	struct keys_files files;
+	struct cow_header h;
+	struct cow_layout l;
+	struct err e;
+	int fd;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(base, sizeof(base), "%s/base", dir);
+	snprintf(delta, sizeof(delta), "%s/delta", dir);
+	fd = open(base, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0 && ftruncate(fd, 1 << 20) == 0);
+	close(fd);
+	assert_int_equal(open_cow(dir, "/delta,access=ro", &files, &e), -ENOENT);
+	assert_int_equal(open_cow(dir, "/delta,cluster=4K", &files, &e), 0);
+	assert_int_equal(files.nr, 2);
+	assert_int_equal(delta_read_header(files.fds[0], &h, &l, &e), 0);
+	assert_int_equal(l.cluster_bytes, 4096);
+	assert_true(l.dev_bytes == 1 << 20 && !h.flags);
+	assert_string_equal(h.base, base);
+	assert_int_equal(fcntl(files.fds[1], F_GETFL) & O_ACCMODE, O_RDONLY);
+	keys_close_files(&files, false); /* refused: it was made for nothing */
+	assert_int_equal(access(delta, F_OK), -1);
+	assert_int_equal(open_cow(dir, "/delta", &files, &e), 0);
+	keys_close_files(&files, true);
+	assert_int_equal(access(delta, F_OK), 0);
+	assert_int_equal(open_cow(dir, "/delta", &files, &e), 0);
+	assert_string_equal(files.made, "");
+	keys_close_files(&files, false); /* it was there before */
+	assert_int_equal(access(delta, F_OK), 0);
+	assert_int_equal(open_cow(dir, "/delta,cluster=4K", &files, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "clusters have 65536"));
+	assert_int_equal(open_cow(dir, "/delta,size=512K", &files, &e), -EINVAL);
+	assert_int_equal(open_cow(dir, "/base", &files, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "no delta"));
+	assert_int_equal(open_cow(dir, ",delta=ephemeral", &files, &e), 0);
+	assert_int_equal(delta_read_header(files.fds[0], &h, &l, &e), 0);
+	assert_int_equal(h.flags, COW_EPHEMERAL);
+	keys_close_files(&files, true);
+	assert_int_equal(open_cow(dir, ",delta=ephemeral,access=ro", &files, &e), -EINVAL);
+	unlink(delta);
+	unlink(base);
+	assert_int_equal(rmdir(dir), 0); /* nothing else is left */
+}
+
 static void test_backing_files_are_opened_with_the_callers_rights(void **state)
 {
 	char dir[] = "/tmp/test_keys.XXXXXX", path[64];
@@ -335,6 +402,7 @@ int main(void)
 		cmocka_unit_test(test_long_text_is_refused_whole),
 		cmocka_unit_test(test_keys_must_make_sense_together),
 		cmocka_unit_test(test_limits_are_the_workers),
+		cmocka_unit_test(test_a_delta_is_made_fits_and_goes_again),
 		cmocka_unit_test(test_backing_files_are_opened_with_the_callers_rights),
 		cmocka_unit_test(test_quoted_text_is_one_clean_line),
 	};
