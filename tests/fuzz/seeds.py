@@ -282,7 +282,7 @@ def records():
     """fuzz_record.c: changes of a good record: field (by place in its fields[]), length, bytes."""
     names = ("magic version size state generation flags target worker_pid path cgroup container "
              "engine container_pid rule backing dev_id worker_uid made_dirs grants "
-             "container_cgroup io failure filesystem").split()
+             "container_cgroup io failure filesystem base").split()
 
     def seed(**changes):
         return b"".join(bytes([names.index(n), len(b)]) + b for n, b in changes.items())
@@ -307,6 +307,7 @@ def records():
     yield "container-cgroup-up", seed(container_cgroup=b"/a/..")
     yield "container-cgroup-relative", seed(container_cgroup=b"a")
     yield "container-unended", seed(container=b"a" * 136)
+    yield "base-with-bytes-behind-its-end", seed(base=b"/srv/a\0b")
     yield "grant-unknown", seed(grants=b"\0\0\0\x80")
     yield "limits", seed(grants=b"\2", io=b"\0\0\1")
     yield "limits-without-grant", seed(io=b"\0\0\1")
