@@ -302,8 +302,9 @@ static int client_ask_reply(const struct wire_head *req, const int *fds, int tim
 	return r < 0 ? r : client_call_end(&call, ret, NULL, e);
 }
 
-int client_attach(const struct wire_attach *req, int pidfd, int backing_fd, int timeout_ms,
-		  struct wire_reply *ret, struct wire_timing *ret_timing, struct err *e)
+int client_attach(const struct wire_attach *req, int pidfd, const int *files, unsigned int nr_files,
+		  int timeout_ms, struct wire_reply *ret, struct wire_timing *ret_timing,
+		  struct err *e)
 {
 	struct client_call call = { .fd = -1 };
 	struct wire_attach ask = *req;
@@ -312,8 +313,8 @@ int client_attach(const struct wire_attach *req, int pidfd, int backing_fd, int 
 
 	if (pidfd >= 0)
 		fds[nr_fds++] = pidfd;
-	if (backing_fd >= 0)
-		fds[nr_fds++] = backing_fd;
+	for (unsigned int i = 0; i < nr_files && nr_fds < WIRE_FDS_MAX; i++)
+		fds[nr_fds++] = files[i];
 	ask.head = client_head(WIRE_ATTACH, sizeof(ask), nr_fds);
 	ask.timeout_ms = (uint32_t)timeout_ms;
 	r = client_call_begin(&call, &ask.head, fds, timeout_ms, ask.flags & WIRE_TIMED, e);

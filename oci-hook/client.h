@@ -20,12 +20,13 @@
 
 /*
  * req: everything but its head and timeout. pidfd: of the container's init
- * process, -1 with WIRE_HOST and WIRE_AHEAD. backing_fd: -1 if the target has none. Both are
+ * process, -1 with WIRE_HOST and WIRE_AHEAD. fds: the target's files, as many as it has. All are
  * borrowed. On success ret->reason may hold a warning. ret_timing comes with
  * WIRE_TIMED only, and may be NULL without.
  */
-int client_attach(const struct wire_attach *req, int pidfd, int backing_fd, int timeout_ms,
-		  struct wire_reply *ret, struct wire_timing *ret_timing, struct err *e);
+int client_attach(const struct wire_attach *req, int pidfd, const int *files, unsigned int nr_files,
+		  int timeout_ms, struct wire_reply *ret, struct wire_timing *ret_timing,
+		  struct err *e);
 
 /*
  * req: generation and labels; the rest as above. The device made ahead is this container's: *ret

@@ -282,6 +282,8 @@ static int device_parse(struct attach_options *o, const struct oci_device *d, st
 		return r;
 	if (o->given[KEY_BACKING] && o->backing[0] != '/')
 		return err_set(e, EINVAL, "backing must be a whole path, from / on");
+	if (o->given[KEY_BASE] && o->base[0] != '/')
+		return err_set(e, EINVAL, "base must be a whole path, from / on");
 	return 0;
 }
 
@@ -290,22 +292,25 @@ static int device_attach(const struct hook *h, const struct attach_options *o, i
 {
 	struct wire_attach req = { 0 };
 	struct wire_reply reply = { 0 };
-	auto_close int backing_fd = -1;
+	struct keys_files files = KEYS_FILES_INIT;
 	int r, left;
 
-	r = keys_open_backing(o, &backing_fd, e);
+	r = keys_open_files(o, &files, e);
 	if (r < 0)
 		return r;
 	keys_fill(o, false, &req);
 	text_copy(req.container, sizeof(req.container), h->state.id);
 	text_copy(req.engine, sizeof(req.engine), h->engine);
 	left = clock_left_ms(h->deadline_ms) - HOOK_UNDO_MS;
-	if (left <= 0)
+	if (left <= 0) {
+		keys_close_files(&files, false);
 		return err_set(e, ETIMEDOUT, "no time is left for it");
+	}
 	if (o->given[KEY_VOLUME])
 		r = volume_device_claim(o, h->state.id, h->engine, pidfd, left, &reply, e);
 	else
-		r = client_attach(&req, pidfd, backing_fd, left, &reply, NULL, e);
+		r = client_attach(&req, pidfd, files.fds, files.nr, left, &reply, NULL, e);
+	keys_close_files(&files, r == 0);
 	if (r < 0)
 		return r;
 	*ret_generation = reply.generation;

@@ -6,13 +6,16 @@
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
 #include "driver/base/num.h"
 #include "driver/base/text.h"
+#include "oci-hook/delta.h"
 #include "oci-hook/quote.h"
 
 #define KEYS_ID_MAX (UINT32_MAX - 1) /* 2^32 - 1 means "no id" to the kernel */
@@ -32,13 +35,51 @@ static int set_target(struct attach_options *o, const char *value, struct err *e
 		       quote_text(word, sizeof(word), value), known);
 }
 
-static int set_backing(struct attach_options *o, const char *value, struct err *e)
+static int set_file(char ret[PATH_MAX], const char *value, struct err *e)
 {
 	if (!*value)
 		return err_set(e, EINVAL, "the path is empty");
-	if (text_copy(o->backing, sizeof(o->backing), value) < 0)
-		return err_set(e, ENAMETOOLONG, "the path is longer than %zu bytes",
-			       sizeof(o->backing) - 1);
+	if (text_copy(ret, PATH_MAX, value) < 0)
+		return err_set(e, ENAMETOOLONG, "the path is longer than %d bytes", PATH_MAX - 1);
+	return 0;
+}
+
+static int set_backing(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_file(o->backing, value, e);
+}
+
+static int set_base(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_file(o->base, value, e);
+}
+
+int keys_parse_cluster(const char *value, uint32_t *ret, struct err *e)
+{
+	char word[QUOTE_SIZE];
+	uint64_t bytes = 0;
+
+	if (num_parse_size(value, &bytes) < 0 || !num_power_of_two(bytes) ||
+	    bytes < COW_CLUSTER_MIN || bytes > COW_CLUSTER_MAX)
+		return err_set(e, EINVAL, "\"%s\" is no power of two from 4K to 1M",
+			       quote_text(word, sizeof(word), value));
+	*ret = (uint32_t)bytes;
+	return 0;
+}
+
+static int set_cluster(struct attach_options *o, const char *value, struct err *e)
+{
+	return keys_parse_cluster(value, &o->cluster_bytes, e);
+}
+
+static int set_delta(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+
+	if (strcmp(value, "kept") && strcmp(value, "ephemeral"))
+		return err_set(e, EINVAL, "\"%s\" is neither kept nor ephemeral",
+			       quote_text(word, sizeof(word), value));
+	o->ephemeral = !strcmp(value, "ephemeral");
 	return 0;
 }
 
@@ -232,12 +273,85 @@ static int set_volume(struct attach_options *o, const char *value, struct err *e
 	return 0;
 }
 
+/* A number with at most `digits` behind the point, times 10^digits; at most max. */
+static int set_decimal(const char *value, unsigned int digits, uint64_t max, uint32_t *ret,
+		       struct err *e)
+{
+	char word[QUOTE_SIZE];
+	const char *p = value;
+	uint64_t n = 0;
+	bool point = false, any = false;
+
+	for (; *p && n <= max; p++) {
+		if (*p == '.' && !point) {
+			point = true;
+			continue;
+		}
+		if (*p < '0' || *p > '9' || (point && !digits))
+			break;
+		digits -= point;
+		any = true;
+		n = n * 10 + (uint64_t)(*p - '0');
+	}
+	for (; digits && n <= max; digits--)
+		n *= 10;
+	if (*p || !any || n > max)
+		return err_set(e, EINVAL, "\"%s\" is no such number, or out of range",
+			       quote_text(word, sizeof(word), value));
+	*ret = (uint32_t)n;
+	return 0;
+}
+
+static int set_delay(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_decimal(value, 3, WIRE_FAULT_DELAY_MAX, &o->fault.delay_us, e);
+}
+
+static int set_error_ratio(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_decimal(value, 6, WIRE_FAULT_PPM_MAX, &o->fault.error_ppm, e);
+}
+
+static int set_error_range(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE], off[32];
+	const char *plus = strchr(value, '+');
+	struct wire_fault *f = &o->fault;
+
+	if (plus && (size_t)(plus - value) < sizeof(off)) {
+		memcpy(off, value, (size_t)(plus - value));
+		off[plus - value] = '\0';
+		if (num_parse_size(off, &f->error_off) == 0 &&
+		    num_parse_size(plus + 1, &f->error_len) == 0 && f->error_len &&
+		    f->error_len <= UINT64_MAX - f->error_off)
+			return 0;
+	}
+	return err_set(e, EINVAL, "\"%s\" is no range; write 1M+64K: where, and how much",
+		       quote_text(word, sizeof(word), value));
+}
+
 static int (*const setters[KEY_END])(struct attach_options *o, const char *value, struct err *e) = {
-	[KEY_TARGET] = set_target, [KEY_BACKING] = set_backing, [KEY_SIZE] = set_size,
-	[KEY_PATH] = set_path,	   [KEY_ACCESS] = set_access,	[KEY_QUEUES] = set_queues,
-	[KEY_DEPTH] = set_depth,   [KEY_PROFILE] = set_profile, [KEY_DATA_PATH] = set_data_path,
-	[KEY_UID] = set_uid,	   [KEY_GID] = set_gid,		[KEY_MODE] = set_mode,
-	[KEY_MOUNT] = set_mount,   [KEY_FS] = set_fs,		[KEY_VOLUME] = set_volume,
+	[KEY_TARGET] = set_target,
+	[KEY_BACKING] = set_backing,
+	[KEY_SIZE] = set_size,
+	[KEY_PATH] = set_path,
+	[KEY_ACCESS] = set_access,
+	[KEY_QUEUES] = set_queues,
+	[KEY_DEPTH] = set_depth,
+	[KEY_PROFILE] = set_profile,
+	[KEY_DATA_PATH] = set_data_path,
+	[KEY_UID] = set_uid,
+	[KEY_GID] = set_gid,
+	[KEY_MODE] = set_mode,
+	[KEY_MOUNT] = set_mount,
+	[KEY_FS] = set_fs,
+	[KEY_DELAY] = set_delay,
+	[KEY_ERROR_RATIO] = set_error_ratio,
+	[KEY_ERROR_RANGE] = set_error_range,
+	[KEY_BASE] = set_base,
+	[KEY_CLUSTER] = set_cluster,
+	[KEY_DELTA] = set_delta,
+	[KEY_VOLUME] = set_volume,
 };
 
 void keys_init(struct attach_options *o)
@@ -299,7 +413,7 @@ static bool percent_decode(char *text)
 
 static int unknown_key(const char *name, struct err *e)
 {
-	char word[QUOTE_SIZE], known[160] = "";
+	char word[QUOTE_SIZE], known[288] = "";
 	size_t n = 0;
 
 	for (unsigned int i = KEY_NONE + 1; i < KEY_END && n < sizeof(known); i++)
@@ -401,9 +515,35 @@ static int keys_check_volume(const struct attach_options *o, bool host, struct e
 	return keys_check_place(o, host, e);
 }
 
+/* Keys that one kind of target has. */
+static int keys_check_own(const struct attach_options *o, const struct catalog_target *t,
+			  struct err *e)
+{
+	static const enum catalog_key fault_keys[] = { KEY_DELAY, KEY_ERROR_RATIO,
+						       KEY_ERROR_RANGE };
+	static const enum catalog_key cow_keys[] = { KEY_BASE, KEY_CLUSTER, KEY_DELTA };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fault_keys); i++) {
+		if (o->given[fault_keys[i]] && !t->faults)
+			return err_set(e, EINVAL, "%s is for target fault",
+				       catalog_key(fault_keys[i])->name);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(cow_keys); i++) {
+		if (o->given[cow_keys[i]] && !t->based)
+			return err_set(e, EINVAL, "%s is for target cow",
+				       catalog_key(cow_keys[i])->name);
+	}
+	if (t->based && !o->given[KEY_BASE])
+		return err_set(e, EINVAL, "target %s needs a base", t->name);
+	if (o->ephemeral && o->read_only)
+		return err_set(e, EINVAL, "nothing would be written to the delta");
+	return 0;
+}
+
 int keys_check(const struct attach_options *o, bool host, struct err *e)
 {
 	const struct catalog_target *t = catalog_target(o->target);
+	int r;
 
 	if (o->given[KEY_VOLUME])
 		return keys_check_volume(o, host, e);
@@ -414,6 +554,9 @@ int keys_check(const struct attach_options *o, bool host, struct err *e)
 		return err_set(e, EINVAL, "target %s needs a backing file", t->name);
 	if (!t->nr_fds && o->given[KEY_BACKING])
 		return err_set(e, EINVAL, "target %s has no backing file", t->name);
+	r = keys_check_own(o, t, e);
+	if (r < 0)
+		return r;
 	if (t->needs_size && !o->given[KEY_SIZE])
 		return err_set(e, EINVAL, "target %s needs a size", t->name);
 	if (o->given[KEY_MOUNT] && !t->nr_fds && !t->by_address)
@@ -432,6 +575,10 @@ void keys_fill(const struct attach_options *o, bool host, struct wire_attach *re
 	ret->gid = o->gid;
 	ret->mode = o->mode;
 	ret->filesystem = o->filesystem;
+	ret->fault = o->fault;
+	/* A range alone: all that touches it. */
+	if (o->given[KEY_ERROR_RANGE] && !o->given[KEY_ERROR_RATIO])
+		ret->fault.error_ppm = WIRE_FAULT_PPM_MAX;
 	memcpy(ret->path, o->path, sizeof(ret->path));
 }
 
@@ -455,22 +602,23 @@ static int backing_check(const struct attach_options *o, int fd, const struct st
 	return 0;
 }
 
-static int backing_open(const struct attach_options *o, int *ret_fd, struct err *e)
+static int backing_open(const struct attach_options *o, const char *path, bool read_only,
+			int *ret_fd, struct err *e)
 {
-	int flags = (o->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	auto_close int fd = -1;
 	struct stat st;
 	int r;
 
 	/* Looked at before it is opened: opening a device or a FIFO can have effects. */
-	if (stat(o->backing, &st) < 0)
+	if (stat(path, &st) < 0)
 		return err_sys(e, errno, "cannot use it");
 	if (S_ISDIR(st.st_mode))
 		return err_set(e, EISDIR, "it is a directory, not a file or a block device");
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return err_set(e, EINVAL, "it is neither a regular file nor a block device");
-	fd = open(o->backing, flags);
-	if (fd < 0 && !o->read_only && (errno == EACCES || errno == EPERM || errno == EROFS))
+	fd = open(path, flags);
+	if (fd < 0 && !read_only && (errno == EACCES || errno == EPERM || errno == EROFS))
 		return err_sys(e, errno, "you may not open it for writing (access=ro needs less)");
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open it");
@@ -485,18 +633,112 @@ static int backing_open(const struct attach_options *o, int *ret_fd, struct err 
 	return 0;
 }
 
-int keys_open_backing(const struct attach_options *o, int *ret_fd, struct err *e)
+static int files_open(const struct attach_options *o, struct keys_files *f, const char *path,
+		      bool read_only, const char *what, struct err *e)
 {
 	char word[QUOTE_SIZE];
 	int r;
 
-	if (!o->given[KEY_BACKING]) {
-		*ret_fd = -1;
-		return 0;
-	}
-	r = backing_open(o, ret_fd, e);
+	r = backing_open(o, path, read_only, &f->fds[f->nr], e);
 	if (r < 0)
-		return err_prefix(e, r, "backing file %s",
-				  quote_text(word, sizeof(word), o->backing));
+		return err_prefix(e, r, "%s %s", what, quote_text(word, sizeof(word), path));
+	f->nr++;
 	return 0;
+}
+
+/* A delta that was there before is what it is. */
+static int delta_check(const struct attach_options *o, int fd, uint64_t base_bytes, struct err *e)
+{
+	uint64_t bytes = o->size_bytes ? o->size_bytes : base_bytes;
+	struct cow_layout l;
+	struct cow_header h;
+	int r;
+
+	r = delta_read_header(fd, &h, &l, e);
+	if (r < 0)
+		return r;
+	if (l.dev_bytes != bytes)
+		return err_set(e, EINVAL,
+			       "it is for a base of %" PRIu64 " bytes, and this is one of %" PRIu64,
+			       l.dev_bytes, bytes);
+	if (o->cluster_bytes && o->cluster_bytes != l.cluster_bytes)
+		return err_set(e, EINVAL, "its clusters have %u bytes, not %u", l.cluster_bytes,
+			       o->cluster_bytes);
+	return 0;
+}
+
+/* The delta's path, which is made if nothing is there. */
+static int delta_prepare(const struct attach_options *o, struct keys_files *f, uint64_t base_bytes,
+			 char path[PATH_MAX], struct err *e)
+{
+	uint64_t bytes = o->size_bytes ? o->size_bytes : base_bytes;
+	struct stat st;
+	int r, n;
+
+	n = snprintf(path, PATH_MAX, o->ephemeral ? "%s/.ublk-oci-%d-%" PRIx64 : "%s", o->backing,
+		     (int)getpid(), (uint64_t)clock_now_us());
+	if (n >= PATH_MAX)
+		return err_set(e, ENAMETOOLONG, "the delta's path is too long");
+	if (o->read_only || (!o->ephemeral && stat(path, &st) == 0))
+		return 0;
+	if (!o->ephemeral && errno != ENOENT)
+		return err_sys(e, errno, "cannot look at it");
+	r = delta_create(path, bytes, o->cluster_bytes ? o->cluster_bytes : COW_CLUSTER_DEFAULT,
+			 o->ephemeral ? COW_EPHEMERAL : 0, o->base, e);
+	if (r == -EEXIST) /* by somebody else, just now */
+		return 0;
+	if (r == 0)
+		memcpy(f->made, path, PATH_MAX);
+	return r;
+}
+
+/* The delta, then what it is over. */
+static int delta_open_both(const struct attach_options *o, struct keys_files *f, struct err *e)
+{
+	char path[PATH_MAX], word[QUOTE_SIZE];
+	struct keys_files base = KEYS_FILES_INIT;
+	uint64_t bytes = 0;
+	int r;
+
+	r = files_open(o, &base, o->base, true, "base", e);
+	if (r == 0)
+		r = delta_measure(base.fds[0], &bytes, e);
+	if (r == 0) {
+		r = delta_prepare(o, f, bytes, path, e);
+		if (r < 0)
+			err_prefix(e, r, "delta %s", quote_text(word, sizeof(word), o->backing));
+	}
+	if (r == 0)
+		r = files_open(o, f, path, o->read_only, "delta", e);
+	if (r == 0) {
+		r = delta_check(o, f->fds[0], bytes, e);
+		if (r < 0)
+			err_prefix(e, r, "delta %s", quote_text(word, sizeof(word), path));
+		f->fds[f->nr++] = fd_take(&base.fds[0]);
+	}
+	keys_close_files(&base, false);
+	return r;
+}
+
+void keys_close_files(struct keys_files *f, bool attached)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(f->fds); i++)
+		close_fdp(&f->fds[i]);
+	if (*f->made && (f->ephemeral || !attached))
+		unlink(f->made);
+	*f->made = '\0';
+}
+
+int keys_open_files(const struct attach_options *o, struct keys_files *ret, struct err *e)
+{
+	int r;
+
+	if (!o->given[KEY_BACKING])
+		return 0;
+	ret->ephemeral = o->ephemeral;
+	r = o->given[KEY_BASE] ? delta_open_both(o, ret, e)
+			       : files_open(o, ret, o->backing, o->read_only, "backing file", e);
+	if (r < 0)
+		keys_close_files(ret, false);
+	return r;
 }

@@ -23,6 +23,7 @@
 #define KEYS_QUEUES_MAX 16
 #define KEYS_DEPTH_MAX 256
 #define KEYS_BLOCK_BYTES 512
+#define KEYS_FILES_MAX 2
 
 struct attach_options {
 	bool given[KEY_END];
@@ -35,10 +36,14 @@ struct attach_options {
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t mode;
+	struct wire_fault fault;
 	enum catalog_filesystem filesystem; /* mounted at path, in place of a device */
 	char path[WIRE_PATH_SIZE];
 	char backing[PATH_MAX];
 	char volume[TEXT_DEVICE_NAME_MAX + 1];
+	char base[PATH_MAX];
+	uint32_t cluster_bytes; /* of a delta that is made; 0: the default */
+	bool ephemeral;		/* backing is the directory of a delta nobody keeps */
 };
 
 void keys_init(struct attach_options *o);
@@ -57,12 +62,33 @@ void keys_default_path(struct attach_options *o);
 /* Do they make sense together? host: a device without a container, so without a path. */
 int keys_check(const struct attach_options *o, bool host, struct err *e);
 
+/* The size of a delta's clusters: a power of two from 4K to 1M. */
+int keys_parse_cluster(const char *value, uint32_t *ret, struct err *e);
+
 /* Into a message whose head, labels and timeout the caller fills in. */
 void keys_fill(const struct attach_options *o, bool host, struct wire_attach *ret);
 
+/* The files of a target, in the order of the packet. */
+struct keys_files {
+	int fds[KEYS_FILES_MAX];
+	unsigned int nr;
+	bool ephemeral;
+	char made[PATH_MAX]; /* a delta that was not there before; "" if none was made */
+};
+
+#define KEYS_FILES_INIT                                                                            \
+	{                                                                                          \
+		.fds = { -1, -1 }                                                                  \
+	}
+
 /*
- * The backing file, opened with the caller's rights: the fd (owned by the
- * caller), or -1 if the target has none. It is a regular file or a block
- * device of a size a device can have.
+ * Closes them. A delta that was made goes again if the attach came to nothing, and its name
+ * goes in any case if nobody is to keep it.
  */
-int keys_open_backing(const struct attach_options *o, int *ret_fd, struct err *e);
+void keys_close_files(struct keys_files *f, bool attached);
+
+/*
+ * The files, opened with the caller's rights, none if the target has none. They are regular
+ * files or block devices of a size a device can have. A delta that is not there is made.
+ */
+int keys_open_files(const struct attach_options *o, struct keys_files *ret, struct err *e);

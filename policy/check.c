@@ -20,6 +20,9 @@ static const char *check_target_facts(const struct policy_claim *claim)
 		return "the path of the backing file is unknown";
 	if (!target->nr_fds && claim->backing)
 		return "this target has no backing file";
+	if (target->based != !!claim->base)
+		return target->based ? "the path of the base is unknown"
+				     : "this target has no base";
 	if (target->by_address && !claim->address)
 		return "the address is unknown";
 	if (!target->by_address && claim->address)
@@ -160,7 +163,8 @@ CHECK(access)
 
 CHECK(backing)
 {
-	return check_list(&rule->backing, claim->backing, pattern_path_fits, "backing", why);
+	return check_list(&rule->backing, claim->backing, pattern_path_fits, "backing", why) &&
+	       check_list(&rule->backing, claim->base, pattern_path_fits, "base", why);
 }
 
 CHECK(backing_owner)

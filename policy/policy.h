@@ -54,6 +54,7 @@ struct policy_claim {
 	uint64_t size_bytes;
 	const char *backing;  /* as the helper itself resolved it; NULL: the target has none */
 	uint32_t backing_uid; /* who owns that file */
+	const char *base;     /* what it is a delta over, which is only read; or NULL */
 	const char *address;  /* "unix:/PATH", "tcp:HOST:PORT"; NULL: the target has none */
 	const char *pool;     /* of the volume; NULL: it is not a volume */
 	bool zero_copy;

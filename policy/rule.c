@@ -179,11 +179,12 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 	rule_kinds(rule, &files, &address);
 	/* Whose files are volumes, by their pools, may leave it out. */
 	if (rule->pools.nr)
-		r = field_only_if(p, n, "backing", files, "target file is in targets");
+		r = field_only_if(p, n, "backing", files, "a target with files is in targets");
 	else
-		r = field_needed_if(p, n, "backing", files, "target file is in targets");
+		r = field_needed_if(p, n, "backing", files, "a target with files is in targets");
 	if (!r)
-		r = field_only_if(p, n, "backing_owner", files, "target file is in targets");
+		r = field_only_if(p, n, "backing_owner", files,
+				  "a target with files is in targets");
 	if (!r)
 		r = field_needed_if(p, n, "nbd", address, "target nbd is in targets");
 	if (!r)

@@ -5,6 +5,10 @@
 
 #include "driver/base/cleanup.h"
 
+/* Of a delta: a bit for each cluster, of which the smallest has 4 KiB; the rest of it. */
+#define CATALOG_MAP_PART 32768u
+#define CATALOG_FRONT (3u << 20)
+
 static const struct catalog_target targets[TARGET_END] = {
 	[TARGET_NULL] = {
 		.name = "null",
@@ -39,11 +43,29 @@ static const struct catalog_target targets[TARGET_END] = {
 		.volatile_cache = true,
 		.discards = true,
 	},
+	[TARGET_FAULT] = {
+		.name = "fault",
+		.help = "a file that is slow, or fails, as it is told to; for tests",
+		.nr_fds = 1,
+		.volatile_cache = true,
+		.discards = true,
+		.zero_copy = true,
+		.faults = true,
+	},
+	[TARGET_COW] = {
+		.name = "cow",
+		.help = "a private delta over a read-only base",
+		.nr_fds = 2,
+		.volatile_cache = true,
+		.discards = true,
+		.zero_copy = true,
+		.based = true,
+	},
 };
 
 static const struct catalog_key_row keys[KEY_END] = {
-	[KEY_TARGET] = { "target", "NAME", "null, memory or file" },
-	[KEY_BACKING] = { "backing", "PATH", "the file or block device behind target file" },
+	[KEY_TARGET] = { "target", "NAME", "null, memory, file, fault or cow" },
+	[KEY_BACKING] = { "backing", "PATH", "the file or block device behind the target" },
 	[KEY_SIZE] = { "size", "BYTES", "size of the device; suffixes K, M, G, T" },
 	[KEY_PATH] = { "path", "PATH", "where it appears in the container, below /dev" },
 	[KEY_ACCESS] = { "access", "rw|ro", "whether the container may write" },
@@ -61,6 +83,18 @@ static const struct catalog_key_row keys[KEY_END] = {
 			"where its file system is mounted in the container, in place of a device" },
 	[KEY_FS] = { "fs", "ext4|xfs|btrfs", "which file system that is" },
 	[KEY_VOLUME] = { "volume", "NAME", "a volume of the store, in place of target" },
+	[KEY_DELAY] = { "delay", "MS", "target fault: each request takes so much longer" },
+	[KEY_ERROR_RATIO] = { "error-ratio", "0..1",
+			      "target fault: how many of the requests fail" },
+	[KEY_ERROR_RANGE] = { "error-range", "OFFSET+BYTES",
+			      "target fault: only those fail that touch these bytes" },
+	[KEY_BASE] = { "base", "PATH",
+		       "target cow: what the delta at --backing is over; it is only read" },
+	[KEY_CLUSTER] = { "cluster", "BYTES",
+			  "target cow: of a delta that is made, 4K to 1M; default 64K" },
+	[KEY_DELTA] = { "delta", "kept|ephemeral",
+			"target cow: ephemeral: --backing is a directory, the delta ends with the "
+			"device" },
 };
 
 static const char *const filesystems[FILESYSTEM_END] = {
@@ -72,6 +106,14 @@ static const char *const filesystems[FILESYSTEM_END] = {
 const struct catalog_target *catalog_target(unsigned int id)
 {
 	return id > TARGET_NONE && id < TARGET_END ? &targets[id] : NULL;
+}
+
+uint64_t catalog_file_bytes(unsigned int id, uint64_t dev_bytes)
+{
+	const struct catalog_target *target = catalog_target(id);
+
+	return dev_bytes +
+	       (target && target->based ? dev_bytes / CATALOG_MAP_PART + CATALOG_FRONT : 0);
 }
 
 enum target_id catalog_find(const char *name)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum target_id {
 	TARGET_NONE, /* so that a zero is never a target */
@@ -14,6 +15,8 @@ enum target_id {
 	TARGET_MEMORY,
 	TARGET_FILE,
 	TARGET_NBD,
+	TARGET_FAULT,
+	TARGET_COW,
 	TARGET_END, /* one past the last */
 };
 
@@ -28,10 +31,18 @@ struct catalog_target {
 	bool zero_copy;	     /* it passes data on without looking at it */
 	bool threads;	     /* several may serve it: it keeps nothing but what an I/O has */
 	bool by_address;     /* reached at an address, which a policy must list */
+	bool based;	     /* of its two files the second is read-only, and gives the size */
+	bool faults;	     /* it is slow and fails as it is asked to */
 };
 
 /* NULL for an id that is none. */
 const struct catalog_target *catalog_target(unsigned int id);
+
+/*
+ * What a device of so many bytes needs of its backing file at most, which is all its worker may
+ * make of it: a delta has a header and a map in front, and whole clusters.
+ */
+uint64_t catalog_file_bytes(unsigned int id, uint64_t dev_bytes);
 
 /* TARGET_NONE for a name that is none. */
 enum target_id catalog_find(const char *name);
@@ -73,6 +84,12 @@ enum catalog_key {
 	KEY_MOUNT,
 	KEY_FS,
 	KEY_VOLUME,
+	KEY_DELAY,
+	KEY_ERROR_RATIO,
+	KEY_ERROR_RANGE,
+	KEY_BASE,
+	KEY_CLUSTER,
+	KEY_DELTA,
 	KEY_END,
 };
 

@@ -23,18 +23,20 @@ static const struct target_ring_op file_ring_ops[] = {
 };
 
 /* The device must not be larger than what is behind it; works for block devices too. */
-static int file_open(struct target *t)
+static int file_open(struct target *t, struct err *e)
 {
 	off_t end = lseek(t->fds[0], 0, SEEK_END);
 
 	if (end < 0)
-		return -errno;
-	return (uint64_t)end < t->dev_bytes ? -ENOSPC : 0;
+		return err_sys(e, errno, "cannot measure the backing file");
+	if ((uint64_t)end < t->dev_bytes)
+		return err_set(e, ENOSPC, "the backing file is shorter than the device");
+	return 0;
 }
 
 static void file_transfer(struct target *t, struct queue *q, struct io *io)
 {
-	transfer_submit(t, q, io, 0);
+	transfer_submit(t, q, io, 0, 0);
 }
 
 static void file_flush(struct target *t, struct queue *q, struct io *io)

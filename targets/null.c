@@ -15,7 +15,7 @@ static const struct target_ring_op null_ring_ops[] = {
 static void null_submit(struct target *t, struct queue *q, struct io *io)
 {
 	if (io->op == IO_READ && t->zero_copy) {
-		transfer_submit(t, q, io, 0);
+		transfer_submit(t, q, io, 0, 0);
 		return;
 	}
 	if (io->op == IO_READ)

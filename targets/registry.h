@@ -7,3 +7,5 @@
 extern const struct target_ops target_null;
 extern const struct target_ops target_memory;
 extern const struct target_ops target_file;
+extern const struct target_ops target_fault;
+extern const struct target_ops target_cow;

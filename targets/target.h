@@ -23,6 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "driver/base/err.h"
+
 struct io_uring_sqe;
 struct queue;
 struct target;
@@ -39,12 +41,13 @@ enum io_op {
 
 struct io {
 	enum io_op op;
-	bool fua;		/* IO_WRITE: durable before it is done */
-	bool keep_space;	/* IO_WRITE_ZEROES: the range must stay allocated */
-	uint64_t off;		/* bytes */
-	uint64_t len;		/* bytes; a discard may exceed 4 GiB */
-	void *buf;		/* len bytes for IO_READ and IO_WRITE; NULL with zero copy */
-	unsigned int buf_index; /* of buf in the ring's registered buffers */
+	bool fua;	    /* IO_WRITE: durable before it is done */
+	bool keep_space;    /* IO_WRITE_ZEROES: the range must stay allocated */
+	uint64_t off;	    /* bytes */
+	uint64_t len;	    /* bytes; a discard may exceed 4 GiB */
+	void *buf;	    /* len bytes for IO_READ and IO_WRITE; NULL with zero copy */
+	uint16_t buf_index; /* of buf in the ring's registered buffers */
+	uint16_t work;	    /* the target's own, 0 at submit() */
 	/* The core's own. */
 	uint64_t begun_ns; /* when it was taken; 0: it is not timed */
 	bool held;
@@ -75,10 +78,18 @@ struct target_ops {
 	 */
 	bool links;
 
-	int (*open)(struct target *t); /* optional: prepare t->priv; 0 or -errno */
+	int (*open)(struct target *t, struct err *e); /* optional: prepare t->priv */
 	void (*submit)(struct target *t, struct queue *q, struct io *io);
 	/* What the ring answered: bytes, 0 or -errno. Not needed without ring_ops. */
 	void (*complete)(struct target *t, struct queue *q, struct io *io, int result);
+};
+
+/* Of target fault; all zero for the others. */
+struct target_fault {
+	uint32_t delay_us;
+	uint32_t error_ppm; /* of the requests below, so many of a million fail */
+	uint64_t error_off; /* those that touch these bytes */
+	uint64_t error_len; /* 0: all, flushes too */
 };
 
 struct target {
@@ -88,9 +99,11 @@ struct target {
 	bool read_only;
 	bool discard; /* granted: space may be freed */
 	bool zero_copy;
+	unsigned int nr_tags; /* requests there can be at a time, of all queues */
 	unsigned int nr_files;
 	unsigned int first_file; /* registered-file index of its first backing file */
-	const int *fds;		 /* plain descriptors, valid in open() only */
+	struct target_fault fault;
+	const int *fds; /* plain descriptors, valid in open() only */
 	void *priv;
 };
 

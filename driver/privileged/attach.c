@@ -34,6 +34,7 @@ struct attach {
 	struct record rec;
 	struct container container;
 	struct backing backing;
+	struct backing base;
 	struct ublk_ctl *ctl;
 	struct birth birth;
 	struct disk disk;
@@ -43,6 +44,7 @@ static void attach_fini(struct attach *a)
 {
 	container_fini(&a->container);
 	backing_fini(&a->backing);
+	backing_fini(&a->base);
 	ublk_ctl_close(a->ctl);
 	birth_fini(&a->birth);
 	disk_fini(&a->disk);
@@ -89,6 +91,17 @@ static int attach_check_labels(const struct wire_attach *ask, const struct catal
 	return attach_check_path(ask, target, e);
 }
 
+static bool attach_fault_ok(const struct wire_attach *ask, const struct catalog_target *target)
+{
+	static const struct wire_fault none;
+	const struct wire_fault *f = &ask->fault;
+
+	if (!target->faults)
+		return !memcmp(f, &none, sizeof(none));
+	return f->delay_us <= WIRE_FAULT_DELAY_MAX && f->error_ppm <= WIRE_FAULT_PPM_MAX &&
+	       f->error_len <= UINT64_MAX - f->error_off;
+}
+
 int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e)
 {
 	const struct catalog_target *target = catalog_target(ask->target);
@@ -118,6 +131,8 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 	if (ask->nr_queues > START_QUEUES_MAX || ask->depth > START_DEPTH_MAX)
 		return err_set(e, EINVAL, "at most %d queues of depth %d", START_QUEUES_MAX,
 			       START_DEPTH_MAX);
+	if (!attach_fault_ok(ask, target))
+		return err_set(e, EINVAL, "target %s cannot fail like this", target->name);
 	if (ask->mode & ~0777u || ask->uid == UINT32_MAX || ask->gid == UINT32_MAX)
 		return err_set(e, EINVAL,
 			       "the node's mode has bits other than permissions, or its "
@@ -144,9 +159,31 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 	rec->node_gid = ask->gid;
 	rec->node_mode = ask->mode;
 	rec->filesystem = ask->filesystem;
+	rec->fault = ask->fault;
 	memcpy(rec->container, ask->container, sizeof(rec->container));
 	memcpy(rec->engine, ask->engine, sizeof(rec->engine));
 	memcpy(rec->path, ask->path, sizeof(rec->path));
+}
+
+/* b: of the device's files the one that says how large it is. */
+static int attach_note_size(struct record *rec, const struct backing *b, struct err *e)
+{
+	if (!rec->size_bytes)
+		rec->size_bytes = b->bytes;
+	if (!b->bytes)
+		return err_set(e, EINVAL,
+			       "the backing file is empty: give it a size with truncate(1)");
+	if (rec->size_bytes > b->bytes)
+		return err_set(e, EFBIG,
+			       "the size asked for (%llu bytes) is larger than the backing "
+			       "file (%llu)",
+			       (unsigned long long)rec->size_bytes, (unsigned long long)b->bytes);
+	if (rec->size_bytes % rec->logical_block_bytes)
+		return err_set(e, EINVAL,
+			       "the size (%llu bytes) is not a multiple of the backing "
+			       "file's block, %u bytes",
+			       (unsigned long long)rec->size_bytes, rec->logical_block_bytes);
+	return 0;
 }
 
 static int attach_look_backing(struct attach *a, int fd, struct err *e)
@@ -158,21 +195,6 @@ static int attach_look_backing(struct attach *a, int fd, struct err *e)
 	r = backing_examine(b, fd, rec->flags & WIRE_READ_ONLY, a->op->registry->policy, e);
 	if (r < 0)
 		return r;
-	if (!rec->size_bytes)
-		rec->size_bytes = b->bytes;
-	if (!b->bytes)
-		return err_set(e, EINVAL,
-			       "the backing file is empty: give it a size with truncate(1)");
-	if (rec->size_bytes > b->bytes)
-		return err_set(e, EFBIG,
-			       "the size asked for (%llu bytes) is larger than the backing "
-			       "file (%llu)",
-			       (unsigned long long)rec->size_bytes, (unsigned long long)b->bytes);
-	if (rec->size_bytes % b->logical_block_bytes)
-		return err_set(e, EINVAL,
-			       "the size (%llu bytes) is not a multiple of the backing "
-			       "file's block, %u bytes",
-			       (unsigned long long)rec->size_bytes, b->logical_block_bytes);
 	if (text_copy(rec->backing, sizeof(rec->backing), b->path) < 0)
 		return err_set(e, ENAMETOOLONG, "the backing file's path is longer than %d bytes",
 			       WIRE_BACKING_SIZE - 1);
@@ -184,6 +206,55 @@ static int attach_look_backing(struct attach *a, int fd, struct err *e)
 	rec->physical_block_bytes = b->physical_block_bytes;
 	rec->direct_io = b->direct;
 	return 0;
+}
+
+static uint32_t attach_larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The device does what both its files can. */
+static int attach_look_base(struct attach *a, int fd, struct err *e)
+{
+	struct record *rec = &a->rec;
+	struct backing *b = &a->base;
+	int r;
+
+	r = backing_examine(b, fd, true, a->op->registry->policy, e);
+	if (r < 0)
+		return err_prefix(e, r, "the base");
+	if (text_copy(rec->base, sizeof(rec->base), b->path) < 0)
+		return err_set(e, ENAMETOOLONG, "the base's path is longer than %d bytes",
+			       WIRE_BACKING_SIZE - 1);
+	if (b->dev == rec->backing_dev && b->inode == rec->backing_inode)
+		return err_set(e, EINVAL, "the base is its own delta");
+	rec->base_dev = b->dev;
+	rec->base_inode = b->inode;
+	rec->raw_writers |= b->raw_writers;
+	rec->logical_block_bytes = attach_larger(rec->logical_block_bytes, b->logical_block_bytes);
+	rec->physical_block_bytes =
+		attach_larger(rec->physical_block_bytes, b->physical_block_bytes);
+	rec->direct_io &= b->direct;
+	a->backing.memory_align_bytes =
+		attach_larger(a->backing.memory_align_bytes, b->memory_align_bytes);
+	if (b->piece_bytes && (!a->backing.piece_bytes || b->piece_bytes < a->backing.piece_bytes))
+		a->backing.piece_bytes = b->piece_bytes;
+	return 0;
+}
+
+/* fds: of the target's files, as many as it has. */
+static int attach_look_files(struct attach *a, const struct catalog_target *target, const int *fds,
+			     struct err *e)
+{
+	int r = 0;
+
+	if (target->nr_fds)
+		r = attach_look_backing(a, fds[0], e);
+	if (r == 0 && target->based)
+		r = attach_look_base(a, fds[1], e);
+	if (r < 0 || !target->nr_fds)
+		return r;
+	return attach_note_size(&a->rec, target->based ? &a->base : &a->backing, e);
 }
 
 /* Facts about what came with the request; the fds are the packet's until taken. */
@@ -198,7 +269,7 @@ static int attach_look(struct attach *a, struct packet *p, struct err *e)
 		if (r < 0)
 			return r;
 	}
-	return target->nr_fds ? attach_look_backing(a, p->fds[next], e) : 0;
+	return attach_look_files(a, target, p->fds + next, e);
 }
 
 static int attach_control(struct attach *a, struct err *e)
@@ -288,7 +359,10 @@ static int attach_backing(struct attach *a, struct err *e)
 	int r;
 
 	r = backing_make(&a->backing, a->rec.target, a->rec.size_bytes, e);
-	a->birth.backing_fd = a->backing.fd;
+	if (a->backing.fd >= 0)
+		a->birth.files[a->birth.nr_files++] = a->backing.fd;
+	if (a->base.fd >= 0)
+		a->birth.files[a->birth.nr_files++] = a->base.fd;
 	return r;
 }
 
@@ -306,10 +380,16 @@ static int attach_keep(struct attach *a, struct err *e)
 		return err_sys(e, errno, "cannot look at what the worker serves from");
 	rec->kept_dev = st.st_dev;
 	rec->kept_inode = st.st_ino;
-	r = keep_put(rec->generation, a->backing.fd, e);
+	if (a->base.fd >= 0) {
+		if (fstat(a->base.fd, &st) < 0)
+			return err_sys(e, errno, "cannot look at the base");
+		rec->base_kept_dev = st.st_dev;
+		rec->base_kept_inode = st.st_ino;
+	}
+	r = keep_put_files(rec->generation, a->birth.files, a->birth.nr_files, e);
 	if (r != -ENOTCONN)
 		return r;
-	rec->kept_dev = 0;
+	rec->kept_dev = rec->base_kept_dev = 0;
 	return 0;
 }
 
@@ -425,6 +505,7 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 		.op = op,
 		.container = CONTAINER_INIT,
 		.backing = BACKING_INIT,
+		.base = BACKING_INIT,
 		.birth = BIRTH_INIT(op, &a.rec),
 		.disk = DISK_INIT,
 	};

@@ -71,6 +71,8 @@ static void audit_put_device(struct json *j, const struct record *rec)
 		json_null(j, "bytes");
 	json_text(j, "access", !target ? NULL : rec->flags & WIRE_READ_ONLY ? "ro" : "rw");
 	json_text(j, "backing", rec && *rec->backing ? rec->backing : NULL);
+	if (rec && *rec->base)
+		json_text(j, "base", rec->base);
 }
 
 int audit_format(const struct audit_event *event, const struct timespec *now,

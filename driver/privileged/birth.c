@@ -15,6 +15,7 @@
 #include "driver/privileged/notice.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/stats_file.h"
+#include "targets/catalog.h"
 
 #define BIRTH_WORKER_MS 5000
 
@@ -46,7 +47,9 @@ int birth_spawn(struct birth *b, struct err *e)
 		.cgroup_fd = b->cgroup_fd,
 		.uid = rec->worker_uid,
 		.gid = rec->worker_uid,
-		.file_size_limit = rec->flags & WIRE_READ_ONLY ? 0 : rec->size_bytes,
+		.file_size_limit = rec->flags & WIRE_READ_ONLY
+					   ? 0
+					   : catalog_file_bytes(rec->target, rec->size_bytes),
 	};
 	auto_close int proc_fd = -1;
 	int r;
@@ -90,6 +93,8 @@ int birth_prepare(struct birth *b, struct err *e)
 		.logical_block_bytes = rec->logical_block_bytes,
 		.piece_bytes = rec->piece_bytes,
 		.nr_filter = h->nr_filter,
+		.fault = { rec->fault.delay_us, rec->fault.error_ppm, rec->fault.error_off,
+			   rec->fault.error_len },
 	};
 	int r;
 
@@ -100,7 +105,7 @@ int birth_prepare(struct birth *b, struct err *e)
 		r = notice_connect(&b->notices_fd, e);
 	if (r < 0)
 		return r;
-	return spawn_prepare(&b->worker, &spec, &b->backing_fd, b->backing_fd >= 0,
+	return spawn_prepare(&b->worker, &spec, b->files, b->nr_files,
 			     op_left_ms(b->op, BIRTH_WORKER_MS), e);
 }
 

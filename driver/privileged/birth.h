@@ -11,9 +11,10 @@
 
 struct birth {
 	const struct op *op;
-	struct record *rec;   /* the device's */
-	struct ublk_ctl *ctl; /* borrowed */
-	int backing_fd;	      /* borrowed; -1: the target has none */
+	struct record *rec;	    /* the device's */
+	struct ublk_ctl *ctl;	    /* borrowed */
+	int files[START_FILES_MAX]; /* borrowed: what the worker serves from */
+	unsigned int nr_files;
 	struct spawn_child worker;
 	int cgroup_fd;
 	int stats_fd;
@@ -22,9 +23,8 @@ struct birth {
 
 #define BIRTH_INIT(o, r)                                                                           \
 	{                                                                                          \
-		.op = (o), .rec = (r), .backing_fd = -1,                                           \
-		.worker = { .pidfd = -1, .channel_fd = -1 }, .cgroup_fd = -1, .stats_fd = -1,      \
-		.notices_fd = -1                                                                   \
+		.op = (o), .rec = (r), .worker = { .pidfd = -1, .channel_fd = -1 },                \
+		.cgroup_fd = -1, .stats_fd = -1, .notices_fd = -1                                  \
 	}
 
 void birth_fini(struct birth *b);

@@ -53,6 +53,8 @@ static void claims_fill(struct record *rec, const struct record *device)
 	claim.worker_start = 0;
 	claim.kept_dev = claim.kept_inode = 0;
 	claim.backing_dev = claim.backing_inode = 0;
+	claim.base_kept_dev = claim.base_kept_inode = 0;
+	claim.base_dev = claim.base_inode = 0;
 	claim.kernel_flags = 0;
 	claim.handed_over = 0;
 	memset(claim.cgroup, 0, sizeof(claim.cgroup));

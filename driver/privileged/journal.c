@@ -139,6 +139,7 @@ bool journal_record_ok(const struct record *rec)
 	       text_padded_ok(rec->path, sizeof(rec->path)) &&
 	       text_padded_ok(rec->rule, sizeof(rec->rule)) &&
 	       text_padded_ok(rec->backing, sizeof(rec->backing)) &&
+	       text_padded_ok(rec->base, sizeof(rec->base)) &&
 	       text_padded_ok(rec->container_cgroup, sizeof(rec->container_cgroup)) &&
 	       text_padded_ok(rec->cgroup, sizeof(rec->cgroup)) &&
 	       text_padded_ok(rec->failure, sizeof(rec->failure)) && journal_places_ok(rec) &&

@@ -19,7 +19,7 @@
 #include "driver/wire/wire.h"
 
 #define RECORD_MAGIC 0x6f726375u
-#define RECORD_VERSION 4
+#define RECORD_VERSION 6
 #define RECORD_CGROUP_SIZE 256
 
 /* The upper half of every generation, and so of the cookie the driver keeps for us. */
@@ -99,8 +99,15 @@ struct record {
 	uint32_t filesystem;  /* enum catalog_filesystem: mounted at path, in place of a node */
 	uint32_t raw_writers; /* 1: others than root could have written what it mounts */
 	uint64_t mounted_dev; /* what files in it show as their device; 0: not known */
+	struct wire_fault fault;
+	/* Of the second file of a target that has one; as of the first. */
+	uint64_t base_kept_dev;
+	uint64_t base_kept_inode;
+	uint64_t base_dev;
+	uint64_t base_inode;
+	char base[WIRE_BACKING_SIZE];
 };
-static_assert(sizeof(struct record) == 1968, "journal format changed: raise RECORD_VERSION");
+static_assert(sizeof(struct record) == 2280, "journal format changed: raise RECORD_VERSION");
 
 /* Makes DIR/devices; returns its fd. */
 int journal_open(const char *dir, int *ret_fd, struct err *e);

@@ -42,21 +42,21 @@ static int keep_connect(int *ret_fd)
  * refuses other processes of that uid theirs when it is many. All those kept are the
  * keeper's, not root's.
  */
-static int keep_fill(int box_fd, int fd, uid_t keeper)
+static int keep_fill(int box_fd, const int *fds, unsigned int nr, uid_t keeper)
 {
 	uid_t own = getuid();
 	int r;
 
 	if (setresuid(keeper, (uid_t)-1, (uid_t)-1) < 0)
 		return -errno;
-	r = packet_send(box_fd, "", 1, &fd, 1, 0);
+	r = packet_send(box_fd, "", 1, fds, nr, 0);
 	if (setresuid(own, (uid_t)-1, (uid_t)-1) < 0)
 		_exit(EXIT_FAILURE); /* it is what it was a moment ago */
 	return r;
 }
 
-/* What crosses in place of fd. */
-static int keep_box(int *ret_fd, int fd, int connection_fd)
+/* What crosses in place of fds. */
+static int keep_box(int *ret_fd, const int *fds, unsigned int nr, int connection_fd)
 {
 	auto_close int mine = -1, theirs = -1;
 	struct ucred keeper;
@@ -70,7 +70,7 @@ static int keep_box(int *ret_fd, int fd, int connection_fd)
 		return -errno;
 	mine = pair[0];
 	theirs = pair[1];
-	r = keep_fill(mine, fd, keeper.uid);
+	r = keep_fill(mine, fds, nr, keeper.uid);
 	if (r < 0)
 		return r;
 	*ret_fd = fd_take(&theirs);
@@ -78,7 +78,7 @@ static int keep_box(int *ret_fd, int fd, int connection_fd)
 }
 
 /* What is in it stays in it. */
-static int keep_open_box(int *ret_fd, int box_fd)
+static int keep_open_box(int *ret_fds, unsigned int nr, int box_fd)
 {
 	auto_packet struct packet p = PACKET_INIT;
 	int r;
@@ -86,9 +86,10 @@ static int keep_open_box(int *ret_fd, int box_fd)
 	r = packet_peek(box_fd, &p, 0);
 	if (r < 0)
 		return r;
-	if (p.nr_fds != 1)
+	if (p.nr_fds != nr)
 		return -EPROTO;
-	*ret_fd = fd_take(&p.fds[0]);
+	for (unsigned int i = 0; i < nr; i++)
+		ret_fds[i] = fd_take(&p.fds[i]);
 	return 0;
 }
 
@@ -130,7 +131,8 @@ static int keep_send(int fd, enum keep_type type, uint64_t generation, int box_f
 struct keep_question {
 	enum keep_type type;
 	uint64_t generation;
-	int fd; /* -1 or what is to be kept */
+	const int *fds; /* what is to be kept */
+	unsigned int nr_fds;
 };
 
 /* The box in reply, which the keeper has given up, is held here until it has closed its own. */
@@ -141,8 +143,8 @@ static int keep_ask_once(const struct keep_question *q, struct packet *reply, in
 	int r;
 
 	r = keep_connect(&fd);
-	if (r == 0 && q->fd >= 0)
-		r = keep_box(&box, q->fd, fd);
+	if (r == 0 && q->nr_fds)
+		r = keep_box(&box, q->fds, q->nr_fds, fd);
 	if (r == 0)
 		r = keep_send(fd, q->type, q->generation, box, clock_left_ms(deadline_ms));
 	if (r == 0)
@@ -172,43 +174,43 @@ static int keep_ask(const struct keep_question *q, struct packet *reply, struct 
 	return r < 0 ? err_sys(e, -r, "the keeper does not do it") : 0;
 }
 
-static int keep_put_as(uint64_t generation, int fd, struct err *e)
+int keep_put_files(uint64_t generation, const int *fds, unsigned int nr, struct err *e)
 {
 	auto_packet struct packet reply = PACKET_INIT;
 
-	return keep_ask(&(struct keep_question){ KEEP_PUT, generation, fd }, &reply, e);
+	return keep_ask(&(struct keep_question){ KEEP_PUT, generation, fds, nr }, &reply, e);
 }
 
-static int keep_get_as(uint64_t generation, int *ret_fd, struct err *e)
+int keep_get_files(uint64_t generation, int *ret_fds, unsigned int nr, struct err *e)
 {
 	auto_packet struct packet reply = PACKET_INIT;
 	int r;
 
-	r = keep_ask(&(struct keep_question){ KEEP_GET, generation, -1 }, &reply, e);
+	r = keep_ask(&(struct keep_question){ KEEP_GET, generation, NULL, 0 }, &reply, e);
 	if (r < 0)
 		return r;
-	r = reply.nr_fds ? keep_open_box(ret_fd, reply.fds[0]) : -EPROTO;
+	r = reply.nr_fds ? keep_open_box(ret_fds, nr, reply.fds[0]) : -EPROTO;
 	return r < 0 ? err_sys(e, -r, "the keeper gave something else") : 0;
 }
 
 int keep_put(uint64_t generation, int fd, struct err *e)
 {
-	return keep_put_as(generation, fd, e);
+	return keep_put_files(generation, &fd, 1, e);
 }
 
 int keep_get(uint64_t generation, int *ret_fd, struct err *e)
 {
-	return keep_get_as(generation, ret_fd, e);
+	return keep_get_files(generation, ret_fd, 1, e);
 }
 
 int keep_put_notices(int fd, struct err *e)
 {
-	return keep_put_as(KEEP_NOTICES, fd, e);
+	return keep_put(KEEP_NOTICES, fd, e);
 }
 
 int keep_get_notices(int *ret_fd, struct err *e)
 {
-	return keep_get_as(KEEP_NOTICES, ret_fd, e);
+	return keep_get(KEEP_NOTICES, ret_fd, e);
 }
 
 int keep_drop(uint64_t generation, struct err *e)
@@ -216,7 +218,7 @@ int keep_drop(uint64_t generation, struct err *e)
 	auto_packet struct packet reply = PACKET_INIT;
 	int r;
 
-	r = keep_ask(&(struct keep_question){ KEEP_DROP, generation, -1 }, &reply, e);
+	r = keep_ask(&(struct keep_question){ KEEP_DROP, generation, NULL, 0 }, &reply, e);
 	return r == -ENOENT || r == -ENOTCONN ? 0 : r;
 }
 

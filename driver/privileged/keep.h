@@ -52,9 +52,14 @@ int keep_hear(struct keep *k, struct err *e);
 
 /* fd is borrowed; replaces what it had for this device. 0: the keeper has it. */
 int keep_put(uint64_t generation, int fd, struct err *e);
+/* The same for a few, in one box: at most KEEP_FILES_MAX. */
+#define KEEP_FILES_MAX 2
+int keep_put_files(uint64_t generation, const int *fds, unsigned int nr, struct err *e);
 
 /* -ENOENT: it has none. */
 int keep_get(uint64_t generation, int *ret_fd, struct err *e);
+/* As many as were put, which are the caller's; -ENOENT or -EPROTO leaves none. */
+int keep_get_files(uint64_t generation, int *ret_fds, unsigned int nr, struct err *e);
 
 /* The same for the socket of notice.h: there is one for all devices. */
 int keep_put_notices(int fd, struct err *e);

@@ -28,9 +28,15 @@ static uint64_t memlimit_buffer_bytes(const struct record *rec)
 		       : (uint64_t)rec->nr_queues * rec->depth * rec->max_io_bytes;
 }
 
+/* A bit for each cluster, and more. */
+static uint64_t memlimit_map_bytes(const struct record *rec)
+{
+	return catalog_file_bytes(rec->target, rec->size_bytes) - rec->size_bytes;
+}
+
 uint64_t memlimit_bytes(const struct record *rec)
 {
-	uint64_t bytes = memlimit_buffer_bytes(rec);
+	uint64_t bytes = memlimit_buffer_bytes(rec) + memlimit_map_bytes(rec);
 
 	/* At most 16 queues of 256, and a size below 2^63: no overflow. */
 	static_assert(START_QUEUES_MAX <= 1 << 10 && START_DEPTH_MAX <= 1 << 10, "it may overflow");

@@ -31,7 +31,7 @@ struct recover {
 	struct record rec;
 	struct ublk_ctl *ctl;
 	struct birth birth;
-	int backing_fd;
+	int files[KEEP_FILES_MAX];
 	/* An upgrade's. */
 	struct record before; /* with the worker that still serves */
 	bool left;	      /* or has been told to leave: there is no way back */
@@ -47,13 +47,14 @@ static void recover_fini(struct recover *r)
 {
 	birth_fini(&r->birth);
 	ublk_ctl_close(r->ctl);
-	close_fdp(&r->backing_fd);
+	for (size_t i = 0; i < ARRAY_SIZE(r->files); i++)
+		close_fdp(&r->files[i]);
 }
 
 #define auto_recover __attribute__((cleanup(recover_fini)))
 #define RECOVER_INIT(o, r)                                                                         \
 	{                                                                                          \
-		.op = (o), .birth = BIRTH_INIT(o, &(r).rec), .backing_fd = -1                      \
+		.op = (o), .birth = BIRTH_INIT(o, &(r).rec), .files = { -1, -1 }                   \
 	}
 
 /* Once a worker has the char device, kernels before 6.16 take no other. */
@@ -66,19 +67,27 @@ static bool recover_once(const struct record *rec)
 static int recover_backing(struct recover *r, struct err *e)
 {
 	const struct record *rec = &r->rec;
+	const uint64_t kept[][2] = { { rec->kept_dev, rec->kept_inode },
+				     { rec->base_kept_dev, rec->base_kept_inode } };
+	unsigned int nr = rec->base_kept_dev ? 2 : 1;
 	struct stat st;
 	int ret;
 
+	static_assert(ARRAY_SIZE(kept) == KEEP_FILES_MAX, "each kept file is compared");
 	if (!rec->kept_dev)
 		return err_set(e, ENOENT, "there was no keeper when it was attached");
-	ret = keep_get(rec->generation, &r->backing_fd, e);
+	ret = keep_get_files(rec->generation, r->files, nr, e);
 	if (ret < 0)
 		return ret;
-	if (fstat(r->backing_fd, &st) < 0)
-		return err_sys(e, errno, "cannot look at the kept descriptor");
-	if (st.st_dev != rec->kept_dev || st.st_ino != rec->kept_inode)
-		return err_set(e, ENOENT, "the keeper gave another file than the one on record");
-	r->birth.backing_fd = r->backing_fd;
+	for (unsigned int i = 0; i < nr; i++) {
+		if (fstat(r->files[i], &st) < 0)
+			return err_sys(e, errno, "cannot look at the kept descriptor");
+		if (st.st_dev != kept[i][0] || st.st_ino != kept[i][1])
+			return err_set(e, ENOENT,
+				       "the keeper gave another file than the one on record");
+		r->birth.files[i] = r->files[i];
+	}
+	r->birth.nr_files = nr;
 	return 0;
 }
 
@@ -388,7 +397,7 @@ static int recover_upgrade_or_not(struct recover *r, recover_change *change, voi
 	if (ret < 0)
 		return ret;
 	r->before = r->rec;
-	ret = change ? change(r->op, arg, &r->rec, r->backing_fd, e) : 0;
+	ret = change ? change(r->op, arg, &r->rec, r->files[0], e) : 0;
 	if (ret == -EALREADY)
 		recover_size(r);
 	else if (ret == 0)

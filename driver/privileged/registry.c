@@ -82,10 +82,36 @@ bool registry_same_place(const struct record *a, const struct record *b)
 	       !strcmp(a->path, b->path);
 }
 
-static bool registry_same_backing(const struct record *a, const struct record *b)
+/* A file that a device is made of. */
+struct registry_file {
+	uint64_t dev, inode;
+	bool writes;
+};
+
+#define REGISTRY_FILES 2
+
+static void registry_files(const struct record *rec, struct registry_file ret[REGISTRY_FILES])
 {
-	return a->backing_dev && a->backing_dev == b->backing_dev &&
-	       a->backing_inode == b->backing_inode;
+	ret[0] = (struct registry_file){ rec->backing_dev, rec->backing_inode,
+					 !(rec->flags & WIRE_READ_ONLY) };
+	ret[1] = (struct registry_file){ rec->base_dev, rec->base_inode, false };
+}
+
+/* Is a file of both, which one of them writes? */
+static bool registry_collide(const struct record *a, const struct record *b)
+{
+	struct registry_file x[REGISTRY_FILES], y[REGISTRY_FILES];
+
+	registry_files(a, x);
+	registry_files(b, y);
+	for (size_t i = 0; i < REGISTRY_FILES; i++) {
+		for (size_t k = 0; k < REGISTRY_FILES; k++) {
+			if (x[i].dev && x[i].dev == y[k].dev && x[i].inode == y[k].inode &&
+			    (x[i].writes || y[k].writes))
+				return true;
+		}
+	}
+	return false;
 }
 
 /* The same peer asks for the same thing. */
@@ -96,7 +122,8 @@ static bool registry_same_claim(const struct record *a, const struct record *b)
 	       a->asked_depth == b->asked_depth && a->node_uid == b->node_uid &&
 	       a->node_gid == b->node_gid && a->node_mode == b->node_mode &&
 	       a->filesystem == b->filesystem && a->backing_dev == b->backing_dev &&
-	       a->backing_inode == b->backing_inode;
+	       a->backing_inode == b->backing_inode && a->base_dev == b->base_dev &&
+	       a->base_inode == b->base_inode && !memcmp(&a->fault, &b->fault, sizeof(a->fault));
 }
 
 int registry_again(const struct device *d, struct record *rec, struct err *e)
@@ -134,8 +161,7 @@ static int registry_check_backing(const struct registry *reg, const struct recor
 	for (size_t i = 0; i < reg->nr_devices; i++) {
 		const struct record *other = &reg->devices[i]->rec;
 
-		if (!registry_same_backing(other, rec) ||
-		    (other->flags & rec->flags & WIRE_READ_ONLY))
+		if (!registry_collide(other, rec))
 			continue;
 		return err_set(e, EBUSY, "the backing file is attached %s already, as ublkb%u%s%s",
 			       other->flags & WIRE_READ_ONLY ? "read-only" : "read-write",
@@ -170,6 +196,7 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 		.size_bytes = rec->size_bytes,
 		.backing = *rec->backing ? rec->backing : NULL,
 		.backing_uid = *rec->backing ? rec->backing_uid : UINT32_MAX,
+		.base = *rec->base ? rec->base : NULL,
 		.zero_copy = rec->flags & WIRE_ZERO_COPY,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,

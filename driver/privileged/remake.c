@@ -83,6 +83,26 @@ static const char *remake_data_path(uint32_t flags)
 	return flags & WIRE_ZERO_COPY ? "zero-copy" : flags & WIRE_COPY ? "copy" : "auto";
 }
 
+static void remake_put_fault(struct remake_text *t, const struct wire_fault *f)
+{
+	char text[48];
+
+	if (f->delay_us) {
+		snprintf(text, sizeof(text), "%" PRIu32 ".%03" PRIu32, f->delay_us / 1000,
+			 f->delay_us % 1000);
+		remake_put(t, KEY_DELAY, text);
+	}
+	if (f->error_ppm) {
+		snprintf(text, sizeof(text), "%" PRIu32 ".%06" PRIu32,
+			 f->error_ppm / WIRE_FAULT_PPM_MAX, f->error_ppm % WIRE_FAULT_PPM_MAX);
+		remake_put(t, KEY_ERROR_RATIO, text);
+	}
+	if (f->error_len) {
+		snprintf(text, sizeof(text), "%" PRIu64 "+%" PRIu64, f->error_off, f->error_len);
+		remake_put(t, KEY_ERROR_RANGE, text);
+	}
+}
+
 int remake_keys(const struct record *rec, char *text, size_t size)
 {
 	struct remake_text t = { .text = text, .size = size };
@@ -92,6 +112,8 @@ int remake_keys(const struct record *rec, char *text, size_t size)
 	remake_put(&t, KEY_TARGET, catalog_target(rec->target)->name);
 	if (*rec->backing)
 		remake_put(&t, KEY_BACKING, rec->backing);
+	if (*rec->base)
+		remake_put(&t, KEY_BASE, rec->base);
 	/* As it was asked for: what was left to the helper is left to the next one. */
 	if (rec->asked_bytes)
 		remake_put_number(&t, KEY_SIZE, rec->asked_bytes);
@@ -102,6 +124,7 @@ int remake_keys(const struct record *rec, char *text, size_t size)
 	remake_put(&t, KEY_ACCESS, rec->flags & WIRE_READ_ONLY ? "ro" : "rw");
 	remake_put(&t, KEY_PROFILE, rec->flags & WIRE_THROUGHPUT ? "throughput" : "latency");
 	remake_put(&t, KEY_DATA_PATH, remake_data_path(rec->flags));
+	remake_put_fault(&t, &rec->fault);
 	remake_put_number(&t, KEY_UID, rec->node_uid);
 	remake_put_number(&t, KEY_GID, rec->node_gid);
 	remake_put(&t, KEY_MODE, mode);

@@ -61,7 +61,7 @@ static int resize_possible(const struct record *rec, struct err *e)
 {
 	const struct catalog_target *target = catalog_target(rec->target);
 
-	if (!target || !target->nr_fds)
+	if (!target || !target->nr_fds || target->based)
 		return err_set(e, EOPNOTSUPP, "a device of target %s has its size for ever",
 			       target ? target->name : "unknown");
 	if (!(rec->kernel_features & UBLK_F_UPDATE_SIZE))

@@ -103,6 +103,7 @@ int show_inspect(struct op *op, struct packet *p, struct err *e)
 		.container_owner_uid = rec->container_uid,
 		.io = rec->io,
 	};
+	memcpy(details.base, rec->base, sizeof(details.base));
 	memcpy(details.failure, rec->failure, sizeof(details.failure));
 	packet_send(op->peer_fd, &details, sizeof(details), NULL, 0, SHOW_SEND_MS);
 	return 0;

@@ -9,7 +9,7 @@
 
 #include "driver/base/cleanup.h"
 
-#define PACKET_SIZE_MAX 2560
+#define PACKET_SIZE_MAX 3072
 #define PACKET_FDS_MAX 4
 
 struct packet {

@@ -67,6 +67,14 @@ enum start_flag {
 	(START_READ_ONLY | START_DIRECT | START_DISCARD | START_ZERO_COPY | START_BATCH |          \
 	 START_LINK | START_BY_HAND | START_THREADS | START_QUIESCE)
 
+/* Of target fault, as in wire.h. */
+struct start_fault {
+	uint32_t delay_us;
+	uint32_t error_ppm;
+	uint64_t error_off;
+	uint64_t error_len;
+};
+
 /* fds: the target's backing files. */
 struct start_spec {
 	struct start_head head;
@@ -80,12 +88,13 @@ struct start_spec {
 	uint32_t piece_bytes; /* what the backing takes at once, at most max_io_bytes */
 	uint16_t nr_filter;   /* instructions, at least one */
 	uint16_t pad[3];
+	struct start_fault fault;
 	uint64_t
 		filter[START_FILTER_MAX]; /* struct sock_filter, made by libseccomp in the helper */
 	/* START_THREADS: 1 + the queue whose requests each processor makes; 0: it is not known. */
 	uint8_t cpu_queue[START_CPUS_MAX];
 };
-static_assert(sizeof(struct start_spec) == 1592, "start format changed");
+static_assert(sizeof(struct start_spec) == 1616, "start format changed");
 
 /* START_PREPARED, START_SERVE (fds: /dev/ublkcN, counters, notices), START_READY. */
 struct start_step {

@@ -26,7 +26,7 @@
 #define WIRE_RULE_SIZE 64	/* id of a policy rule */
 #define WIRE_BACKING_SIZE 256	/* path of a backing file, for people */
 #define WIRE_REASON_SIZE 320
-#define WIRE_FDS_MAX 2
+#define WIRE_FDS_MAX 3
 #define WIRE_SPANS_MAX 20
 #define WIRE_ORPHAN_NAME_SIZE 256
 #define WIRE_ORPHAN_WHY_SIZE 96
@@ -87,6 +87,17 @@ enum wire_flag {
 	 WIRE_THROUGHPUT | WIRE_AHEAD)
 #define WIRE_FLAGS_ALL (WIRE_FLAGS_DEVICE | WIRE_TIMED)
 
+/* Of target fault; all zero for the others. */
+struct wire_fault {
+	uint32_t delay_us;  /* each request takes so much longer */
+	uint32_t error_ppm; /* of the requests below, so many of a million fail */
+	uint64_t error_off; /* those that touch these bytes */
+	uint64_t error_len; /* 0: all, flushes too */
+};
+static_assert(sizeof(struct wire_fault) == 24, "wire format changed");
+#define WIRE_FAULT_DELAY_MAX 60000000u
+#define WIRE_FAULT_PPM_MAX 1000000u
+
 /*
  * Give a container (or the host) a device. Answer: WIRE_REPLY with the device.
  * fds: the container's init process (pidfd; not with WIRE_HOST or WIRE_AHEAD), then the
@@ -110,8 +121,9 @@ struct wire_attach {
 	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
 	char engine[WIRE_ENGINE_SIZE];	     /* label */
 	char path[WIRE_PATH_SIZE]; /* "/dev/..." of a node, or any; empty with WIRE_HOST */
+	struct wire_fault fault;
 };
-static_assert(sizeof(struct wire_attach) == 336, "wire format changed");
+static_assert(sizeof(struct wire_attach) == 360, "wire format changed");
 
 /*
  * A container is to have a device that was made ahead. Answer: WIRE_REPLY with the claim, which
@@ -430,5 +442,6 @@ struct wire_details {
 	uint32_t container_owner_uid; /* of its user namespace, as the host counts */
 	struct wire_io io;
 	char failure[WIRE_REASON_SIZE]; /* WIRE_STATE_FAILED: why */
+	char base[WIRE_BACKING_SIZE];	/* path of what the backing file is a delta over */
 };
-static_assert(sizeof(struct wire_details) == 1152, "wire format changed");
+static_assert(sizeof(struct wire_details) == 1408, "wire format changed");

@@ -148,13 +148,16 @@ static int worker_open_target(struct worker *w, struct err *e)
 	t->read_only = w->spec.flags & START_READ_ONLY;
 	t->discard = w->spec.flags & START_DISCARD;
 	t->zero_copy = w->spec.flags & START_ZERO_COPY;
+	t->nr_tags = (unsigned int)w->spec.nr_queues * w->spec.depth;
 	t->nr_files = w->backing.nr_fds;
 	t->first_file = RING_FILE_BACKING;
 	t->fds = w->backing.fds;
+	t->fault = (struct target_fault){ w->spec.fault.delay_us, w->spec.fault.error_ppm,
+					  w->spec.fault.error_off, w->spec.fault.error_len };
 	if (t->ops->open) {
-		r = t->ops->open(t);
+		r = t->ops->open(t, e);
 		if (r < 0)
-			return err_sys(e, -r, "target %s", t->ops->name);
+			return err_prefix(e, r, "target %s", t->ops->name);
 	}
 	return 0;
 }

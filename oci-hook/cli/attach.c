@@ -22,6 +22,7 @@ static const struct cli_option attach_options[] = {
 	{ "container", "ID", 'c', "the container: its name, or (the beginning of) its ID" },
 	{ "host", NULL, 'H', "no container: a device for the host, /dev/ublkbN" },
 	{ "read-only", NULL, 'r', "short for --access ro" },
+	{ "ephemeral", NULL, 'E', "short for --delta ephemeral" },
 	{ "engine", "NAME", 'e', "ask this runtime only: crun or runc" },
 	{ "root", "DIR", 'R', "the runtime's state directory" },
 	{ "json", NULL, 'j', "the result as JSON" },
@@ -68,6 +69,8 @@ static int attach_parse(struct attach_ask *a, int argc, char **argv, bool *ret_l
 			a->host = true;
 		else if (c == 'r')
 			r = keys_set(&a->keys, KEY_ACCESS, "ro", &e);
+		else if (c == 'E')
+			r = keys_set(&a->keys, KEY_DELTA, "ephemeral", &e);
 		else if (c == 'e')
 			a->query.engine = optarg;
 		else if (c == 'R')
@@ -94,30 +97,37 @@ static int attach_parse(struct attach_ask *a, int argc, char **argv, bool *ret_l
 	return CLI_DONE;
 }
 
-static int attach_ask(const struct attach_ask *a, struct container *c, struct wire_reply *ret,
-		      struct wire_timing *ret_timing, struct err *e)
+static int attach_send(const struct attach_ask *a, const struct container *c,
+		       const struct keys_files *files, struct wire_reply *ret,
+		       struct wire_timing *ret_timing, struct err *e)
 {
 	struct wire_attach req = { 0 };
-	auto_close int backing_fd = -1;
-	int r;
 
-	r = keys_open_backing(&a->keys, &backing_fd, e);
-	if (r < 0)
-		return r;
-	if (!a->host) {
-		r = container_find(c, &a->query, a->container, e);
-		if (r < 0)
-			return r;
-		text_copy(req.container, sizeof(req.container), c->id);
-		text_copy(req.engine, sizeof(req.engine), c->engine);
-	}
+	text_copy(req.container, sizeof(req.container), c->id);
+	text_copy(req.engine, sizeof(req.engine), c->engine);
 	if (a->keys.given[KEY_VOLUME])
 		return volume_device_claim(&a->keys, c->id, c->engine, c->pidfd, CLIENT_TIMEOUT_MS,
 					   ret, e);
 	keys_fill(&a->keys, a->host, &req);
 	if (a->timed)
 		req.flags |= WIRE_TIMED;
-	return client_attach(&req, c->pidfd, backing_fd, CLIENT_TIMEOUT_MS, ret, ret_timing, e);
+	return client_attach(&req, c->pidfd, files->fds, files->nr, CLIENT_TIMEOUT_MS, ret,
+			     ret_timing, e);
+}
+
+static int attach_ask(const struct attach_ask *a, struct container *c, struct wire_reply *ret,
+		      struct wire_timing *ret_timing, struct err *e)
+{
+	struct keys_files files = KEYS_FILES_INIT;
+	int r;
+
+	r = keys_open_files(&a->keys, &files, e);
+	if (r == 0 && !a->host)
+		r = container_find(c, &a->query, a->container, e);
+	if (r == 0)
+		r = attach_send(a, c, &files, ret, ret_timing, e);
+	keys_close_files(&files, r == 0);
+	return r;
 }
 
 static void attach_print_json(const struct attach_ask *a, const struct container *c,

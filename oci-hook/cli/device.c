@@ -124,15 +124,20 @@ static int create_parse(struct attach_options *keys, bool *ret_json, int argc, c
 int device_make(const struct attach_options *keys, struct wire_reply *ret, struct err *e)
 {
 	struct wire_attach req = { 0 };
-	auto_close int backing_fd = -1;
+	struct keys_files files = KEYS_FILES_INIT;
 	int r;
 
-	r = keys_open_backing(keys, &backing_fd, e);
+	if (keys->ephemeral)
+		return err_set(e, EINVAL,
+			       "what is made ahead is made again after a start: its delta is kept");
+	r = keys_open_files(keys, &files, e);
 	if (r < 0)
 		return r;
 	keys_fill(keys, false, &req);
 	req.flags |= WIRE_AHEAD;
-	return client_attach(&req, -1, backing_fd, CLIENT_TIMEOUT_MS, ret, NULL, e);
+	r = client_attach(&req, -1, files.fds, files.nr, CLIENT_TIMEOUT_MS, ret, NULL, e);
+	keys_close_files(&files, r == 0);
+	return r;
 }
 
 static void create_print_json(const char *name, const struct wire_reply *reply)

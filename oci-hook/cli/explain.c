@@ -401,6 +401,26 @@ static int backing_look(struct explain *x, struct err *e)
 	return 0;
 }
 
+/* What a delta is over gives the size; whose it is does not matter. */
+static int base_look(struct explain *x, struct err *e)
+{
+	const char *given = x->keys.base;
+	char word[QUOTE_SIZE];
+	struct stat st;
+
+	x->claim.base = x->base;
+	if (realpath(given, x->base) && !stat(x->base, &st)) {
+		if (!x->claim.size_bytes)
+			x->claim.size_bytes = backing_bytes(&st);
+		return 0;
+	}
+	if (*given != '/')
+		return err_sys(e, errno, "base: cannot look at \"%s\"; give its whole path",
+			       quote_text(word, sizeof(word), given));
+	text_copy(x->base, sizeof(x->base), given);
+	return 0;
+}
+
 /* An attach that mounts is decided as a mount. */
 static void what_mounts(struct explain *x)
 {
@@ -427,6 +447,7 @@ static int what_find(struct explain *x, struct err *e)
 	/* Of a volume its pool stands for the file. */
 	if (claim->pool && catalog_target(keys->target) && catalog_target(keys->target)->nr_fds)
 		asked.given[KEY_BACKING] = true;
+	asked.given[KEY_BASE] = keys->given[KEY_BASE];
 	asked.given[KEY_SIZE] = keys->given[KEY_SIZE];
 	r = keys_check(&asked, true, e);
 	if (r < 0)
@@ -438,7 +459,9 @@ static int what_find(struct explain *x, struct err *e)
 	claim->nr_queues = keys->nr_queues ? keys->nr_queues : EXPLAIN_QUEUES;
 	claim->depth = keys->depth ? keys->depth : EXPLAIN_DEPTH;
 	what_mounts(x);
-	r = keys->given[KEY_BACKING] ? backing_look(x, e) : 0;
+	r = keys->given[KEY_BASE] ? base_look(x, e) : 0;
+	if (!r && keys->given[KEY_BACKING])
+		r = backing_look(x, e);
 	if (!r && !claim->size_bytes)
 		r = err_set(e, EINVAL, "the size cannot be learned here; give --size");
 	return r;

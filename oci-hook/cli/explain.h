@@ -31,6 +31,7 @@ struct explain {
 	size_t nr_gids;
 	struct attach_options keys;
 	char backing[PATH_MAX];
+	char base[PATH_MAX];
 	char note[EXPLAIN_NOTE_SIZE]; /* what had to be assumed; "": nothing */
 	struct policy_claim claim;    /* points into this object */
 };

@@ -75,6 +75,7 @@ static void text_what(const struct policy_claim *claim)
 	text_word("", claim->backing);
 	if (claim->backing)
 		printf(" of uid %" PRIu32, claim->backing_uid);
+	text_word("over ", claim->base);
 	text_word("", claim->address);
 	text_word("pool ", claim->pool);
 	text_word("mounted at ", claim->mount_path);
@@ -162,6 +163,8 @@ static struct json_object *json_claim(const struct policy_claim *claim)
 	show_add_number(o, "size_bytes", claim->size_bytes);
 	add_text_or_null(o, "backing", claim->backing);
 	show_add_number(o, "backing_uid", claim->backing_uid);
+	if (claim->base)
+		show_add_text(o, "base", claim->base);
 	add_text_or_null(o, "address", claim->address);
 	add_text_or_null(o, "pool", claim->pool);
 	show_add_bool(o, "zero_copy", claim->zero_copy);

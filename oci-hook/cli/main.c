@@ -5,6 +5,7 @@
 #include "driver/base/cleanup.h"
 #include "oci-hook/cli/attach.h"
 #include "oci-hook/cli/cli.h"
+#include "oci-hook/cli/cow.h"
 #include "oci-hook/cli/detach.h"
 #include "oci-hook/cli/device.h"
 #include "oci-hook/cli/doctor.h"
@@ -22,6 +23,7 @@ static const struct cli_command commands[] = {
 	{ "detach", detach_main, "take it away again" },
 	{ "device", device_main, "make devices ahead, for containers to come; remove them" },
 	{ "volume", volume_main, "storage with a name: make it, copy it, resize it" },
+	{ "cow", cow_main, "make, check, list and commit deltas of target cow" },
 	{ "list", list_main, "list devices" },
 	{ "resize", resize_main, "make a device larger while it is used" },
 	{ "upgrade", upgrade_main, "give devices new workers while they are used" },

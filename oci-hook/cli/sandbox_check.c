@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "oci-hook/cli/sandbox.h"
+#include "targets/catalog.h"
 
 /* What a worker needs and no more. */
 #define CHECK_OPEN_FILES 64
@@ -80,7 +81,10 @@ static bool check_at_most(struct json_object *value, uint64_t most)
 
 static bool check_file_size(struct json_object *value, const struct wire_details *d)
 {
-	return check_at_most(value, d->device.flags & WIRE_READ_ONLY ? 0 : d->device.size_bytes);
+	return check_at_most(value,
+			     d->device.flags & WIRE_READ_ONLY
+				     ? 0
+				     : catalog_file_bytes(d->device.target, d->device.size_bytes));
 }
 
 /* Its buffers, all of its backing, and room for the program and its ring. */
@@ -88,7 +92,9 @@ static bool check_memory(struct json_object *value, const struct wire_details *d
 {
 	uint64_t buffers = (uint64_t)d->device.nr_queues * d->device.depth * d->max_io_bytes;
 
-	return check_at_most(value, buffers + d->device.size_bytes + CHECK_MEMORY_ROOM_BYTES);
+	return check_at_most(value,
+			     buffers + catalog_file_bytes(d->device.target, d->device.size_bytes) +
+				     CHECK_MEMORY_ROOM_BYTES);
 }
 
 static bool check_open_files(struct json_object *value, const struct wire_details *d)

@@ -67,7 +67,7 @@ int device_attach(const struct place *place, const struct store_ask *ask, struct
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open the data of volume %s", place->volume.name);
 	snprintf(req.path, sizeof(req.path), DEVICE_DIR "%s", place->volume.name);
-	return client_attach(&req, -1, fd, CLIENT_TIMEOUT_MS, ret, NULL, e);
+	return client_attach(&req, -1, &fd, 1, CLIENT_TIMEOUT_MS, ret, NULL, e);
 }
 
 int device_detach(const char *name, struct err *e)

@@ -12,8 +12,8 @@ raw=15 raw_in=4 files=4 files_in=2 # rounds of each of four writers
 disk_bytes=$((24 << 20))
 cat >"$TEST_DIR/policy.json" <<END
 { "version": 1, "worker_ids": { "first": 2100000000, "count": 10 }, "rules": [ { "id": "host",
-    "principal": { "uid": 0 }, "host": true, "targets": ["file", "memory", "null"],
-    "backing": ["/dev/", "/srv/ublk-oci/"], "max_size": "1G", "discard": true, "zero_copy": true } ] }
+    "principal": { "uid": 0 }, "host": true, "targets": ["file", "memory", "null", "cow"],
+    "backing": ["/dev/", "/srv/ublk-oci/", "$TEST_DIR/"], "max_size": "1G", "discard": true, "zero_copy": true } ] }
 END
 modprobe -a dm-log-writes
 modprobe brd rd_nr=1 rd_size=$((1 << 20))
@@ -39,11 +39,11 @@ disk_end() {
 
 mkfs() { mkfs.ext4 -q -b 4096 -J size=4 -E lazy_itable_init=0,lazy_journal_init=0 "$@"; }
 
-# run BACKING HOW ROUNDS: a device over it, a load on the device, and nothing but the log after.
+# run BACKING HOW ROUNDS [OPTION...]: a device over it, a load on the device, and nothing but the log after.
 run() {
     local dev place
 
-    dev=$(ublk-oci attach --host --target file --backing "$1")
+    dev=$(ublk-oci attach --host --backing "$1" "${@:4}")
     place=$dev
     if [ "$2" = files ]; then
         mkfs "$dev"
@@ -85,11 +85,11 @@ END
 ok "power: a volatile cache is advertised where there is one, and nowhere else"
 
 disk_start
-run "$disk" raw $raw
+run "$disk" raw $raw --target file
 replay "a raw writer on a disk" raw
 
 disk_start
-run "$disk" files $files
+run "$disk" files $files --target file
 replay "ext4 on a disk" ext4 files
 
 # What most users have.
@@ -100,11 +100,26 @@ for how in raw files; do
     truncate -s 16M /srv/ublk-oci/backing
     sync
     if [ $how = raw ]; then
-        run /srv/ublk-oci/backing raw $raw_in
+        run /srv/ublk-oci/backing raw $raw_in --target file
         replay "a raw writer on a file in ext4" ext4 backing raw
     else
-        run /srv/ublk-oci/backing files $files_in
+        run /srv/ublk-oci/backing files $files_in --target file
         replay "ext4 on a file in ext4" ext4 backing ext4 files
+    fi
+done
+
+# A delta whose map changes with each new cluster.
+truncate -s 16M "$TEST_DIR/base"
+for how in raw files; do
+    disk_start
+    mkfs "$disk"
+    mount "$disk" /srv/ublk-oci
+    if [ $how = raw ]; then
+        run /srv/ublk-oci/delta raw $raw_in --target cow --base "$TEST_DIR/base" --cluster 4K
+        replay "a raw writer on a delta in ext4" ext4 delta cow "$TEST_DIR/base" raw
+    else
+        run /srv/ublk-oci/delta files $files_in --target cow --base "$TEST_DIR/base"
+        replay "ext4 on a delta in ext4" ext4 delta cow "$TEST_DIR/base" ext4 files
     fi
 done
 expect_nothing_left

@@ -12,6 +12,7 @@ the outside:
 
     ext4        a file system: mounted, which replays its journal, and clean to e2fsck afterwards
     FILE        in it, the file with what follows
+    cow BASE    a delta over that file: made an image with it, which has what follows
     files       the files of durable_write.py files, in an ext4
     raw         the blocks of durable_write.py raw
 """
@@ -104,8 +105,22 @@ def check_ext4(image, layers, expected, depth):
         raise Lost(f"e2fsck -fn: {done.stdout.decode(errors='replace')[-2000:]}")
 
 
+def check_cow(delta, layers, expected, depth):
+    """The command line reads it as it is: no worker has seen it since the power went."""
+    image = f"{os.getcwd()}/committed{depth}"
+    if os.path.exists(image):
+        os.unlink(image)
+    done = subprocess.run(("ublk-oci", "cow", "commit", delta, "--base", layers[0], image),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        raise Lost(f"cow commit: {done.stdout.decode(errors='replace')}")
+    check(image, layers[1:], expected, depth + 1)
+
+
 def check(place, layers, expected, depth=0):
-    if layers[0] == "ext4":
+    if layers[0] == "cow":
+        check_cow(place, layers[1:], expected, depth)
+    elif layers[0] == "ext4":
         check_ext4(place, layers[1:], expected, depth)
     else:
         expected.check(place)

@@ -48,7 +48,7 @@ undo helper_stop
 bundle_make "$TEST_DIR/steps"
 container_start crun steps "$TEST_DIR/steps"
 
-for step in ublk_add keep_put cgroup_make spawn_worker stats_file_make spawn_prepare spawn_serve \
+for step in ublk_add keep_put_files cgroup_make spawn_worker stats_file_make spawn_prepare spawn_serve \
     spawn_wait_ready ublk_start op_update devfilter_allow node_insert op_update:2 node_try \
     op_update:3; do
     steps_start STEPS_DIE=$step

@@ -91,7 +91,8 @@ STEP(ublk_resize, (struct ublk_ctl * c, uint32_t id, uint64_t bytes, struct err 
      (c, id, bytes, e))
 STEP(ublk_stop, (struct ublk_ctl * c, uint32_t id, int ms, struct err *e), (c, id, ms, e))
 STEP(ublk_delete, (struct ublk_ctl * c, uint32_t id, int ms, struct err *e), (c, id, ms, e))
-STEP(keep_put, (uint64_t generation, int fd, struct err *e), (generation, fd, e))
+STEP(keep_put_files, (uint64_t generation, const int *fds, unsigned int nr, struct err *e),
+     (generation, fds, nr, e))
 STEP(keep_drop, (uint64_t generation, struct err *e), (generation, e))
 STEP(stats_file_make,
      (int dir_fd, uint64_t generation, unsigned int nr, int *ret_fd, struct err *e),

@@ -33,7 +33,7 @@ def head(kind, size, fds=0, version=VERSION):
 
 def attach_packet(target=TARGET_MEMORY, flags=HOST, size=1 << 20, path=b"", fds=0, timeout_ms=0):
     body = struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, 0o660, timeout_ms, 0)
-    body += b"".ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(128, b"\0")
+    body += b"".ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(128, b"\0") + bytes(24)
     return head(ATTACH, 16 + len(body), fds) + body
 
 
@@ -105,7 +105,7 @@ def case_version():
 def case_fds():
     """Too many fds, fewer than announced, fds where none belong, more than fit."""
     null = os.open("/dev/null", os.O_RDONLY)
-    closed(attach_packet(fds=3), [null] * 3)
+    closed(attach_packet(fds=4), [null] * 4)
     closed(attach_packet(fds=2), [null])
     closed(head(LIST, 16, 1), [null])
     closed(attach_packet(fds=2), [null] * 50)

@@ -19,7 +19,7 @@
 
 #define SEND_FDS_MAX 16
 
-static_assert(PACKET_SIZE_MAX == 2560, "mend seeds.py");
+static_assert(PACKET_SIZE_MAX == 3072, "mend seeds.py");
 
 /* As a stranger sends it: not limited to what packet_send() would do. */
 static void send_raw(int socket_fd, const uint8_t *bytes, size_t size, unsigned int nr_fds)

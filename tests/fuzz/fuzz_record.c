@@ -47,6 +47,7 @@ static const struct {
 	FIELD(io),
 	FIELD(failure),
 	FIELD(filesystem),
+	FIELD(base),
 };
 
 static struct record good(void)
@@ -99,6 +100,7 @@ static void record_must_hold(const struct record *rec)
 	     memchr(rec->engine, '\0', sizeof(rec->engine)) &&
 	     memchr(rec->rule, '\0', sizeof(rec->rule)) &&
 	     memchr(rec->backing, '\0', sizeof(rec->backing)) &&
+	     memchr(rec->base, '\0', sizeof(rec->base)) &&
 	     memchr(rec->container_cgroup, '\0', sizeof(rec->container_cgroup)) &&
 	     memchr(rec->path, '\0', sizeof(rec->path)) &&
 	     memchr(rec->failure, '\0', sizeof(rec->failure)) &&

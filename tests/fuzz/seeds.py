@@ -19,9 +19,9 @@ STORE_MAGIC = 0x6F6B7673
 ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, RESIZE, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
-NULL, MEMORY, FILE = 1, 2, 3
+NULL, MEMORY, FILE, FAULT = 1, 2, 3, 5
 READ_ONLY, HOST, AHEAD = 1, 2, 256
-PACKET_SIZE_MAX = 2560
+PACKET_SIZE_MAX = 3072
 
 
 def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
@@ -29,10 +29,12 @@ def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
 
 
 def attach(target=MEMORY, flags=0, size=1 << 20, mode=0o660, timeout=0, container=b"c1",
-           engine=b"crun", path=b"/dev/data", nr_fds=1, version=1):
-    return (head(ATTACH, 336, nr_fds, version)
+           engine=b"crun", path=b"/dev/data", nr_fds=1, version=1,
+           fault=(0, 0, 0, 0)):
+    return (head(ATTACH, 360, nr_fds, version)
             + struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, mode, timeout, 0)
-            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(128, b"\0"))
+            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(128, b"\0")
+            + struct.pack("<IIQQ", *fault))
 
 
 def attach_host(target=FILE, nr_fds=1):
@@ -113,6 +115,13 @@ def requests():
                        ("socket", sock), ("memfd", memfd), ("path-only", path),
                        ("pidfd", process), ("epoll", epoll)):
         yield f"attach-host-{name}", seed(root, [kind], attach_host())
+    yield "attach-fault", seed(root, [container, file], attach(
+        FAULT, size=0, nr_fds=2, fault=(5000, 1000000, 1 << 20, 4096)))
+    yield "attach-fault-too-often", seed(root, [container, file], attach(
+        FAULT, size=0, nr_fds=2, fault=(0, 1000001, 0, 0)))
+    yield "attach-fault-wraps", seed(root, [container, file], attach(
+        FAULT, size=0, nr_fds=2, fault=(0, 1, 4096, (1 << 64) - 1)))
+    yield "attach-memory-that-fails", seed(root, [container], attach(fault=(1, 0, 0, 0)))
     yield "attach-impatient", seed(root, [container], attach(timeout=1))
     yield "attach-no-container-id", seed(root, [container], attach(container=b""))
     yield "attach-id-unended", seed(root, [container], attach(container=b"a" * 136))
@@ -167,10 +176,10 @@ def starts():
         return head(kind, 16, nr_fds, version, START_MAGIC)
 
     def spec(target=NULL, flags=0, size=1 << 20, queues=2, depth=32, block=512, nr_filter=10,
-             nr_fds=1, said=1592, piece=65536, cpus=b""):
+             nr_fds=1, said=1616, piece=65536, cpus=b""):
         return (head(SPEC, said, nr_fds, magic=START_MAGIC)
                 + struct.pack("<IIQHHIIIHHI", target, flags, size, queues, depth, 65536, block,
-                              piece, nr_filter, 0, 0).ljust(552, b"\0") + cpus).ljust(1592, b"\0")
+                              piece, nr_filter, 0, 0).ljust(576, b"\0") + cpus).ljust(1616, b"\0")
 
     def failed(words, rest=b"\0"):
         return (head(FAILED, 184, magic=START_MAGIC) + struct.pack("<iI", -22, 0)
@@ -285,7 +294,7 @@ def records():
     """fuzz_record.c: changes of a good record: field (by place in its fields[]), length, bytes."""
     names = ("magic version size state generation flags target worker_pid path cgroup container "
              "engine container_pid rule backing dev_id worker_uid made_dirs grants "
-             "container_cgroup io failure filesystem").split()
+             "container_cgroup io failure filesystem base").split()
 
     def seed(**changes):
         return b"".join(bytes([names.index(n), len(b)]) + b for n, b in changes.items())
@@ -310,6 +319,7 @@ def records():
     yield "container-cgroup-up", seed(container_cgroup=b"/a/..")
     yield "container-cgroup-relative", seed(container_cgroup=b"a")
     yield "container-unended", seed(container=b"a" * 136)
+    yield "base-with-bytes-behind-its-end", seed(base=b"/srv/a\0b")
     yield "grant-unknown", seed(grants=b"\0\0\0\x80")
     yield "limits", seed(grants=b"\2", io=b"\0\0\1")
     yield "limits-without-grant", seed(io=b"\0\0\1")
@@ -435,7 +445,33 @@ def stores():
     yield "short", ask(LIST)[:-1]
 
 
-FUZZERS = {"counters": counters, "keep": keeps, "packet": packets, "request": requests,
+def cows():
+    """fuzz_cow.c: mended or not and the file's size, length of the changes: place and byte; the map."""
+    def seed(changes, bits=b"", mode=1):
+        rows = b"".join(struct.pack("<HB", *change) for change in changes)
+        return bytes([mode, len(rows)]) + rows + bits
+
+    yield "empty", seed([])
+    yield "some-clusters", seed([], b"\x01\x80\xff\x00\xf0")
+    yield "all-clusters", seed([], b"\xff" * 32)
+    yield "bits-behind-the-end", seed([], b"\0" * 32 + b"\1")
+    yield "short-file", seed([], mode=3)
+    yield "other-version", seed([(8, 2)])
+    yield "unknown-flag", seed([(16, 0x80)])
+    yield "ephemeral", seed([(16, 1)])
+    yield "cluster-of-three", seed([(20, 3), (21, 0)])
+    yield "cluster-of-64k", seed([(21, 0), (22, 1), (49, 0x10), (50, 0)])
+    yield "device-odd", seed([(24, 1)])
+    yield "device-largest", seed([(31, 0xff)])
+    yield "map-elsewhere", seed([(32, 1)])
+    yield "map-longer", seed([(41, 0x20)])
+    yield "data-in-the-map", seed([(48, 1)])
+    yield "base-unended", seed([(1079, 65)])
+    yield "no-magic", seed([(0, 0)])
+    yield "raw", seed([], b"ublkcow\n" + b"\0" * 100, mode=0)
+
+
+FUZZERS = {"counters": counters, "cow": cows, "keep": keeps, "packet": packets, "request": requests,
            "start": starts, "proc": procs, "record": records, "audit": audits,
            "notice": notices, "store": stores}
 

@@ -33,7 +33,10 @@ LAYERS = {
                       "driver/worker/sandbox.h"],
     # The kernel's own header, vendored: constants for both sides of the wall.
     "driver/worker/uapi": [],
-    "targets": ["driver/base", "targets/catalog.h"],
+    "targets": ["driver/base", "targets/catalog.h", "targets/cow_format.h"],
+    # The format of a delta, for the command line too; no code of the target.
+    "targets/cow_format.h": ["driver/base"],
+    "targets/cow_format.c": ["driver/base", "targets/cow_format.h"],
     # Constant facts for everybody, so it must not lead to the code of a target.
     "targets/catalog.h": [],
     "targets/catalog.c": ["driver/base", "targets/catalog.h"],
@@ -41,13 +44,15 @@ LAYERS = {
     "policy": ["driver/base", "driver/wire/start.h", "targets/catalog.h"],
     "oci-hook": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
                  "driver/wire/stats.h", "driver/wire/store.h", "driver/wire/timing.h", "targets/catalog.h",
+                 "targets/cow_format.h",
                  "policy/policy.h"],
     "oci-hook/store": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
                        "driver/wire/store.h", "policy/policy.h", "oci-hook/auto_json.h",
                        "oci-hook/client.h", "oci-hook/run.h", "targets/catalog.h"],
     # Tests look into everything; nothing looks into tests.
     "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
-              "driver/keeper", "driver/worker/uapi", "targets", "targets/catalog.h", "policy", "oci-hook", "oci-hook/store"],
+              "driver/keeper", "driver/worker/uapi", "targets", "targets/catalog.h",
+              "targets/cow_format.h", "policy", "oci-hook", "oci-hook/store"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
@@ -105,6 +110,7 @@ def self_check():
             ("driver/privileged/main.c", "targets/target.h"),
             ("driver/privileged/main.c", "driver/worker/queue.h"),
             ("driver/privileged/main.c", "oci-hook/client.h"),
+            ("driver/privileged/attach.c", "targets/cow_format.h"),
             ("policy/policy.c", "driver/wire/wire.h"),
             ("policy/policy.c", "driver/privileged/server.h"),
             ("oci-hook/hook.c", "driver/privileged/server.h"),

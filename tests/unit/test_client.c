@@ -47,7 +47,7 @@ static void test_attach_sends_what_the_wire_says(void **state)
 	struct err e;
 
 	fake_start(&f, answer_attach);
-	assert_int_equal(client_attach(&req, first, second, 1234, &reply, NULL, &e), 0);
+	assert_int_equal(client_attach(&req, first, &second, 1, 1234, &reply, NULL, &e), 0);
 	assert_int_equal(reply.dev_id, 7);
 	assert_true(reply.generation == 42);
 	assert_string_equal(reply.reason, "be warned");

@@ -14,6 +14,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/wire/start.h"
+#include "oci-hook/delta.h"
 #include "oci-hook/keys.h"
 #include "oci-hook/quote.h"
 
@@ -82,7 +83,7 @@ static void test_all_keys_are_understood(void **state)
 	assert_true(o.gid == 4294967294u);
 	assert_int_equal(o.mode, 0600);
 	for (unsigned int i = KEY_NONE + 1; i < KEY_END; i++)
-		assert_true(o.given[i] == (i != KEY_MOUNT && i != KEY_FS && i != KEY_VOLUME));
+		assert_true(o.given[i] == (i < KEY_MOUNT));
 	assert_int_equal(parse(&o, "target=file,backing=/a,mount=/srv/data,fs=xfs", &e), 0);
 	assert_true(o.given[KEY_MOUNT] && o.given[KEY_FS]);
 	assert_string_equal(o.path, "/srv/data");
@@ -122,6 +123,30 @@ static void test_defaults_are_the_helpers(void **state)
 	assert_string_equal(w.path, "/dev/x");
 	keys_fill(&o, true, &w);
 	assert_int_equal(w.flags, WIRE_HOST);
+}
+
+static void test_faults_are_numbers(void **state)
+{
+	struct attach_options o;
+	struct wire_attach w = { 0 };
+	struct err e;
+
+	assert_int_equal(parse(&o,
+			       "target=fault,backing=/a,path=/dev/x,delay=1.5,error-ratio=.01,"
+			       "error-range=1M+4K",
+			       &e),
+			 0);
+	assert_int_equal(keys_check(&o, false, &e), 0);
+	keys_fill(&o, false, &w);
+	assert_int_equal(w.fault.delay_us, 1500);
+	assert_int_equal(w.fault.error_ppm, 10000);
+	assert_true(w.fault.error_off == 1 << 20 && w.fault.error_len == 4096);
+	assert_int_equal(parse(&o, "target=fault,backing=/a,error-range=0+512", &e), 0);
+	keys_fill(&o, true, &w);
+	assert_int_equal(w.fault.error_ppm, WIRE_FAULT_PPM_MAX);
+	assert_int_equal(parse(&o, "target=file,backing=/a,path=/dev/x,delay=1", &e), 0);
+	assert_int_equal(keys_check(&o, false, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "delay is for target fault"));
 }
 
 static const struct {
@@ -177,6 +202,24 @@ static const struct {
 	{ "mode=1777", "octal" },
 	{ "mode=rw", "octal" },
 	{ "backing=", "empty" },
+	{ "base=", "empty" },
+	{ "cluster=2K", "power of two from 4K to 1M" },
+	{ "cluster=2M", "power of two from 4K to 1M" },
+	{ "cluster=12K", "power of two from 4K to 1M" },
+	{ "delta=gone", "neither kept nor ephemeral" },
+	{ "delay=", "no such number" },
+	{ "delay=1.0005", "no such number" },
+	{ "delay=1.5.0", "no such number" },
+	{ "delay=60001", "out of range" },
+	{ "delay=5ms", "no such number" },
+	{ "error-ratio=1.1", "out of range" },
+	{ "error-ratio=-1", "no such number" },
+	{ "error-ratio=99999999999999999999999", "out of range" },
+	{ "error-range=4096", "write 1M+64K" },
+	{ "error-range=0+0", "write 1M+64K" },
+	{ "error-range=+1M", "write 1M+64K" },
+	{ "error-range=16E+1", "write 1M+64K" },
+	{ "error-range=15E+15E", "write 1M+64K" },
 	{ "backing=/srv/x\ny", "control character" },
 	{ "a\033[31m=1", "\"a\\x1b[31m\"" },
 };
@@ -261,10 +304,75 @@ static void test_limits_are_the_workers(void **state)
 static int open_backing(const char *text, const char *path, int *fd, struct err *e)
 {
 	struct attach_options o;
+	struct keys_files files = KEYS_FILES_INIT;
+	int r;
 
 	assert_int_equal(parse(&o, text, e), 0);
 	assert_int_equal(keys_set(&o, KEY_BACKING, path, e), 0);
-	return keys_open_backing(&o, fd, e);
+	r = keys_open_files(&o, &files, e);
+	*fd = fd_take(&files.fds[0]);
+	return r;
+}
+
+static int open_cow(const char *dir, const char *rest, struct keys_files *files, struct err *e)
+{
+	struct attach_options o;
+	char text[256];
+	int r;
+
+	snprintf(text, sizeof(text), "target=cow,path=/dev/x,base=%s/base,backing=%s%s", dir, dir,
+		 rest);
+	assert_int_equal(parse(&o, text, e), 0);
+	r = keys_check(&o, false, e);
+	*files = (struct keys_files)KEYS_FILES_INIT;
+	return r < 0 ? r : keys_open_files(&o, files, e);
+}
+
+static void test_a_delta_is_made_fits_and_goes_again(void **state)
+{
+	char dir[] = "/tmp/test_keys.XXXXXX", base[64], delta[64];
+	struct keys_files files;
+	struct cow_header h;
+	struct cow_layout l;
+	struct err e;
+	int fd;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(base, sizeof(base), "%s/base", dir);
+	snprintf(delta, sizeof(delta), "%s/delta", dir);
+	fd = open(base, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0 && ftruncate(fd, 1 << 20) == 0);
+	close(fd);
+	assert_int_equal(open_cow(dir, "/delta,access=ro", &files, &e), -ENOENT);
+	assert_int_equal(open_cow(dir, "/delta,cluster=4K", &files, &e), 0);
+	assert_int_equal(files.nr, 2);
+	assert_int_equal(delta_read_header(files.fds[0], &h, &l, &e), 0);
+	assert_int_equal(l.cluster_bytes, 4096);
+	assert_true(l.dev_bytes == 1 << 20 && !h.flags);
+	assert_string_equal(h.base, base);
+	assert_int_equal(fcntl(files.fds[1], F_GETFL) & O_ACCMODE, O_RDONLY);
+	keys_close_files(&files, false); /* refused: it was made for nothing */
+	assert_int_equal(access(delta, F_OK), -1);
+	assert_int_equal(open_cow(dir, "/delta", &files, &e), 0);
+	keys_close_files(&files, true);
+	assert_int_equal(access(delta, F_OK), 0);
+	assert_int_equal(open_cow(dir, "/delta", &files, &e), 0);
+	assert_string_equal(files.made, "");
+	keys_close_files(&files, false); /* it was there before */
+	assert_int_equal(access(delta, F_OK), 0);
+	assert_int_equal(open_cow(dir, "/delta,cluster=4K", &files, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "clusters have 65536"));
+	assert_int_equal(open_cow(dir, "/delta,size=512K", &files, &e), -EINVAL);
+	assert_int_equal(open_cow(dir, "/base", &files, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "no delta"));
+	assert_int_equal(open_cow(dir, ",delta=ephemeral", &files, &e), 0);
+	assert_int_equal(delta_read_header(files.fds[0], &h, &l, &e), 0);
+	assert_int_equal(h.flags, COW_EPHEMERAL);
+	keys_close_files(&files, true);
+	assert_int_equal(open_cow(dir, ",delta=ephemeral,access=ro", &files, &e), -EINVAL);
+	unlink(delta);
+	unlink(base);
+	assert_int_equal(rmdir(dir), 0); /* nothing else is left */
 }
 
 static void test_backing_files_are_opened_with_the_callers_rights(void **state)
@@ -341,10 +449,12 @@ int main(void)
 		cmocka_unit_test(test_keys_may_have_semicolons_between_them),
 		cmocka_unit_test(test_a_volume_takes_the_place_of_a_target),
 		cmocka_unit_test(test_defaults_are_the_helpers),
+		cmocka_unit_test(test_faults_are_numbers),
 		cmocka_unit_test(test_bad_texts_are_refused_in_words),
 		cmocka_unit_test(test_long_text_is_refused_whole),
 		cmocka_unit_test(test_keys_must_make_sense_together),
 		cmocka_unit_test(test_limits_are_the_workers),
+		cmocka_unit_test(test_a_delta_is_made_fits_and_goes_again),
 		cmocka_unit_test(test_backing_files_are_opened_with_the_callers_rights),
 		cmocka_unit_test(test_quoted_text_is_one_clean_line),
 	};

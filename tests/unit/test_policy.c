@@ -62,7 +62,8 @@
 /* Anybody's files, for containers of one slice. */
 #define RULE_OPERATOR                                                                              \
 	"{ \"id\": \"operator\", \"principal\": { \"gid\": 62, \"cgroup\": \"/ops.slice/\" },"     \
-	"  \"targets\": [\"file\", \"null\"], \"backing\": [\"/srv/ops/\"], \"backing_owner\": "   \
+	"  \"targets\": [\"file\", \"null\", \"cow\"], \"backing\": [\"/srv/ops/\"], "             \
+	"\"backing_owner\": "                                                                      \
 	"\"any\","                                                                                 \
 	"  \"max_size\": \"1G\", \"max_devices_per_container\": 1 }"
 
@@ -397,6 +398,13 @@ static const struct {
 	{ "anybody's file where the rule says so",
 	  { OPERATED, .target = TARGET_FILE, .backing = "/srv/ops/a", .backing_uid = 4711 },
 	  "operator" },
+	{ "a delta over a base, both where the rule says",
+	  { OPERATED, .target = TARGET_COW, .backing = "/srv/ops/a", .base = "/srv/ops/b" },
+	  "operator" },
+	{ "a delta over a base elsewhere",
+	  { OPERATED, .target = TARGET_COW, .backing = "/srv/ops/a", .base = "/srv/b" },
+	  NULL,
+	  "rule \"operator\": base /srv/b is not in its list" },
 	{ "bytes up to the container's limit",
 	  { VOLUME, .bytes_in_container = 2 * GIB },
 	  "volumes" },

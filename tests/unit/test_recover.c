@@ -417,12 +417,12 @@ bool process_ended(int pidfd)
 	return life.row->ends;
 }
 
-int keep_get(uint64_t generation, int *ret_fd, struct err *e)
+int keep_get_files(uint64_t generation, int *ret_fds, unsigned int nr, struct err *e)
 {
 	int r = step_done(GET, "get", e);
 
 	if (r == 0)
-		*ret_fd = dup(life.file_fd);
+		*ret_fds = dup(life.file_fd);
 	return r;
 }
 
@@ -442,7 +442,7 @@ int birth_spawn(struct birth *b, struct err *e)
 
 int birth_prepare(struct birth *b, struct err *e)
 {
-	assert_true(b->backing_fd >= 0 && b->ctl);
+	assert_true(b->nr_files == 1 && b->files[0] >= 0 && b->ctl);
 	return step_done(PREPARE, "prepare", e);
 }
 

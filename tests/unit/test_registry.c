@@ -19,7 +19,7 @@
 
 static const char rules[] =
 	"{\"version\":1,\"worker_ids\":{\"first\":910000,\"count\":2},\"rules\":["
-	"{\"id\":\"all\",\"principal\":{\"any\":true},\"targets\":[\"memory\",\"file\"],"
+	"{\"id\":\"all\",\"principal\":{\"any\":true},\"targets\":[\"memory\",\"file\",\"cow\"],"
 	"\"backing\":[\"/srv/\"],\"max_size\":\"1G\",\"max_devices_per_container\":2}]}";
 
 static struct {
@@ -189,6 +189,43 @@ static void test_a_backing_file_has_one_writer_or_only_readers(void **state)
 		if (!cases[i].r)
 			registry_drop(&f->reg, b.generation, NULL);
 	}
+}
+
+static struct record delta_claim(int container, const char *path, uint64_t delta, uint64_t base)
+{
+	struct record rec = claim(container, path);
+
+	rec.target = TARGET_COW;
+	rec.backing_dev = rec.base_dev = 1;
+	rec.backing_inode = delta;
+	rec.base_inode = base;
+	strcpy(rec.backing, "/srv/delta");
+	strcpy(rec.base, "/srv/base");
+	return rec;
+}
+
+static void test_many_share_a_base_that_nobody_writes(void **state)
+{
+	struct fixture *f = *state;
+	struct record a = delta_claim(100, "/dev/a", 10, 20),
+		      b = delta_claim(101, "/dev/b", 11, 20);
+	struct record same = delta_claim(102, "/dev/c", 10, 20);
+	struct record over_a = delta_claim(102, "/dev/c", 12, 10);
+	struct record writes = claim(102, "/dev/c"), reads = claim(102, "/dev/d");
+
+	assert_int_equal(reserve(f, &a), 0);
+	assert_int_equal(reserve(f, &b), 0);
+	assert_int_equal(reserve(f, &same), -EBUSY);
+	assert_int_equal(reserve(f, &over_a), -EBUSY); /* a delta that is written is no base */
+	writes.target = reads.target = TARGET_FILE;
+	writes.backing_dev = reads.backing_dev = 1;
+	writes.backing_inode = reads.backing_inode = 20;
+	strcpy(writes.backing, "/srv/base");
+	strcpy(reads.backing, "/srv/base");
+	reads.flags = WIRE_READ_ONLY;
+	assert_int_equal(reserve(f, &writes), -EBUSY);
+	registry_drop(&f->reg, b.generation, NULL); /* there are two uids */
+	assert_int_equal(reserve(f, &reads), 0);
 }
 
 static void test_limits_count_what_is_reserved(void **state)
@@ -547,6 +584,7 @@ int main(void)
 		TEST(test_a_different_attach_at_the_same_path_is_refused),
 		TEST(test_a_container_whose_pid_is_reused_is_another),
 		TEST(test_a_backing_file_has_one_writer_or_only_readers),
+		TEST(test_many_share_a_base_that_nobody_writes),
 		TEST(test_limits_count_what_is_reserved),
 		TEST(test_a_device_grows_within_its_rule),
 		TEST(test_what_is_not_on_record_is_not_given),

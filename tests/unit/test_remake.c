@@ -35,6 +35,7 @@ static struct record file_record(void)
 		.node_uid = 5,
 		.node_gid = 6,
 		.node_mode = 0604,
+		.fault = { 1500, 10001, 4096, 512 },
 	};
 
 	strcpy(rec.path, "/dev/pg-data");
@@ -58,6 +59,7 @@ static void assert_asks(const struct record *rec)
 	assert_int_equal(want.target, rec->target);
 	assert_int_equal(want.flags | WIRE_AHEAD, rec->flags);
 	assert_int_equal(want.size_bytes, rec->asked_bytes);
+	assert_memory_equal(&want.fault, &rec->fault, sizeof(rec->fault));
 	assert_int_equal(want.nr_queues, rec->asked_queues);
 	assert_int_equal(want.depth, rec->asked_depth);
 	assert_int_equal(want.uid, rec->node_uid);

@@ -147,12 +147,24 @@ static const struct {
 	{ &target_file, false, true, "command send read write fallocate fsync" },
 	{ &target_file, true, false, "command send read" },
 	{ &target_file, true, true, "command send read" },
+	{ &target_fault, false, false, "command send read write fsync timeout" },
+	{ &target_fault, false, true, "command send read write fallocate fsync timeout" },
+	{ &target_fault, true, false, "command send read timeout" },
+	{ &target_fault, true, true, "command send read timeout" },
+	{ &target_cow, false, false, "command send read write fsync plain-read plain-write" },
+	{ &target_cow, false, true,
+	  "command send read write fallocate fsync plain-read plain-write" },
+	{ &target_cow, true, false, "command send read" },
+	{ &target_cow, true, true, "command send read" },
 };
 
 static const char *const op_names[] = {
 	[IORING_OP_URING_CMD] = "command",   [IORING_OP_SEND] = "send",
 	[IORING_OP_READ_FIXED] = "read",     [IORING_OP_WRITE_FIXED] = "write",
 	[IORING_OP_FALLOCATE] = "fallocate", [IORING_OP_FSYNC] = "fsync",
+	[IORING_OP_TIMEOUT] = "timeout",     [IORING_OP_READ] = "plain-read",
+	[IORING_OP_WRITE] = "plain-write",
+
 };
 
 static void test_a_ring_has_what_its_device_needs_and_nothing_else(void **state)

@@ -145,9 +145,9 @@ static void test_a_backing_file_must_be_large_enough(void **state)
 	struct target t = { .dev_bytes = 8192, .fds = &fd };
 
 	assert_int_equal(ftruncate(fd, 8191), 0);
-	assert_int_equal(target_file.open(&t), -ENOSPC);
+	assert_int_equal(target_file.open(&t, NULL), -ENOSPC);
 	assert_int_equal(ftruncate(fd, 8192), 0);
-	assert_int_equal(target_file.open(&t), 0);
+	assert_int_equal(target_file.open(&t, NULL), 0);
 }
 
 static void test_null_answers_at_once_with_zeroes(void **state)

@@ -75,6 +75,11 @@ off_t lseek(int fd, off_t off, int whence)
 	return CALL(SYS_lseek, fd, off, whence, 0, 0, 0);
 }
 
+ssize_t pread(int fd, void *to, size_t size, off_t off)
+{
+	return CALL(SYS_pread64, fd, to, size, off, 0, 0);
+}
+
 void *mmap(void *at, size_t size, int access, int flags, int fd, off_t off)
 {
 	return (void *)CALL(SYS_mmap, at, size, access, flags, fd, off);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 
 #include "driver/base/num.h"
@@ -77,6 +78,12 @@ int memcmp(const void *a, const void *b, size_t n)
 			return *x - *y;
 	}
 	return 0;
+}
+
+/* What a compiler makes of it where only equal or not is asked. */
+int bcmp(const void *a, const void *b, size_t n)
+{
+	return memcmp(a, b, n);
 }
 
 size_t strlen(const char *s)
