@@ -70,6 +70,27 @@ int device_attach(const struct place *place, const struct store_ask *ask, struct
 	return client_attach(&req, -1, &fd, 1, CLIENT_TIMEOUT_MS, ret, NULL, e);
 }
 
+int device_grow(const char *name, uint64_t size_bytes, struct err *e)
+{
+	auto_client_devices struct client_devices d = { 0 };
+	struct wire_upgraded grown;
+	const struct wire_device *row;
+	int r;
+
+	r = device_list(&d, e);
+	if (r < 0)
+		return err_prefix(e, r, "cannot tell whether it is attached");
+	row = device_find(&d, name);
+	if (!row || row->size_bytes >= size_bytes)
+		return 0;
+	r = client_resize(row->generation, size_bytes, CLIENT_TIMEOUT_MS, &grown, e);
+	if (r == 0)
+		return 0;
+	return err_prefix(e, r,
+			  "it is attached, and its device keeps its size until it is detached and "
+			  "attached again");
+}
+
 int device_detach(const char *name, struct err *e)
 {
 	auto_client_devices struct client_devices d = { 0 };

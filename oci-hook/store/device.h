@@ -23,5 +23,8 @@ int device_check_free(const char *name, bool reading, struct err *e);
 int device_attach(const struct place *place, const struct store_ask *ask, struct wire_reply *ret,
 		  struct err *e);
 
+/* 0 also when it is not attached. Else the device is as large then, or e says why not. */
+int device_grow(const char *name, uint64_t size_bytes, struct err *e);
+
 /* -ENODEV: it is not attached. */
 int device_detach(const char *name, struct err *e);

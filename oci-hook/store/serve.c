@@ -361,21 +361,13 @@ static int resize_decide(struct serve *s, const struct place *place, struct err 
 	return r < 0 ? r : pools_check_room(&s->pools, place->pool, &sum, s->ask.size_bytes, e);
 }
 
-/* Its device grows too, where kernel and policy let it; else at the next attach. */
+/*
+ * The data is larger already, and on record so; the device follows where kernel and policy let it,
+ * else at the next attach.
+ */
 static void resize_device(struct serve *s, uint64_t size_bytes)
 {
-	auto_client_devices struct client_devices d = { 0 };
-	const struct wire_device *row =
-		device_list(&d, NULL) < 0 ? NULL : device_find(&d, s->ask.name);
-	struct wire_upgraded done;
-	struct err why;
-
-	if (row && row->size_bytes < size_bytes &&
-	    client_resize(row->generation, size_bytes, CLIENT_TIMEOUT_MS, &done, &why) < 0)
-		err_set(&s->warning, EBUSY,
-			"it is attached, as ublkb%u, which has %llu bytes until the volume is "
-			"detached and attached again: %s",
-			row->dev_id, (unsigned long long)row->size_bytes, why.text);
+	device_grow(s->ask.name, size_bytes, &s->warning);
 }
 
 static int serve_resize(struct serve *s, struct err *e)
