@@ -37,7 +37,10 @@ back_to_v2() {
         empty $top/"$name"
         umount $top/"$name" 2>/dev/null
     done
-    umount -R $top
+    umount $top
+    # Where the helper mounts it.
+    empty /run/ublk-oci/cgroup
+    umount /run/ublk-oci/cgroup
     mount -t cgroup2 cgroup2 $top
 }
 
