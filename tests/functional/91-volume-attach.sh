@@ -114,29 +114,3 @@ for runtime in crun runc; do
     ublk-oci volume delete data
     expect_nothing_left
 done
-
-# Both restart; what is attached stays, is known, and stays locked.
-ublk-oci volume create kept --size 16M
-bundle_make "$TEST_DIR/kept"
-container_start crun kept "$TEST_DIR/kept"
-ublk-oci attach --container kept --volume kept
-written crun kept /dev/kept before
-kill -KILL "$store_pid"
-wait "$store_pid" 2>/dev/null || true
-expect_fail 'cannot reach the store' ublk-oci volume list
-store_start --policy "$TEST_DIR/policy.json"
-expect_fail 'volume kept is attached' ublk-oci volume delete kept
-kill -KILL "$helper_pid"
-wait "$helper_pid" 2>/dev/null || true
-rm -f /run/ublk-oci/helper.sock
-expect_fail 'cannot tell whether volume kept is attached' ublk-oci volume delete kept
-[ "$(volume_get kept attached)" = null ] || fail "it says it knows"
-helper_start --policy "$TEST_DIR/policy.json"
-expect_fail 'volume kept is attached' ublk-oci volume clone kept copy
-holds crun kept /dev/kept before || fail "the container has lost it"
-crun delete -f kept
-wait_for 20 unclaimed kept
-ublk-oci volume detach kept
-ublk-oci volume delete kept
-expect_nothing_left
-ok "volume attach: store and helper die, and what is attached stays known and locked"
