@@ -3,7 +3,7 @@
 # Whatever they take is given again within seconds.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
-. "$(dirname "$0")/../podman.sh"
+. "$(dirname "$0")/../engines.sh"
 requires crun runc jq
 
 opens() { cgroup_opens "/sys/fs/cgroup$(cgroup_of "$pid")" /dev/ublkb0; }
