@@ -502,8 +502,10 @@ void keys_default_path(struct attach_options *o)
 /* The store knows what a volume is made of, and how large it is. */
 static int keys_check_volume(const struct attach_options *o, bool host, struct err *e)
 {
-	static const enum catalog_key others[] = { KEY_TARGET, KEY_BACKING, KEY_SIZE, KEY_MOUNT,
-						   KEY_FS };
+	static const enum catalog_key others[] = { KEY_TARGET,	    KEY_BACKING,     KEY_SIZE,
+						   KEY_MOUNT,	    KEY_FS,	     KEY_DELAY,
+						   KEY_ERROR_RATIO, KEY_ERROR_RANGE, KEY_BASE,
+						   KEY_CLUSTER,	    KEY_DELTA };
 
 	if (host)
 		return err_set(e, EINVAL, "a volume is for containers");

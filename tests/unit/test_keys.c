@@ -29,10 +29,10 @@ static int parse(struct attach_options *o, const char *text, struct err *e)
 static void test_a_volume_takes_the_place_of_a_target(void **state)
 {
 	static const char *const bad[] = {
-		"volume=a,target=memory",
-		"volume=a,backing=/a",
-		"volume=a,size=1M",
-		"volume=a,mount=/mnt,fs=ext4",
+		"volume=a,target=memory", "volume=a,backing=/a",
+		"volume=a,size=1M",	  "volume=a,mount=/mnt,fs=ext4",
+		"volume=a,base=/a",	  "volume=a,delta=ephemeral",
+		"volume=a,delay=5",
 	};
 	struct attach_options o;
 	struct err e;
