@@ -41,8 +41,13 @@ matrix_setup() {
 }
 END
     helper_start --policy "$TEST_DIR/policy.json"
+    undo matrix_words
     engine_setup "$1"
 }
+
+# An engine that swallows the hook's words leaves those of the helper. (status: run_undo's)
+# shellcheck disable=SC2317
+matrix_words() { [ "${status:-0}" = 0 ] || tail -n 5 "$TEST_DIR/helper.log"; }
 
 # --- what is looked at ----------------------------------------------------------
 

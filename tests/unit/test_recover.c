@@ -27,7 +27,7 @@
 #include "tests/fake/ublk_ctl_fake.h"
 
 #define DEV_ID 7
-#define LEFT_MS 500
+#define LEFT_MS 1500
 #define SIZE 4096
 #define GENERATION UINT64_C(0x75626f6300000007)
 
