@@ -26,7 +26,7 @@ refused 'cannot execute the worker program: Permission denied' \
 
 # The worker's own words.
 truncate -s 16M small
-refused 'the worker gave up: target file: No space' \
+refused 'the worker gave up: target file: the backing file is shorter than the device' \
     --worker "$worker_program" --target file --backing small --size 32M
 refused 'the worker gave up: .*512 tags' \
     --worker "$worker_program" --target null --size 64M --depth 512
