@@ -1,6 +1,7 @@
 #!/bin/bash
 # What `policy explain` says is what the helper does: the same words, for real devices. And
 # `policy reload`.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq busybox

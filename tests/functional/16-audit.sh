@@ -1,5 +1,6 @@
 #!/bin/bash
 # Every verdict is on record: one JSON line, in the log and in a file that survives rotation.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires python3 jq crun

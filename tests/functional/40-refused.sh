@@ -1,5 +1,6 @@
 #!/bin/bash
 # Wrong input: each gets an error that names the cause and the remedy, and leaves nothing.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun runc jq busybox

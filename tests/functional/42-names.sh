@@ -1,5 +1,6 @@
 #!/bin/bash
 # A container by the name its engine gave it, from files as podman writes them.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq

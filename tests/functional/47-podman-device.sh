@@ -1,5 +1,6 @@
 #!/bin/bash
 # podman run --device ublk-oci.io/device=NAME: a device made ahead, by its name.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../engines.sh"

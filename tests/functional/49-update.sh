@@ -1,6 +1,7 @@
 #!/bin/bash
 # What engines do to a container that has a device: an update of its resources, each in its way.
 # Whatever they take is given again within seconds.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../engines.sh"

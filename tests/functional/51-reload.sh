@@ -23,7 +23,7 @@ hup() {
 
     before=$(grep -c -E "$1" "$log" || true)
     kill -HUP "$helper_pid"
-    wait_for 10 sh -c "[ \$(grep -c -E '$1' '$log') -gt $before ]"
+    wait_for 30 sh -c "[ \$(grep -c -E '$1' '$log') -gt $before ]"
 }
 
 attach() { ublk-oci attach --container changing --target memory --size 1M --device "$@"; }

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A backing file on a FUSE filesystem that never answers.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires python3 jq

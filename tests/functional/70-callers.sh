@@ -1,5 +1,6 @@
 #!/bin/bash
 # Callers who are not root, and the containers they may name: their own, whole, and no others.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/caller.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Which file is meant: the helper finds it by itself, in its own mount namespace, at a path a
 # rule allows, or there is no device. The caller is a user; the devices are the host's.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/caller.sh"

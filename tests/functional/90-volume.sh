@@ -1,5 +1,6 @@
 #!/bin/bash
 # Volumes of the store: made, copied, grown, removed, by root and by users; what is refused.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/store.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # File systems made in new volumes, and in nothing else.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/store.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Store and helper restart while a volume is attached.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/store.sh"

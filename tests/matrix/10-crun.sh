@@ -1,5 +1,6 @@
 #!/bin/bash
 # crun by itself: what its config.json says, and what the command line does.
+# short: 7.3
 . "$(dirname "$0")/cells.sh"
 
 matrix_setup crun

@@ -1,5 +1,6 @@
 #!/bin/bash
 # runc by itself: what its config.json says, and what the command line does.
+# short: 6.12
 . "$(dirname "$0")/cells.sh"
 
 matrix_setup runc

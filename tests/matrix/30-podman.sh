@@ -1,5 +1,6 @@
 #!/bin/bash
 # podman as root: the installed hook, the list of devices, names.
+# short: 7.3
 . "$(dirname "$0")/cells.sh"
 
 matrix_setup podman

@@ -1,5 +1,6 @@
 #!/bin/bash
 # podman of a user, who asks for everything themselves.
+# short: 6.12
 . "$(dirname "$0")/cells.sh"
 
 matrix_setup podman-rootless

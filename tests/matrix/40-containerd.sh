@@ -1,5 +1,6 @@
 #!/bin/bash
 # containerd, by ctr: what the spec says that ctr is given.
+# short: 6.12
 . "$(dirname "$0")/cells.sh"
 
 matrix_setup containerd

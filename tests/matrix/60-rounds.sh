@@ -2,6 +2,7 @@
 # Attached and detached, round by round, while the container's other device is kept busy. A second
 # container, of another runtime and with a device of its own, learns each number and never opens it.
 # MATRIX_ROUNDS=50 is the long form.
+# short: 7.3
 . "$(dirname "$0")/cells.sh"
 
 rounds=${MATRIX_ROUNDS:-4}

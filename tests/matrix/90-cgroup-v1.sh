@@ -2,6 +2,7 @@
 # Every engine where version 1 of cgroups filters devices. The last one: it takes the guest's
 # cgroups apart. Version 2, which workers need, the helper mounts for itself: crun 1.8 does not
 # start where one with controllers is at /sys/fs/cgroup/unified.
+# short: 7.3
 . "$(dirname "$0")/cells.sh"
 [ -e /run/vm/init ] || skip "it would take this machine's cgroups apart"
 
