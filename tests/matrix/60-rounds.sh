@@ -21,8 +21,14 @@ inside busy 'dd if=/dev/urandom of=/ask/load bs=64k count=8 2>/dev/null
             dd if=/dev/steady bs=64k count=8 iflag=direct 2>/dev/null | cmp - /ask/load || echo >>/ask/bad
         n=$((n + 1)); echo $n >/ask/count; sleep 0.05
     done; echo >/ask/stopped) >/dev/null 2>&1 &'
-count() { cat "$(root_of busy)/ask/count"; }
-wait_for 30 count
+# The file may be looked at between being emptied and being written.
+count() {
+    local n=""
+
+    until [ -n "$n" ]; do read -r n <"$(root_of busy)/ask/count" || true; done
+    echo "$n"
+}
+wait_for 30 test -s "$(root_of busy)/ask/count"
 
 for ((i = 1; i <= rounds; i++)); do
     before=$(count)
