@@ -26,6 +26,7 @@ import mmap
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,18 @@ def null_blk(name):
 
 def attach(*options):
     return run("ublk-oci", "attach", "--host", *options).strip()
+
+
+def read_ahead():
+    """What will be executed, from the host's files into memory. Where time is counted in
+    instructions a guest that waits for its host is idle, and an idle guest's clock jumps: a
+    second is over before a slow disk has answered, and so is a deadline of the helper's."""
+    programs = [f"/usr/libexec/ublk-oci/ublk-oci-{name}" for name in ("worker", "keeper")]
+    programs += [shutil.which(name) for name in ("ublk-ocid", "ublk-oci", "losetup", "fio")]
+    for program in programs:
+        linked = run("ldd", program)
+        for path in [program, *re.findall(r"/\S+", linked)]:
+            pathlib.Path(path).read_bytes()
 
 
 class Helper:
@@ -318,6 +331,7 @@ def main():
     ask = parse()
     run(str(TOP / "tests/guest/setup"))
     settle()
+    read_ahead()
     say("fact clock", ask.clock)
     say("fact kernel", os.uname().release)
     say("fact cpus", os.cpu_count())

@@ -31,7 +31,7 @@ TOOLS = ("kernel", "fio", "qemu", "compiler")
 class Log:
     """One run of measure.py."""
 
-    def __init__(self, text):
+    def __init__(self, text, name="log"):
         self.facts, self.skipped = {}, {}
         self.rounds = {}  # (row, column): {round: us}
         for line in text.splitlines():
@@ -44,7 +44,12 @@ class Log:
                 number, column, row, us = line.split()[1:]
                 self.rounds.setdefault((row, column), {})[int(number)] = float(us)
         if self.facts.get("complete") != "yes":
-            raise SystemExit("report.py: a run ended before its end")
+            last = "\n    ".join(text.splitlines()[-5:])
+            raise SystemExit(f"report.py: {name} ended before its end:\n    {last}")
+
+    @classmethod
+    def of_file(cls, path):
+        return cls(pathlib.Path(path).read_text(), pathlib.Path(path).stem)
 
     @property
     def machine(self):
@@ -303,9 +308,9 @@ def check():
 def main(arguments):
     match arguments:
         case ["compare", kernel, *paths] if paths:
-            return compare(kernel, [Log(pathlib.Path(p).read_text()) for p in paths])
+            return compare(kernel, [Log.of_file(p) for p in paths])
         case ["update", kernel, command, *paths] if paths:
-            update(kernel, [Log(pathlib.Path(p).read_text()) for p in paths], command)
+            update(kernel, [Log.of_file(p) for p in paths], command)
             write()
         case ["write"]:
             write()

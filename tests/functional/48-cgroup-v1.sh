@@ -4,54 +4,13 @@
 # runtime takes is given again. What is not there is said.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/../cgroup_v1.sh"
 requires crun runc jq
-[ -e /run/vm/init ] || skip "it would take the cgroups of this machine apart"
+cgroup_v1_possible
+cgroup_v1_enter devices freezer pids
 
-top=/sys/fs/cgroup
-controllers='devices freezer pids'
-
-leave_v2() {
-    local file names name i
-
-    for i in 1 2; do
-        find $top -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
-        while read -r file; do
-            read -r names <"$file" || true
-            for name in $names; do echo "-$name" >"$file"; done
-        done < <(find $top -depth -name cgroup.subtree_control)
-    done
-    umount $top
-    mount -t tmpfs cgroup $top
-}
-v1_mount() {
-    local name
-
-    for name in $controllers; do
-        mkdir -p $top/$name
-        mount -t cgroup -o "$name" cgroup $top/"$name"
-    done
-}
-back_to_v2() {
-    local name
-
-    for name in $controllers unified; do
-        find $top/"$name" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
-        umount $top/"$name" 2>/dev/null || true
-    done
-    umount $top
-    mount -t cgroup2 cgroup2 $top
-}
-
-leave_v2
-undo back_to_v2
-v1_mount
-
+top=$cgroup_top
 own=/run/ublk-oci/cgroup
-own_end() {
-    rmdir $own/ublk-oci/workers $own/ublk-oci/keeper $own/ublk-oci 2>/dev/null || true
-    umount $own 2>/dev/null || true
-}
-undo own_end
 
 # Version 1 alone: the helper mounts what workers need.
 helper_start
@@ -153,7 +112,8 @@ kill -TERM "$helper_pid"
 wait "$helper_pid" 2>/dev/null || true
 
 # Version 2 beside it, where distributions have it. crun 1.8 wants no controllers in that then.
-own_end
+cgroups_empty $own
+umount $own
 mkdir -p $top/unified
 mount -t cgroup2 cgroup2 $top/unified
 helper_start

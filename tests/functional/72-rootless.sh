@@ -2,10 +2,10 @@
 # A user who is not root, their own rootless container, their own file: from attach to detach.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
-requires crun jq busybox setpriv
+. "$(dirname "$0")/../engines.sh"
+requires crun jq busybox
 
-name=$(id -nu 1000)
-usermod --append --groups ublk-oci "$name"
+user_setup
 mkdir -p /srv/ublk-oci
 mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
 undo umount /srv/ublk-oci
@@ -27,20 +27,6 @@ cat >"$TEST_DIR/policy.json" <<'END'
 END
 helper_start --policy "$TEST_DIR/policy.json"
 
-# A cgroup the user may make others beside, as a session has.
-mkdir /sys/fs/cgroup/user/shell
-undo rmdir /sys/fs/cgroup/user/shell
-chown -R 1000:1000 /sys/fs/cgroup/user/shell
-
-# user COMMAND...: in a session of theirs.
-user() {
-    (
-        echo "$BASHPID" >/sys/fs/cgroup/user/shell/cgroup.procs
-        exec setpriv --reuid 1000 --regid 1000 --init-groups \
-            env HOME=/run/user/1000 XDG_RUNTIME_DIR=/run/user/1000 "$@"
-    )
-}
-
 other() {
     setpriv --reuid 1001 --regid 1001 --groups "$(getent group ublk-oci | cut -d : -f 3)" "$@"
 }
@@ -54,16 +40,16 @@ jq -M '.process.terminal=false | .root.readonly=false | .process.args=["sleep","
     "$bundle/config.json" >"$bundle/new"
 mv "$bundle/new" "$bundle/config.json"
 chown -R 1000:1000 "$bundle"
-user crun run -d --bundle "$bundle" box </dev/null >"$TEST_DIR/log" 2>&1 ||
+as_user crun run -d --bundle "$bundle" box </dev/null >"$TEST_DIR/log" 2>&1 ||
     fail "crun: $(cat "$TEST_DIR/log")"
-undo user crun delete -f box
-pid=$(user crun state box | jq .pid)
+undo as_user crun delete -f box
+pid=$(as_user crun state box | jq .pid)
 echo "the container's cgroup is $(sed -n 's/^0:://p' "/proc/$pid/cgroup")"
 
-user ublk-oci attach --container box --device /dev/data --target file \
+as_user ublk-oci attach --container box --device /dev/data --target file \
     --backing /srv/ublk-oci/user/disk
-user crun exec box sh -c 'dd if=/dev/urandom of=/dev/data bs=1M count=4 conv=fsync 2>/dev/null'
-read -r inside _ < <(user crun exec box sha256sum /dev/data)
+as_user crun exec box sh -c 'dd if=/dev/urandom of=/dev/data bs=1M count=4 conv=fsync 2>/dev/null'
+read -r inside _ < <(as_user crun exec box sha256sum /dev/data)
 read -r outside _ < <(sha256sum /srv/ublk-oci/user/disk)
 [ "$inside" = "$outside" ] || fail "not the same bytes: $inside and $outside"
 ok "rootless: what the container's root wrote is in the user's file"
@@ -73,38 +59,38 @@ ok "rootless: what the container's root wrote is in the user's file"
 ! compgen -G '/sys/fs/bpf/ublk-oci/*' || fail "a filter was made where none was"
 ok "rootless: a container without a device filter gets none"
 
-user ublk-oci attach --container box --device /dev/scratch --target memory --size 1M
-user crun exec box sh -c 'echo hello >/dev/scratch && [ "$(dd if=/dev/scratch bs=5 count=1 2>/dev/null)" = hello ]' ||
+as_user ublk-oci attach --container box --device /dev/scratch --target memory --size 1M
+as_user crun exec box sh -c 'echo hello >/dev/scratch && [ "$(dd if=/dev/scratch bs=5 count=1 2>/dev/null)" = hello ]' ||
     fail "memory"
 ok "rootless: and memory"
-expect_fail 'rule "rootless": .*devices' user ublk-oci attach --container box --device /dev/more \
+expect_fail 'rule "rootless": .*devices' as_user ublk-oci attach --container box --device /dev/more \
     --target memory --size 1M
-expect_fail 'rule "rootless": size' user ublk-oci attach --container box --device /dev/more \
+expect_fail 'rule "rootless": size' as_user ublk-oci attach --container box --device /dev/more \
     --target memory --size 8M
 chmod 666 /srv/ublk-oci/roots
-expect_fail 'rule "rootless": backing' user ublk-oci attach --container box --device /dev/more \
+expect_fail 'rule "rootless": backing' as_user ublk-oci attach --container box --device /dev/more \
     --target file --backing /srv/ublk-oci/roots
 ok "rootless: refused, by the rule's name: one too many, too large, a file outside of the rule"
 
-[ "$(user ublk-oci list | wc -l)" = 3 ] || fail "the user does not see both"
+[ "$(as_user ublk-oci list | wc -l)" = 3 ] || fail "the user does not see both"
 [ "$(other ublk-oci list | wc -l)" = 1 ] || fail "another user sees them"
-device=$(user ublk-oci list --json | jq -r '.[0].device')
+device=$(as_user ublk-oci list --json | jq -r '.[0].device')
 [[ $device = ublkb* ]] || fail "no device: $device"
-user ublk-oci inspect "$device" >/dev/null
+as_user ublk-oci inspect "$device" >/dev/null
 ! output=$(other ublk-oci inspect "$device" 2>&1) || fail "another user inspects: $output"
 ! output=$(other ublk-oci detach --container box --all 2>&1) || fail "another user detaches: $output"
 [ "$(nr_devices)" = 2 ] || fail "a device is gone"
 ok "rootless: another user neither lists, nor inspects, nor detaches them"
 
-user ublk-oci detach --container box --device /dev/scratch
-user ublk-oci detach --container box --all
-! user crun exec box test -e /dev/data || fail "/dev/data is still there"
+as_user ublk-oci detach --container box --device /dev/scratch
+as_user ublk-oci detach --container box --all
+! as_user crun exec box test -e /dev/data || fail "/dev/data is still there"
 expect_nothing_left
 ok "rootless: detach, and nothing is left"
 
 # The container ends: its devices go with it.
-user ublk-oci attach --container box --device /dev/data --target file \
+as_user ublk-oci attach --container box --device /dev/data --target file \
     --backing /srv/ublk-oci/user/disk
-user crun delete -f box
+as_user crun delete -f box
 expect_nothing_left
 ok "rootless: a container that ends takes its device along"

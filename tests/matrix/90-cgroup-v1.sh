@@ -4,49 +4,11 @@
 # start where one with controllers is at /sys/fs/cgroup/unified.
 # short: 7.3
 . "$(dirname "$0")/cells.sh"
-[ -e /run/vm/init ] || skip "it would take this machine's cgroups apart"
-
-top=/sys/fs/cgroup
-controllers='devices freezer pids cpu,cpuacct blkio'
-
-empty() { # HIERARCHY
-    find "$1" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
-}
-leave_v2() {
-    local file names name
-
-    empty $top
-    while read -r file; do
-        read -r names <"$file" || continue
-        for name in $names; do echo "-$name" >"$file"; done
-    done < <(find $top -depth -name cgroup.subtree_control)
-    umount $top
-    mount -t tmpfs -o mode=755 cgroup $top
-}
-v1_mount() {
-    local name
-
-    for name in $controllers; do
-        mkdir $top/"$name"
-        mount -t cgroup -o "$name" cgroup $top/"$name"
-    done
-}
-back_to_v2() {
-    local name
-
-    for name in $controllers; do
-        empty $top/"$name"
-        umount $top/"$name" 2>/dev/null
-    done
-    umount $top
-    # Where the helper mounts it.
-    empty /run/ublk-oci/cgroup
-    umount /run/ublk-oci/cgroup
-    mount -t cgroup2 cgroup2 $top
-}
+. "$(dirname "$0")/../cgroup_v1.sh"
+cgroup_v1_possible
 
 group_of() { # CONTAINER: its devices cgroup
-    echo "$top/devices$(sed -n 's/^[0-9]*:devices://p' "/proc/$(engine_pid "$1")/cgroup")"
+    echo "$cgroup_top/devices$(sed -n 's/^[0-9]*:devices://p' "/proc/$(engine_pid "$1")/cgroup")"
 }
 lists() { grep -q "^b ${2/ /:} r" "$(group_of "$1")/devices.list"; } # CONTAINER NUMBER
 
@@ -73,9 +35,7 @@ column_cgroup_v1() { # CONTAINER
     works 'cgroup v1'
 }
 
-leave_v2
-undo back_to_v2
-v1_mount
+cgroup_v1_enter devices freezer pids cpu,cpuacct blkio
 # Newer ones complain, and go on.
 export PODMAN_IGNORE_CGROUPSV1_WARNING=1
 
