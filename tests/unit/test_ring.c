@@ -18,16 +18,6 @@
 
 static const uint8_t some_ops[] = { IORING_OP_URING_CMD, IORING_OP_SEND, IORING_OP_FSYNC };
 
-/* Targets do not run here. */
-void io_done(struct queue *q, struct io *io, int error)
-{
-}
-
-struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file)
-{
-	return NULL;
-}
-
 /* A restricted ring whose channel is one end of a pair of sockets. */
 static int open_ring(struct io_uring *u, int pair[2])
 {

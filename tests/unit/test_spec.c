@@ -12,16 +12,6 @@
 #include "driver/worker/spec.h"
 #include "targets/catalog.h"
 
-/* Targets do not run here. */
-void io_done(struct queue *q, struct io *io, int error)
-{
-}
-
-struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file)
-{
-	return NULL;
-}
-
 static struct start_spec good(void)
 {
 	return (struct start_spec){

@@ -5,37 +5,17 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include <linux/io_uring.h>
 #include <linux/time_types.h>
 
 #include "driver/base/cleanup.h"
 #include "targets/registry.h"
-
-static struct {
-	struct io_uring_sqe sqe;
-	unsigned int nr_sqes;
-	unsigned int nr_done;
-	int error;
-} core;
-
-void io_done(struct queue *q, struct io *io, int error)
-{
-	core.nr_done++;
-	core.error = error;
-}
-
-struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file)
-{
-	memset(&core.sqe, 0, sizeof(core.sqe));
-	core.nr_sqes++;
-	return &core.sqe;
-}
+#include "tests/fake/core_fake.h"
 
 static struct target open_with(struct target_fault fault)
 {
@@ -48,7 +28,7 @@ static struct target open_with(struct target_fault fault)
 
 	assert_int_equal(ftruncate(fd, 4096), 0);
 	assert_int_equal(target_fault.open(&t, NULL), 0);
-	memset(&core, 0, sizeof(core));
+	core_fake_begin(NULL);
 	return t;
 }
 
@@ -61,6 +41,7 @@ static unsigned int failures(struct target *t, uint64_t off, unsigned int nr)
 		struct io io = { .op = IO_READ, .off = off, .len = 4096 };
 
 		target_fault.submit(t, NULL, &io);
+		core_fake_drop();
 	}
 	return core.nr_done - before;
 }
@@ -71,8 +52,8 @@ static void test_without_faults_it_is_a_file(void **state)
 	struct io io = { .op = IO_READ, .len = 4096 };
 
 	target_fault.submit(&t, NULL, &io);
-	assert_int_equal(core.sqe.opcode, IORING_OP_READ_FIXED);
-	target_fault.complete(&t, NULL, &io, 4096);
+	assert_int_equal(core_fake_sqe()->opcode, IORING_OP_READ_FIXED);
+	core_fake_complete(&t, &io, 4096);
 	assert_int_equal(core.nr_done, 1);
 	assert_int_equal(core.error, 0);
 	free(t.priv);
@@ -85,14 +66,14 @@ static void test_a_delay_comes_before_the_operation(void **state)
 	struct __kernel_timespec *delay;
 
 	target_fault.submit(&t, NULL, &io);
-	assert_int_equal(core.sqe.opcode, IORING_OP_TIMEOUT);
-	assert_int_equal(core.sqe.len, 1);
-	delay = (struct __kernel_timespec *)(uintptr_t)core.sqe.addr;
+	assert_int_equal(core_fake_sqe()->opcode, IORING_OP_TIMEOUT);
+	assert_int_equal(core_fake_sqe()->len, 1);
+	delay = (struct __kernel_timespec *)(uintptr_t)core_fake_sqe()->addr;
 	assert_true(delay->tv_sec == 1 && delay->tv_nsec == 500000000);
-	target_fault.complete(&t, NULL, &io, -ETIME);
-	assert_int_equal(core.sqe.opcode, IORING_OP_FSYNC);
+	core_fake_complete(&t, &io, -ETIME);
+	assert_int_equal(core_fake_sqe()->opcode, IORING_OP_FSYNC);
 	assert_int_equal(core.nr_done, 0);
-	target_fault.complete(&t, NULL, &io, 0);
+	core_fake_complete(&t, &io, 0);
 	assert_int_equal(core.nr_done, 1);
 	assert_int_equal(core.error, 0);
 	free(t.priv);
@@ -134,7 +115,7 @@ static void test_what_is_slow_can_fail_too(void **state)
 
 	target_fault.submit(&t, NULL, &io);
 	assert_int_equal(core.nr_done, 0);
-	target_fault.complete(&t, NULL, &io, -ETIME);
+	core_fake_complete(&t, &io, -ETIME);
 	assert_int_equal(core.nr_sqes, 1);
 	assert_int_equal(core.nr_done, 1);
 	assert_int_equal(core.error, -EIO);

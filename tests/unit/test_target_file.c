@@ -13,37 +13,16 @@
 
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <linux/io_uring.h>
 
 #include "driver/base/cleanup.h"
 #include "targets/registry.h"
-
-static struct {
-	struct io_uring_sqe sqe;
-	unsigned int nr_sqes;
-	unsigned int nr_done;
-	int error;
-} core;
-
-void io_done(struct queue *q, struct io *io, int error)
-{
-	core.nr_done++;
-	core.error = error;
-}
-
-struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file)
-{
-	assert_int_equal(file, 0);
-	memset(&core.sqe, 0, sizeof(core.sqe));
-	core.nr_sqes++;
-	return &core.sqe;
-}
+#include "tests/fake/core_fake.h"
 
 static void submit(const struct target_ops *ops, struct io *io)
 {
 	struct target t = { .ops = ops, .piece_bytes = 65536 };
 
-	memset(&core, 0, sizeof(core));
+	core_fake_begin(NULL);
 	ops->submit(&t, NULL, io);
 	assert_int_equal(core.nr_sqes, 1);
 	assert_int_equal(core.nr_done, 0);
@@ -53,7 +32,7 @@ static void complete(const struct target_ops *ops, struct io *io, int result)
 {
 	struct target t = { .ops = ops, .piece_bytes = 65536 };
 
-	ops->complete(&t, NULL, io, result);
+	core_fake_complete(&t, io, result);
 }
 
 static void test_a_transfer_uses_its_registered_buffer(void **state)
@@ -62,10 +41,10 @@ static void test_a_transfer_uses_its_registered_buffer(void **state)
 	struct io io = { .op = IO_READ, .off = 8192, .len = 4096, .buf = buf, .buf_index = 3 };
 
 	submit(&target_file, &io);
-	assert_int_equal(core.sqe.opcode, IORING_OP_READ_FIXED);
-	assert_true(core.sqe.off == 8192 && core.sqe.addr == (uintptr_t)buf);
-	assert_int_equal(core.sqe.len, 4096);
-	assert_int_equal(core.sqe.buf_index, 3);
+	assert_int_equal(core_fake_sqe()->opcode, IORING_OP_READ_FIXED);
+	assert_true(core_fake_sqe()->off == 8192 && core_fake_sqe()->addr == (uintptr_t)buf);
+	assert_int_equal(core_fake_sqe()->len, 4096);
+	assert_int_equal(core_fake_sqe()->buf_index, 3);
 	complete(&target_file, &io, 4096);
 	assert_int_equal(core.nr_done, 1);
 	assert_int_equal(core.error, 0);
@@ -80,9 +59,9 @@ static void test_a_short_transfer_goes_on_where_it_stopped(void **state)
 	complete(&target_file, &io, 1024);
 	assert_int_equal(core.nr_done, 0);
 	assert_int_equal(core.nr_sqes, 2);
-	assert_true(core.sqe.off == 9216 && core.sqe.addr == (uintptr_t)buf + 1024);
-	assert_int_equal(core.sqe.len, 3072);
-	assert_int_equal(core.sqe.rw_flags, RWF_DSYNC);
+	assert_true(core_fake_sqe()->off == 9216 && core_fake_sqe()->addr == (uintptr_t)buf + 1024);
+	assert_int_equal(core_fake_sqe()->len, 3072);
+	assert_int_equal(core_fake_sqe()->rw_flags, RWF_DSYNC);
 	complete(&target_file, &io, -ENOSPC);
 	assert_int_equal(core.nr_done, 1);
 	assert_int_equal(core.error, -ENOSPC);
@@ -119,9 +98,10 @@ static void test_space_operations(void **state)
 				 .len = UINT64_C(5) << 30 };
 
 		submit(&target_file, &io);
-		assert_int_equal(core.sqe.opcode, IORING_OP_FALLOCATE);
-		assert_int_equal(core.sqe.len, rows[i].mode);
-		assert_true(core.sqe.off == 4096 && core.sqe.addr == UINT64_C(5) << 30);
+		assert_int_equal(core_fake_sqe()->opcode, IORING_OP_FALLOCATE);
+		assert_int_equal(core_fake_sqe()->len, rows[i].mode);
+		assert_true(core_fake_sqe()->off == 4096 && core_fake_sqe()->addr == UINT64_C(5)
+											     << 30);
 		complete(&target_file, &io, -EOPNOTSUPP);
 		assert_int_equal(core.error, -EOPNOTSUPP);
 	}
@@ -132,8 +112,8 @@ static void test_a_flush_is_a_data_sync(void **state)
 	struct io io = { .op = IO_FLUSH };
 
 	submit(&target_file, &io);
-	assert_int_equal(core.sqe.opcode, IORING_OP_FSYNC);
-	assert_int_equal(core.sqe.fsync_flags, IORING_FSYNC_DATASYNC);
+	assert_int_equal(core_fake_sqe()->opcode, IORING_OP_FSYNC);
+	assert_int_equal(core_fake_sqe()->fsync_flags, IORING_FSYNC_DATASYNC);
 	complete(&target_file, &io, 0);
 	assert_int_equal(core.nr_done, 1);
 	assert_false(target_memory.io_ops & 1 << IO_FLUSH);
@@ -157,7 +137,7 @@ static void test_null_answers_at_once_with_zeroes(void **state)
 	struct target t = { .ops = &target_null };
 
 	memset(buf, 'x', sizeof(buf));
-	memset(&core, 0, sizeof(core));
+	core_fake_begin(NULL);
 	target_null.submit(&t, NULL, &io);
 	assert_int_equal(core.nr_done, 1);
 	for (size_t i = 0; i < sizeof(buf); i++)
