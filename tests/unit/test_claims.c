@@ -9,18 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "driver/base/cleanup.h"
-#include "driver/base/log.h"
 #include "driver/privileged/cdi.h"
 #include "driver/privileged/claims.h"
 #include "targets/catalog.h"
-
-#define HOOK_UID 970
+#include "tests/unit/registry_fixture.h"
 
 static const char rules[] =
 	"{\"version\":1,\"worker_ids\":{\"first\":910000,\"count\":9},\"rules\":["
@@ -30,52 +27,17 @@ static const char rules[] =
 	"{\"id\":\"alone\",\"principal\":{\"any\":true},\"targets\":[\"null\"],"
 	"\"max_size\":\"1G\",\"max_devices_per_container\":2}]}";
 
-static struct {
-	char last[4096];
-	int r;
-} audit;
-
-/* Stands in for the audit file, by the linker. */
-int __wrap_audit_file_append(const char *dir, const char *name, const char *line, size_t size,
-			     struct err *e);
-int __wrap_audit_file_append(const char *dir, const char *name, const char *line, size_t size,
-			     struct err *e)
-{
-	snprintf(audit.last, sizeof(audit.last), "%s", line);
-	return audit.r < 0 ? err_sys(e, -audit.r, "as the test wants") : 0;
-}
-
-struct fixture {
-	struct registry reg;
-	struct policy *policy;
-	char dir[32];
-};
-
-static int no_name(const char *name, uint32_t *ret)
-{
-	return -ENOENT;
-}
-
 static int setup(void **state)
 {
-	static const struct policy_names names = { no_name, no_name };
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fixture *f;
 	char path[64];
 	struct err e;
 
-	memset(&audit, 0, sizeof(audit));
-	log_open("test_claims", LOG_LEVEL_ERROR);
-	strcpy(f->dir, "/tmp/claims.XXXXXX");
-	if (!mkdtemp(f->dir) || journal_open(f->dir, &f->reg.journal_fd, &e) < 0 ||
-	    policy_parse(&f->policy, rules, strlen(rules), &names, &e) < 0)
+	if (registry_fixture_begin(state, rules) < 0)
 		return -1;
+	f = *state;
 	snprintf(path, sizeof(path), "%s/cdi", f->dir);
-	if (cdi_open(path, &f->reg.cdi_fd, &e) < 0)
-		return -1;
-	f->reg.policy = f->policy;
-	f->reg.hook_uid = HOOK_UID;
-	*state = f;
-	return 0;
+	return cdi_open(path, &f->reg.cdi_fd, &e);
 }
 
 static int teardown(void **state)
@@ -84,21 +46,13 @@ static int teardown(void **state)
 	char path[64];
 	int r;
 
-	while (f->reg.nr_devices)
-		registry_drop(&f->reg, f->reg.devices[0]->rec.generation, NULL);
+	registry_fixture_empty(f);
 	cdi_refresh(&f->reg);
-	registry_fini(&f->reg);
-	close(f->reg.journal_fd);
 	close(f->reg.cdi_fd);
-	policy_free(f->policy);
-	/* Fails when a record or a list was left behind. */
-	snprintf(path, sizeof(path), "%s/devices", f->dir);
-	r = rmdir(path);
+	/* Fails when a list was left behind. */
 	snprintf(path, sizeof(path), "%s/cdi", f->dir);
-	r |= rmdir(path);
-	r |= rmdir(f->dir);
-	free(f);
-	return r;
+	r = rmdir(path);
+	return registry_fixture_end(state) | r;
 }
 
 static int update(struct fixture *f, struct record *rec, enum wire_state to)
@@ -113,17 +67,12 @@ static uint32_t ahead_target = TARGET_MEMORY;
 static struct record ahead(struct fixture *f, const char *path, uint32_t maker_uid, uint32_t flags)
 {
 	const struct registry_peer peer = { .uid = maker_uid, .op_pid = 1 };
-	struct record rec = {
-		.target = ahead_target,
-		.size_bytes = 1 << 20,
-		.asked_bytes = 1 << 20,
-		.nr_queues = 2,
-		.depth = 32,
-		.flags = WIRE_AHEAD | flags,
-		.peer_uid = maker_uid,
-	};
+	struct record rec = registry_fixture_record();
 	struct err e;
 
+	rec.target = ahead_target;
+	rec.flags = WIRE_AHEAD | flags;
+	rec.peer_uid = maker_uid;
 	strcpy(rec.path, path);
 	if (registry_reserve(&f->reg, &peer, &rec, &e) < 0)
 		fail_msg("%s", e.text);

@@ -16,92 +16,25 @@
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/registry.h"
 #include "targets/catalog.h"
+#include "tests/unit/policy_of.h"
+#include "tests/unit/registry_fixture.h"
 
 static const char rules[] =
 	"{\"version\":1,\"worker_ids\":{\"first\":910000,\"count\":2},\"rules\":["
 	"{\"id\":\"all\",\"principal\":{\"any\":true},\"targets\":[\"memory\",\"file\",\"cow\"],"
 	"\"backing\":[\"/srv/\"],\"max_size\":\"1G\",\"max_devices_per_container\":2}]}";
 
-static struct {
-	unsigned int nr_lines;
-	int r;
-} audit;
-
-/* Stands in for the audit file, by the linker. */
-int __wrap_audit_file_append(const char *dir, const char *name, const char *line, size_t size,
-			     struct err *e);
-int __wrap_audit_file_append(const char *dir, const char *name, const char *line, size_t size,
-			     struct err *e)
-{
-	audit.nr_lines++;
-	return audit.r < 0 ? err_sys(e, -audit.r, "as the test wants") : 0;
-}
-
-struct fixture {
-	struct registry reg;
-	struct policy *policy;
-	char dir[32];
-};
-
-static int no_name(const char *name, uint32_t *ret)
-{
-	return -ENOENT;
-}
-
 static int setup(void **state)
 {
-	static const struct policy_names names = { no_name, no_name };
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct err e;
-
-	audit.nr_lines = 0;
-	audit.r = 0;
-	log_open("test_registry", LOG_LEVEL_ERROR);
-	strcpy(f->dir, "/tmp/registry.XXXXXX");
-	if (!mkdtemp(f->dir) || journal_open(f->dir, &f->reg.journal_fd, &e) < 0)
-		return -1;
-	if (policy_parse(&f->policy, rules, strlen(rules), &names, &e) < 0) {
-		print_error("%s\n", e.text);
-		return -1;
-	}
-	f->reg.policy = f->policy;
-	f->reg.cdi_fd = -1;
-	f->reg.hook_uid = 970;
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	char path[64];
-
-	while (f->reg.nr_devices)
-		registry_drop(&f->reg, f->reg.devices[0]->rec.generation, NULL);
-	registry_fini(&f->reg);
-	close(f->reg.journal_fd);
-	policy_free(f->policy);
-	snprintf(path, sizeof(path), "%s/devices", f->dir);
-	/* Fails when a record was left behind. */
-	if (rmdir(path) < 0 || rmdir(f->dir) < 0)
-		return -1;
-	free(f);
-	return 0;
+	return registry_fixture_begin(state, rules);
 }
 
 static struct record claim(int container, const char *path)
 {
-	struct record rec = {
-		.target = TARGET_MEMORY,
-		.size_bytes = 1 << 20,
-		.asked_bytes = 1 << 20,
-		.nr_queues = 2,
-		.depth = 32,
-		.container_pid = container,
-		.container_start = 7,
-		.worker_pid = 0,
-	};
+	struct record rec = registry_fixture_record();
 
+	rec.container_pid = container;
+	rec.container_start = 7;
 	strcpy(rec.path, path);
 	return rec;
 }
@@ -258,13 +191,11 @@ static int grow(struct fixture *f, const struct record *rec, uint64_t bytes, pid
 
 static void test_a_device_grows_within_its_rule(void **state)
 {
-	static const struct policy_names names = { no_name, no_name };
 	struct fixture *f = *state;
 	struct record a = claim(100, "/dev/a"), b = claim(101, "/dev/b"), c = a;
-	struct policy *policy = NULL;
+	struct policy *policy = policy_of(growing);
 	struct err e;
 
-	assert_int_equal(policy_parse(&policy, growing, strlen(growing), &names, &e), 0);
 	assert_int_equal(reserve(f, &a), 0);
 	assert_int_equal(reserve(f, &b), 0);
 	make_live(f, &a);
@@ -318,14 +249,10 @@ static const char granting[] =
 
 static void test_what_the_rule_gives_is_in_the_record(void **state)
 {
-	static const struct policy_names names = { no_name, no_name };
 	struct fixture *f = *state;
-	struct policy *policy = NULL;
+	struct policy *policy = policy_of(granting);
 	struct record a = claim(100, "/dev/a"), b = claim(100, "/dev/b");
-	struct err e = { "" };
 
-	if (policy_parse(&policy, granting, strlen(granting), &names, &e) < 0)
-		fail_msg("%s", e.text);
 	f->reg.policy = policy;
 	a.flags = WIRE_READ_ONLY;
 	a.grants = RECORD_GRANTS_ALL; /* what was there before does not count */
@@ -575,7 +502,7 @@ static void test_a_spoiled_record_is_set_aside(void **state)
 	assert_int_equal(unlinkat(f->reg.journal_fd, name, 0), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, registry_fixture_end)
 
 int main(void)
 {

@@ -23,6 +23,7 @@
 
 #include "driver/base/cleanup.h"
 #include "oci-hook/store/change.h"
+#include "tests/unit/policy_of.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define KILLED 99
@@ -88,14 +89,8 @@ struct fixture {
 	struct pools pools;
 };
 
-static int no_name(const char *name, uint32_t *ret_id)
-{
-	return -ENOENT;
-}
-
 static int setup(void **state)
 {
-	static const struct policy_names names = { no_name, no_name };
 	struct fixture *f = calloc(1, sizeof(*f));
 	char text[512], path[64];
 	struct err e = { "" };
@@ -114,8 +109,8 @@ static int setup(void **state)
 		"\"10M\", \"overcommit_percent\": 200 }, { \"name\": \"second\", \"path\": "
 		"\"%s/1\" } ] }",
 		f->dir, f->dir);
-	if (policy_parse(&f->policy, text, strlen(text), &names, &e) < 0 ||
-	    pools_open(&f->pools, f->policy, &e) < 0)
+	f->policy = policy_of(text);
+	if (pools_open(&f->pools, f->policy, &e) < 0)
 		fail_msg("%s", e.text);
 	*state = f;
 	return 0;
