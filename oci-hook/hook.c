@@ -31,6 +31,9 @@
 #include "driver/base/text.h"
 #include "oci-hook/client.h"
 #include "oci-hook/keys.h"
+#include "oci-hook/keys_check.h"
+#include "oci-hook/keys_files.h"
+#include "oci-hook/keys_set.h"
 #include "oci-hook/oci_state.h"
 #include "oci-hook/quote.h"
 #include "oci-hook/volume_device.h"
@@ -295,7 +298,7 @@ static int device_attach(const struct hook *h, const struct attach_options *o, i
 	struct keys_files files = KEYS_FILES_INIT;
 	int r, left;
 
-	r = keys_open_files(o, &files, e);
+	r = keys_files_open(o, &files, e);
 	if (r < 0)
 		return r;
 	keys_fill(o, false, &req);
@@ -303,14 +306,14 @@ static int device_attach(const struct hook *h, const struct attach_options *o, i
 	text_copy(req.engine, sizeof(req.engine), h->engine);
 	left = clock_left_ms(h->deadline_ms) - HOOK_UNDO_MS;
 	if (left <= 0) {
-		keys_close_files(&files, false);
+		keys_files_close(&files, false);
 		return err_set(e, ETIMEDOUT, "no time is left for it");
 	}
 	if (o->given[KEY_VOLUME])
 		r = volume_device_claim(o, h->state.id, h->engine, pidfd, left, &reply, e);
 	else
 		r = client_attach(&req, pidfd, files.fds, files.nr, left, &reply, NULL, e);
-	keys_close_files(&files, r == 0);
+	keys_files_close(&files, r == 0);
 	if (r < 0)
 		return r;
 	*ret_generation = reply.generation;

@@ -16,6 +16,9 @@
 #include "oci-hook/cli/show.h"
 #include "oci-hook/client.h"
 #include "oci-hook/keys.h"
+#include "oci-hook/keys_check.h"
+#include "oci-hook/keys_files.h"
+#include "oci-hook/keys_set.h"
 #include "oci-hook/quote.h"
 
 #define DEVICE_DIR "/dev/"
@@ -130,13 +133,13 @@ int device_make(const struct attach_options *keys, struct wire_reply *ret, struc
 	if (keys->ephemeral)
 		return err_set(e, EINVAL,
 			       "what is made ahead is made again after a start: its delta is kept");
-	r = keys_open_files(keys, &files, e);
+	r = keys_files_open(keys, &files, e);
 	if (r < 0)
 		return r;
 	keys_fill(keys, false, &req);
 	req.flags |= WIRE_AHEAD;
 	r = client_attach(&req, -1, files.fds, files.nr, CLIENT_TIMEOUT_MS, ret, NULL, e);
-	keys_close_files(&files, r == 0);
+	keys_files_close(&files, r == 0);
 	return r;
 }
 
