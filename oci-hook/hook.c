@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
@@ -35,6 +34,7 @@
 #include "oci-hook/keys_files.h"
 #include "oci-hook/keys_set.h"
 #include "oci-hook/oci_state.h"
+#include "oci-hook/options.h"
 #include "oci-hook/quote.h"
 #include "oci-hook/volume_device.h"
 
@@ -464,18 +464,6 @@ static int hook_detach(struct hook *h, struct err *e)
 	return first;
 }
 
-static int usage(FILE *to, int status)
-{
-	fputs("usage: " HOOK_NAME " [--stage prestart|createRuntime|poststop] [--engine NAME]\n"
-	      "       " HOOK_NAME " [--engine NAME] claim|release NAME GENERATION\n"
-	      "Run by an OCI runtime, with the container's state on stdin. Attaches what the\n"
-	      "annotations " OCI_DEVICE_PREFIX "NAME ask for, or, at poststop, detaches it.\n"
-	      "Without --stage the state's status decides. With claim the container gets the\n"
-	      "device NAME that was made ahead; with release it had it. See " HOOK_NAME "(8).\n",
-	      to);
-	return status;
-}
-
 /* What stands behind the options: nothing, or a device made ahead and what to do with it. */
 static bool hook_words(struct hook *h, int argc, char **argv)
 {
@@ -501,35 +489,51 @@ static bool hook_words(struct hook *h, int argc, char **argv)
 	       strspn(argv[2], "0123456789abcdef") == HOOK_GENERATION_DIGITS;
 }
 
+static const char hook_usage[] =
+	"usage: " HOOK_NAME " [--stage prestart|createRuntime|poststop] [--engine NAME]\n"
+	"       " HOOK_NAME " [--engine NAME] claim|release NAME GENERATION\n"
+	"Run by an OCI runtime, with the container's state on stdin. Attaches what the\n"
+	"annotations " OCI_DEVICE_PREFIX "NAME ask for, or, at poststop, detaches it.\n"
+	"Without --stage the state's status decides. With claim the container gets the\n"
+	"device NAME that was made ahead; with release it had it. See " HOOK_NAME "(8).\n";
+
+static bool hook_option(struct hook *h, int c, const char *value)
+{
+	if (c == 'e' && !text_name_ok(value, WIRE_ENGINE_SIZE - 1))
+		return false;
+	if (c == 'e') {
+		h->engine = value;
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(hook_stages); i++) {
+		if (!strcmp(value, hook_stages[i].name))
+			h->stage = hook_stages[i].stage;
+	}
+	return h->stage != HOOK_STAGE_NONE;
+}
+
 /* -1: go on; else the exit status. */
 static int hook_options(struct hook *h, int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option table[] = {
 		{ "stage", required_argument, NULL, 's' },
 		{ "engine", required_argument, NULL, 'e' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },
-		{ 0 },
+		OPTIONS_LAST,
 	};
-	int c;
+	static const struct options options = {
+		.version = HOOK_NAME " " UBLK_OCI_VERSION,
+		.usage = hook_usage,
+		.table = table,
+	};
+	int c, status;
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (c == 'h')
-			return usage(stdout, EXIT_SUCCESS);
-		if (c == 'v')
-			return printf(HOOK_NAME " %s\n", UBLK_OCI_VERSION) < 0;
-		if (c == 'e' && text_name_ok(optarg, WIRE_ENGINE_SIZE - 1)) {
-			h->engine = optarg;
-			continue;
-		}
-		for (size_t i = 0; c == 's' && i < ARRAY_SIZE(hook_stages); i++) {
-			if (!strcmp(optarg, hook_stages[i].name))
-				h->stage = hook_stages[i].stage;
-		}
-		if (c != 's' || h->stage == HOOK_STAGE_NONE)
-			return usage(stderr, 2);
+	while ((c = options_next(&options, argc, argv, &status)) > 0) {
+		if (!hook_option(h, c, optarg))
+			return options_misuse(&options);
 	}
-	return hook_words(h, argc - optind, argv + optind) ? -1 : usage(stderr, 2);
+	if (c < 0)
+		return status;
+	return hook_words(h, argc - optind, argv + optind) ? -1 : options_misuse(&options);
 }
 
 /* The stage is known once this succeeded, and tells whether a failure counts. */
