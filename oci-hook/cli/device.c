@@ -13,6 +13,7 @@
 #include "driver/base/text.h"
 #include "oci-hook/cli/cli.h"
 #include "oci-hook/cli/device_restore.h"
+#include "oci-hook/cli/list.h"
 #include "oci-hook/cli/show.h"
 #include "oci-hook/client.h"
 #include "oci-hook/keys.h"
@@ -245,25 +246,9 @@ static void list_print_json(const struct client_devices *d)
 
 static int device_list(int argc, char **argv)
 {
-	auto_client_devices struct client_devices d = { 0 };
-	int c, status = CLI_DONE;
-	bool json = false;
-	struct err e;
+	static const struct list_view view = { &list_page, list_print, list_print_json };
 
-	while ((c = cli_next(&list_page, argc, argv, &status)) != 0) {
-		if (c < 0)
-			return status;
-		json = true;
-	}
-	if (optind < argc)
-		return cli_misuse(&list_page, "there is one word too many");
-	if (client_list(&d, CLIENT_TIMEOUT_MS, &e) < 0)
-		return cli_fail(&list_page, &e);
-	if (json)
-		list_print_json(&d);
-	else
-		list_print(&d);
-	return cli_end(&list_page);
+	return list_run(&view, argc, argv);
 }
 
 /* --- remove ------------------------------------------------------------------------------ */
