@@ -83,18 +83,14 @@ void container_fini(struct container *c)
 
 static bool row_parse(struct container_row *ret, struct json_object *o)
 {
-	struct json_object *id, *pid, *status;
+	const char *id = auto_json_text(o, "id"), *status = auto_json_text(o, "status");
+	struct json_object *pid;
 
-	if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, "id", &id) ||
-	    !json_object_object_get_ex(o, "pid", &pid) ||
-	    !json_object_object_get_ex(o, "status", &status) ||
-	    !json_object_is_type(id, json_type_string) ||
-	    !json_object_is_type(pid, json_type_int) ||
-	    !json_object_is_type(status, json_type_string))
+	if (!id || !status || !json_object_object_get_ex(o, "pid", &pid) ||
+	    !json_object_is_type(pid, json_type_int))
 		return false;
-	if (!text_name_ok(json_object_get_string(id), sizeof(ret->id) - 1) ||
-	    text_copy(ret->id, sizeof(ret->id), json_object_get_string(id)) < 0 ||
-	    text_copy(ret->status, sizeof(ret->status), json_object_get_string(status)) < 0)
+	if (!text_name_ok(id, sizeof(ret->id) - 1) || text_copy(ret->id, sizeof(ret->id), id) < 0 ||
+	    text_copy(ret->status, sizeof(ret->status), status) < 0)
 		return false;
 	ret->pid = json_object_get_int(pid);
 	return true;

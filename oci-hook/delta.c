@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/num.h"
+#include "oci-hook/quote.h"
 
 void delta_fini(struct delta *d)
 {
@@ -67,6 +69,19 @@ int delta_create(const char *path, uint64_t dev_bytes, uint32_t cluster_bytes, u
 	if (r == 0)
 		r = delta_sync_directory(path);
 	return r < 0 ? err_sys(e, -r, "cannot make the delta") : 0;
+}
+
+int delta_parse_cluster(const char *value, uint32_t *ret, struct err *e)
+{
+	char word[QUOTE_SIZE];
+	uint64_t bytes = 0;
+
+	if (num_parse_size(value, &bytes) < 0 || !num_power_of_two(bytes) ||
+	    bytes < COW_CLUSTER_MIN || bytes > COW_CLUSTER_MAX)
+		return err_set(e, EINVAL, "\"%s\" is no power of two from 4K to 1M",
+			       quote_text(word, sizeof(word), value));
+	*ret = (uint32_t)bytes;
+	return 0;
 }
 
 int delta_measure(int fd, uint64_t *ret_bytes, struct err *e)

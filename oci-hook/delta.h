@@ -32,6 +32,9 @@ void delta_fini(struct delta *d);
 int delta_create(const char *path, uint64_t dev_bytes, uint32_t cluster_bytes, uint32_t flags,
 		 const char *base, struct err *e);
 
+/* The size of a delta's clusters: a power of two from 4K to 1M. */
+int delta_parse_cluster(const char *value, uint32_t *ret, struct err *e);
+
 /* The header of an open file (borrowed). */
 int delta_read_header(int fd, struct cow_header *ret, struct cow_layout *ret_layout, struct err *e);
 

@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
@@ -31,7 +30,11 @@
 #include "driver/base/text.h"
 #include "oci-hook/client.h"
 #include "oci-hook/keys.h"
+#include "oci-hook/keys_check.h"
+#include "oci-hook/keys_files.h"
+#include "oci-hook/keys_set.h"
 #include "oci-hook/oci_state.h"
+#include "oci-hook/options.h"
 #include "oci-hook/quote.h"
 #include "oci-hook/volume_device.h"
 
@@ -295,7 +298,7 @@ static int device_attach(const struct hook *h, const struct attach_options *o, i
 	struct keys_files files = KEYS_FILES_INIT;
 	int r, left;
 
-	r = keys_open_files(o, &files, e);
+	r = keys_files_open(o, &files, e);
 	if (r < 0)
 		return r;
 	keys_fill(o, false, &req);
@@ -303,14 +306,14 @@ static int device_attach(const struct hook *h, const struct attach_options *o, i
 	text_copy(req.engine, sizeof(req.engine), h->engine);
 	left = clock_left_ms(h->deadline_ms) - HOOK_UNDO_MS;
 	if (left <= 0) {
-		keys_close_files(&files, false);
+		keys_files_close(&files, false);
 		return err_set(e, ETIMEDOUT, "no time is left for it");
 	}
 	if (o->given[KEY_VOLUME])
 		r = volume_device_claim(o, h->state.id, h->engine, pidfd, left, &reply, e);
 	else
 		r = client_attach(&req, pidfd, files.fds, files.nr, left, &reply, NULL, e);
-	keys_close_files(&files, r == 0);
+	keys_files_close(&files, r == 0);
 	if (r < 0)
 		return r;
 	*ret_generation = reply.generation;
@@ -461,18 +464,6 @@ static int hook_detach(struct hook *h, struct err *e)
 	return first;
 }
 
-static int usage(FILE *to, int status)
-{
-	fputs("usage: " HOOK_NAME " [--stage prestart|createRuntime|poststop] [--engine NAME]\n"
-	      "       " HOOK_NAME " [--engine NAME] claim|release NAME GENERATION\n"
-	      "Run by an OCI runtime, with the container's state on stdin. Attaches what the\n"
-	      "annotations " OCI_DEVICE_PREFIX "NAME ask for, or, at poststop, detaches it.\n"
-	      "Without --stage the state's status decides. With claim the container gets the\n"
-	      "device NAME that was made ahead; with release it had it. See " HOOK_NAME "(8).\n",
-	      to);
-	return status;
-}
-
 /* What stands behind the options: nothing, or a device made ahead and what to do with it. */
 static bool hook_words(struct hook *h, int argc, char **argv)
 {
@@ -498,35 +489,51 @@ static bool hook_words(struct hook *h, int argc, char **argv)
 	       strspn(argv[2], "0123456789abcdef") == HOOK_GENERATION_DIGITS;
 }
 
+static const char hook_usage[] =
+	"usage: " HOOK_NAME " [--stage prestart|createRuntime|poststop] [--engine NAME]\n"
+	"       " HOOK_NAME " [--engine NAME] claim|release NAME GENERATION\n"
+	"Run by an OCI runtime, with the container's state on stdin. Attaches what the\n"
+	"annotations " OCI_DEVICE_PREFIX "NAME ask for, or, at poststop, detaches it.\n"
+	"Without --stage the state's status decides. With claim the container gets the\n"
+	"device NAME that was made ahead; with release it had it. See " HOOK_NAME "(8).\n";
+
+static bool hook_option(struct hook *h, int c, const char *value)
+{
+	if (c == 'e' && !text_name_ok(value, WIRE_ENGINE_SIZE - 1))
+		return false;
+	if (c == 'e') {
+		h->engine = value;
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(hook_stages); i++) {
+		if (!strcmp(value, hook_stages[i].name))
+			h->stage = hook_stages[i].stage;
+	}
+	return h->stage != HOOK_STAGE_NONE;
+}
+
 /* -1: go on; else the exit status. */
 static int hook_options(struct hook *h, int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option table[] = {
 		{ "stage", required_argument, NULL, 's' },
 		{ "engine", required_argument, NULL, 'e' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },
-		{ 0 },
+		OPTIONS_LAST,
 	};
-	int c;
+	static const struct options options = {
+		.version = HOOK_NAME " " UBLK_OCI_VERSION,
+		.usage = hook_usage,
+		.table = table,
+	};
+	int c, status;
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (c == 'h')
-			return usage(stdout, EXIT_SUCCESS);
-		if (c == 'v')
-			return printf(HOOK_NAME " %s\n", UBLK_OCI_VERSION) < 0;
-		if (c == 'e' && text_name_ok(optarg, WIRE_ENGINE_SIZE - 1)) {
-			h->engine = optarg;
-			continue;
-		}
-		for (size_t i = 0; c == 's' && i < ARRAY_SIZE(hook_stages); i++) {
-			if (!strcmp(optarg, hook_stages[i].name))
-				h->stage = hook_stages[i].stage;
-		}
-		if (c != 's' || h->stage == HOOK_STAGE_NONE)
-			return usage(stderr, 2);
+	while ((c = options_next(&options, argc, argv, &status)) > 0) {
+		if (!hook_option(h, c, optarg))
+			return options_misuse(&options);
 	}
-	return hook_words(h, argc - optind, argv + optind) ? -1 : usage(stderr, 2);
+	if (c < 0)
+		return status;
+	return hook_words(h, argc - optind, argv + optind) ? -1 : options_misuse(&options);
 }
 
 /* The stage is known once this succeeded, and tells whether a failure counts. */

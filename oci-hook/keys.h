@@ -23,7 +23,6 @@
 #define KEYS_QUEUES_MAX 16
 #define KEYS_DEPTH_MAX 256
 #define KEYS_BLOCK_BYTES 512
-#define KEYS_FILES_MAX 2
 
 struct attach_options {
 	bool given[KEY_END];
@@ -48,9 +47,6 @@ struct attach_options {
 
 void keys_init(struct attach_options *o);
 
-/* One key; twice the same is an error, whatever the values. */
-int keys_set(struct attach_options *o, enum catalog_key key, const char *value, struct err *e);
-
 /* "key=value,key=value", or with ";". An unknown key is an error that lists the known ones. */
 int keys_parse(struct attach_options *o, const char *text, struct err *e);
 
@@ -59,36 +55,5 @@ int keys_parse(struct attach_options *o, const char *text, struct err *e);
  */
 void keys_default_path(struct attach_options *o);
 
-/* Do they make sense together? host: a device without a container, so without a path. */
-int keys_check(const struct attach_options *o, bool host, struct err *e);
-
-/* The size of a delta's clusters: a power of two from 4K to 1M. */
-int keys_parse_cluster(const char *value, uint32_t *ret, struct err *e);
-
 /* Into a message whose head, labels and timeout the caller fills in. */
 void keys_fill(const struct attach_options *o, bool host, struct wire_attach *ret);
-
-/* The files of a target, in the order of the packet. */
-struct keys_files {
-	int fds[KEYS_FILES_MAX];
-	unsigned int nr;
-	bool ephemeral;
-	char made[PATH_MAX]; /* a delta that was not there before; "" if none was made */
-};
-
-#define KEYS_FILES_INIT                                                                            \
-	{                                                                                          \
-		.fds = { -1, -1 }                                                                  \
-	}
-
-/*
- * Closes them. A delta that was made goes again if the attach came to nothing, and its name
- * goes in any case if nobody is to keep it.
- */
-void keys_close_files(struct keys_files *f, bool attached);
-
-/*
- * The files, opened with the caller's rights, none if the target has none. They are regular
- * files or block devices of a size a device can have. A delta that is not there is made.
- */
-int keys_open_files(const struct attach_options *o, struct keys_files *ret, struct err *e);

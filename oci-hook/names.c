@@ -35,16 +35,6 @@ static void found_add(struct names_found *f, const char *engine, const char *id)
 	snprintf(f->all + n, sizeof(f->all) - n, "%s%.12s (%s)", n ? ", " : "", id, engine);
 }
 
-static const char *text_of(struct json_object *o, const char *key)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(o, key, &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return NULL;
-	return json_object_get_string(value);
-}
-
 /* containers/storage: [ { "id": ID, "names": [ NAME... ] }... ] */
 static void read_storage(struct names_found *f, const char *engine, const char *text)
 {
@@ -57,7 +47,7 @@ static void read_storage(struct names_found *f, const char *engine, const char *
 
 		if (!json_object_is_type(one, json_type_object))
 			continue;
-		id = text_of(one, "id");
+		id = auto_json_text(one, "id");
 		if (!id || !json_object_object_get_ex(one, "names", &names) ||
 		    !json_object_is_type(names, json_type_array))
 			continue;
@@ -79,8 +69,8 @@ static void read_docker(struct names_found *f, const char *engine, const char *t
 
 	if (!json_object_is_type(one, json_type_object))
 		return;
-	id = text_of(one, "ID");
-	name = text_of(one, "Name");
+	id = auto_json_text(one, "ID");
+	name = auto_json_text(one, "Name");
 	if (id && name && !strcmp(name + (*name == '/'), f->name))
 		found_add(f, engine, id);
 }

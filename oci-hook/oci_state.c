@@ -135,20 +135,19 @@ static int oci_annotations_parse(struct oci_devices *ret, struct json_object *pa
 
 static int oci_status_parse(enum oci_status *ret, struct json_object *state, struct err *e)
 {
-	struct json_object *status;
+	const char *status = auto_json_text(state, "status");
 	char word[QUOTE_SIZE];
 
-	if (!json_object_object_get_ex(state, "status", &status) ||
-	    !json_object_is_type(status, json_type_string))
+	if (!status)
 		return err_set(e, EINVAL, "the container's state has no status");
 	for (size_t i = 0; i < ARRAY_SIZE(oci_statuses); i++) {
-		if (!strcmp(json_object_get_string(status), oci_statuses[i].text)) {
+		if (!strcmp(status, oci_statuses[i].text)) {
 			*ret = oci_statuses[i].status;
 			return 0;
 		}
 	}
 	return err_set(e, EINVAL, "the container's state has an unknown status: %s",
-		       quote_text(word, sizeof(word), json_object_get_string(status)));
+		       quote_text(word, sizeof(word), status));
 }
 
 int oci_state_parse(struct oci_state *ret, const char *text, size_t size, struct err *e)

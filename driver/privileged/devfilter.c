@@ -17,6 +17,8 @@
 #include "driver/base/cleanup.h"
 #include "driver/privileged/bpf.h"
 #include "driver/privileged/devfilter_bpf.h"
+#include "driver/privileged/devfilter_print.h"
+#include "driver/privileged/devfilter_v1.h"
 #include "driver/privileged/dir_lock.h"
 
 #define DEVFILTER_DEVICES_MAX 1024
@@ -450,32 +452,6 @@ static int devfilter_end_if_empty(struct devfilter *d, struct err *e)
 	return devfilter_remove_pins(d, e);
 }
 
-/* cgroup v1: the kernel keeps the list. Where everything is allowed there is none to change. */
-static int devfilter_v1_write(int cgroup_fd, const char *file, uint32_t major, uint32_t minor,
-			      const char *access, struct err *e)
-{
-	auto_close int list_fd = openat(cgroup_fd, "devices.list", O_RDONLY | O_CLOEXEC);
-	auto_close int fd = openat(cgroup_fd, file, O_WRONLY | O_CLOEXEC);
-	char line[48], first = 0;
-	int n;
-
-	if (list_fd < 0 || fd < 0)
-		return err_sys(e, errno, "cannot open the cgroup's %s", file);
-	if (read(list_fd, &first, 1) == 1 && first == 'a')
-		return 0;
-	n = snprintf(line, sizeof(line), "b %" PRIu32 ":%" PRIu32 " %s", major, minor, access);
-	if (write(fd, line, (size_t)n) < 0)
-		return err_sys(e, errno, "cannot write \"%s\" to the cgroup's %s", line, file);
-	return 0;
-}
-
-static bool devfilter_is_v1(int cgroup_fd)
-{
-	struct statfs s;
-
-	return !fstatfs(cgroup_fd, &s) && s.f_type == CGROUP_SUPER_MAGIC;
-}
-
 static int devfilter_add(struct devfilter *d, const struct devfilter_key *key, unsigned int how,
 			 struct err *e)
 {
@@ -523,9 +499,8 @@ int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t min
 	uint64_t inode = 0;
 	int r;
 
-	if (devfilter_is_v1(cgroup_fd))
-		return devfilter_v1_write(cgroup_fd, "devices.allow", major, minor,
-					  how & DEVFILTER_WRITE ? "rw" : "r", e);
+	if (devfilter_v1_is(cgroup_fd))
+		return devfilter_v1_allow(cgroup_fd, major, minor, how, e);
 	r = devfilter_inode(cgroup_fd, &inode, e);
 	if (!r)
 		r = devfilter_allow_in(dir, inode, DEVFILTER_OWN, cgroup_fd, &key, how, e);
@@ -541,17 +516,6 @@ int devfilter_allow(const char *dir, int cgroup_fd, uint32_t major, uint32_t min
 }
 
 /* --- what is there -------------------------------------------------------------------------- */
-
-#define DEVFILTER_PRINT_INIT UINT64_C(14695981039346656037) /* FNV-1a */
-
-static void devfilter_print_add(uint64_t *print, const void *bytes, size_t n)
-{
-	const uint8_t *b = bytes;
-
-	for (size_t i = 0; i < n; i++)
-		*print = (*print ^ b[i]) * UINT64_C(1099511628211);
-	*print += !*print; /* 0 is nobody's */
-}
 
 static int devfilter_query_at(struct devfilter *d, const char *dir, uint64_t inode,
 			      const char *level, uint64_t *print, struct err *e)
@@ -583,21 +547,6 @@ static int devfilter_judge(struct devfilter *d, struct devfilter_look *look, str
 	return 0;
 }
 
-/* Of the kernel's own list any change counts; whether it lets a device through is to be tried. */
-static int devfilter_v1_look(int cgroup_fd, struct devfilter_look *ret, struct err *e)
-{
-	auto_close int fd = openat(cgroup_fd, "devices.list", O_RDONLY | O_CLOEXEC);
-	char text[4096];
-	ssize_t n;
-
-	if (fd < 0)
-		return err_sys(e, errno, "cannot open the cgroup's devices.list");
-	while ((n = read(fd, text, sizeof(text))) > 0)
-		devfilter_print_add(&ret->print, text, (size_t)n);
-	ret->ours = false;
-	return n < 0 ? err_sys(e, errno, "cannot read the cgroup's devices.list") : 0;
-}
-
 int devfilter_look(const char *dir, int cgroup_fd, uint64_t known, struct devfilter_look *ret,
 		   struct err *e)
 {
@@ -607,7 +556,7 @@ int devfilter_look(const char *dir, int cgroup_fd, uint64_t known, struct devfil
 	int r;
 
 	*ret = (struct devfilter_look){ .print = DEVFILTER_PRINT_INIT, .ours = true };
-	if (devfilter_is_v1(cgroup_fd))
+	if (devfilter_v1_is(cgroup_fd))
 		return devfilter_v1_look(cgroup_fd, ret, e);
 	scope_fd = devfilter_scope_open(cgroup_fd);
 	own.cgroup_fd = cgroup_fd;
@@ -661,8 +610,8 @@ int devfilter_revoke(const char *dir, int cgroup_fd, uint32_t major, uint32_t mi
 	uint64_t inode = 0;
 	int r, r_scope;
 
-	if (devfilter_is_v1(cgroup_fd))
-		return devfilter_v1_write(cgroup_fd, "devices.deny", major, minor, "rw", e);
+	if (devfilter_v1_is(cgroup_fd))
+		return devfilter_v1_deny(cgroup_fd, major, minor, e);
 	r = devfilter_inode(cgroup_fd, &inode, e);
 	if (r < 0)
 		return r;

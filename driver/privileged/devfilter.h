@@ -13,7 +13,7 @@
  * but for those of a systemd scope that is the container's alone (crun's
  * "<unit>.scope/container"), which are treated alike.
  *
- * On cgroup v1 (devices) the kernel's own list is changed instead.
+ * On cgroup v1 (devices) the kernel's own list is changed instead, see devfilter_v1.h.
  */
 #pragma once
 

@@ -15,6 +15,9 @@
 #include "oci-hook/client.h"
 #include "oci-hook/containers.h"
 #include "oci-hook/keys.h"
+#include "oci-hook/keys_check.h"
+#include "oci-hook/keys_files.h"
+#include "oci-hook/keys_set.h"
 #include "oci-hook/quote.h"
 #include "oci-hook/volume_device.h"
 
@@ -121,12 +124,12 @@ static int attach_ask(const struct attach_ask *a, struct container *c, struct wi
 	struct keys_files files = KEYS_FILES_INIT;
 	int r;
 
-	r = keys_open_files(&a->keys, &files, e);
+	r = keys_files_open(&a->keys, &files, e);
 	if (r == 0 && !a->host)
 		r = container_find(c, &a->query, a->container, e);
 	if (r == 0)
 		r = attach_send(a, c, &files, ret, ret_timing, e);
-	keys_close_files(&files, r == 0);
+	keys_files_close(&files, r == 0);
 	return r;
 }
 

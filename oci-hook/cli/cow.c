@@ -17,7 +17,6 @@
 #include "oci-hook/cli/cli.h"
 #include "oci-hook/cli/show.h"
 #include "oci-hook/delta.h"
-#include "oci-hook/keys.h"
 #include "oci-hook/quote.h"
 
 #define COW_COPY_BYTES (1u << 20)
@@ -89,7 +88,7 @@ static int cow_parse(const struct cli_page *page, struct cow_ask *a, int words, 
 		if (c == 'b')
 			a->base = optarg;
 		else if (c == 'c')
-			r = keys_parse_cluster(optarg, &a->cluster_bytes, &e);
+			r = delta_parse_cluster(optarg, &a->cluster_bytes, &e);
 	}
 	if (r < 0)
 		return cli_misuse(page, "cluster: %s", e.text);

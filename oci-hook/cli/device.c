@@ -13,9 +13,13 @@
 #include "driver/base/text.h"
 #include "oci-hook/cli/cli.h"
 #include "oci-hook/cli/device_restore.h"
+#include "oci-hook/cli/list.h"
 #include "oci-hook/cli/show.h"
 #include "oci-hook/client.h"
 #include "oci-hook/keys.h"
+#include "oci-hook/keys_check.h"
+#include "oci-hook/keys_files.h"
+#include "oci-hook/keys_set.h"
 #include "oci-hook/quote.h"
 
 #define DEVICE_DIR "/dev/"
@@ -130,13 +134,13 @@ int device_make(const struct attach_options *keys, struct wire_reply *ret, struc
 	if (keys->ephemeral)
 		return err_set(e, EINVAL,
 			       "what is made ahead is made again after a start: its delta is kept");
-	r = keys_open_files(keys, &files, e);
+	r = keys_files_open(keys, &files, e);
 	if (r < 0)
 		return r;
 	keys_fill(keys, false, &req);
 	req.flags |= WIRE_AHEAD;
 	r = client_attach(&req, -1, files.fds, files.nr, CLIENT_TIMEOUT_MS, ret, NULL, e);
-	keys_close_files(&files, r == 0);
+	keys_files_close(&files, r == 0);
 	return r;
 }
 
@@ -242,25 +246,9 @@ static void list_print_json(const struct client_devices *d)
 
 static int device_list(int argc, char **argv)
 {
-	auto_client_devices struct client_devices d = { 0 };
-	int c, status = CLI_DONE;
-	bool json = false;
-	struct err e;
+	static const struct list_view view = { &list_page, list_print, list_print_json };
 
-	while ((c = cli_next(&list_page, argc, argv, &status)) != 0) {
-		if (c < 0)
-			return status;
-		json = true;
-	}
-	if (optind < argc)
-		return cli_misuse(&list_page, "there is one word too many");
-	if (client_list(&d, CLIENT_TIMEOUT_MS, &e) < 0)
-		return cli_fail(&list_page, &e);
-	if (json)
-		list_print_json(&d);
-	else
-		list_print(&d);
-	return cli_end(&list_page);
+	return list_run(&view, argc, argv);
 }
 
 /* --- remove ------------------------------------------------------------------------------ */

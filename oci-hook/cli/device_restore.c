@@ -19,6 +19,7 @@
 #include "driver/base/text.h"
 #include "oci-hook/auto_json.h"
 #include "oci-hook/cli/cli.h"
+#include "oci-hook/keys_check.h"
 #include "oci-hook/quote.h"
 
 #define RESTORE_DIR "/var/lib/ublk-oci/devices"

@@ -19,6 +19,8 @@
 #include "driver/base/text.h"
 #include "oci-hook/cli/cli.h"
 #include "oci-hook/cli/explain_show.h"
+#include "oci-hook/keys_check.h"
+#include "oci-hook/keys_set.h"
 #include "oci-hook/quote.h"
 
 #define EXPLAIN_ID_MAX (UINT32_MAX - 1) /* 2^32 - 1 means "no id" to the kernel */

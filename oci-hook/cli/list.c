@@ -170,7 +170,7 @@ static void list_filter(struct client_devices *d, const char *id)
 	d->nr = nr;
 }
 
-int list_main(int argc, char **argv)
+int list_run(const struct list_view *view, int argc, char **argv)
 {
 	auto_client_devices struct client_devices d = { 0 };
 	const char *container = NULL;
@@ -178,7 +178,7 @@ int list_main(int argc, char **argv)
 	bool json = false;
 	struct err e;
 
-	while ((c = cli_next(&list_page, argc, argv, &status)) != 0) {
+	while ((c = cli_next(view->page, argc, argv, &status)) != 0) {
 		if (c < 0)
 			return status;
 		if (c == 'c')
@@ -187,14 +187,21 @@ int list_main(int argc, char **argv)
 			json = true;
 	}
 	if (optind < argc)
-		return cli_misuse(&list_page, "there is one word too many");
+		return cli_misuse(view->page, "there is one word too many");
 	if (client_list(&d, CLIENT_TIMEOUT_MS, &e) < 0)
-		return cli_fail(&list_page, &e);
+		return cli_fail(view->page, &e);
 	if (container)
 		list_filter(&d, container);
 	if (json)
-		list_print_json(&d);
+		view->print_json(&d);
 	else
-		list_print(&d);
-	return cli_end(&list_page);
+		view->print(&d);
+	return cli_end(view->page);
+}
+
+int list_main(int argc, char **argv)
+{
+	static const struct list_view view = { &list_page, list_print, list_print_json };
+
+	return list_run(&view, argc, argv);
 }

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,6 +27,7 @@
 #include "driver/base/num.h"
 #include "driver/base/text.h"
 #include "driver/wire/store.h"
+#include "oci-hook/options.h"
 #include "oci-hook/store/pools.h"
 #include "oci-hook/store/serve.h"
 
@@ -226,40 +226,35 @@ static int main_loop(struct main *m)
 	}
 }
 
-static int usage(FILE *to, int status)
-{
-	fputs("usage: " MAIN_NAME " [--policy FILE] [--socket PATH]\n"
-	      "Keeps volumes, and serves what is asked about them. To be started as the "
-	      "user\n" MAIN_NAME ", not as root. See " MAIN_NAME "(8).\n",
-	      to);
-	return status;
-}
+static const char main_usage[] =
+	"usage: " MAIN_NAME " [--policy FILE] [--socket PATH]\n"
+	"Keeps volumes, and serves what is asked about them. To be started as the user\n" MAIN_NAME
+	", not as root. See " MAIN_NAME "(8).\n";
 
 /* -1: go on; else the exit status. */
 static int main_options(struct main *m, int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option table[] = {
 		{ "policy", required_argument, NULL, 'p' },
 		{ "socket", required_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },
-		{ 0 },
+		OPTIONS_LAST,
 	};
-	int c;
+	static const struct options options = {
+		.version = MAIN_NAME " " UBLK_OCI_VERSION,
+		.usage = main_usage,
+		.table = table,
+	};
+	int c, status;
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (c == 'h')
-			return usage(stdout, EXIT_SUCCESS);
-		if (c == 'v')
-			return printf(MAIN_NAME " %s\n", UBLK_OCI_VERSION) < 0;
+	while ((c = options_next(&options, argc, argv, &status)) > 0) {
 		if (c == 'p')
 			m->policy_file = optarg;
-		else if (c == 's')
-			m->socket_path = optarg;
 		else
-			return usage(stderr, 2);
+			m->socket_path = optarg;
 	}
-	return optind < argc ? usage(stderr, 2) : -1;
+	if (c < 0)
+		return status;
+	return optind < argc ? options_misuse(&options) : -1;
 }
 
 static int main_begin(struct main *m, struct err *e)

@@ -37,12 +37,9 @@ size_t volume_format(const struct volume *v, char text[VOLUME_TEXT_MAX])
 
 static int volume_text(struct json_object *o, const char *key, char *ret, size_t size)
 {
-	struct json_object *value;
+	const char *text = auto_json_text(o, key);
 
-	if (!json_object_object_get_ex(o, key, &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return -EINVAL;
-	return text_copy(ret, size, json_object_get_string(value));
+	return text ? text_copy(ret, size, text) : -EINVAL;
 }
 
 static int volume_number(struct json_object *o, const char *key, uint64_t max, uint64_t *ret)

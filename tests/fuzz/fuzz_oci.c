@@ -13,6 +13,7 @@
 #include "driver/base/text.h"
 #include "oci-hook/containers.h"
 #include "oci-hook/keys.h"
+#include "oci-hook/keys_check.h"
 #include "oci-hook/oci_state.h"
 #include "oci-hook/quote.h"
 #include "tests/fuzz/fuzz.h"

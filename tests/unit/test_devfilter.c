@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs the device program in an interpreter that knows the instructions it is made of. */
+/*
+ * Runs the device program in an interpreter that knows the instructions it is made of. What cgroup
+ * v1 has in its place are files, so a folder with such files is one.
+ */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "driver/base/cleanup.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/devfilter_bpf.h"
+#include "driver/privileged/devfilter_print.h"
+#include "driver/privileged/devfilter_v1.h"
 
 #define MAP_FD 17
 #define ARRAY_FD 18
@@ -185,11 +194,123 @@ static void test_a_missing_directory_is_refused(void **state)
 	assert_non_null(strstr(e.text, "/nonexistent"));
 }
 
+static const char *const v1_files[] = { "devices.list", "devices.allow", "devices.deny" };
+
+static void v1_put(int dir_fd, const char *name, const char *text)
+{
+	auto_close int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+/* What was written to it since it was put there. */
+static const char *v1_get(int dir_fd, const char *name, char text[64])
+{
+	auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, 63);
+
+	assert_true(n >= 0);
+	text[n] = '\0';
+	return text;
+}
+
+static int v1_make(char *path)
+{
+	int fd;
+
+	assert_non_null(mkdtemp(path));
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < ARRAY_SIZE(v1_files); i++)
+		v1_put(fd, v1_files[i], "");
+	return fd;
+}
+
+static void v1_remove(const char *path, int fd)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(v1_files); i++)
+		unlinkat(fd, v1_files[i], 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
+static void test_the_list_of_version_1_is_told(void **state)
+{
+	static const struct {
+		const char *list; /* what the cgroup allows */
+		bool deny;
+		unsigned int how;
+		const char *allowed, *denied;
+	} rows[] = {
+		{ "c 1:3 rwm\n", false, 0, "b 259:7 r", "" },
+		{ "c 1:3 rwm\n", false, DEVFILTER_WRITE, "b 259:7 rw", "" },
+		{ "", false, DEVFILTER_WRITE | DEVFILTER_IN_UNIT, "b 259:7 rw", "" },
+		{ "c 1:3 rwm\n", true, 0, "", "b 259:7 rw" },
+		{ "a *:* rwm\n", false, DEVFILTER_WRITE, "", "" },
+		{ "a *:* rwm\n", true, 0, "", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char path[] = "/tmp/test_devfilter.XXXXXX", text[64];
+		auto_close int fd = v1_make(path);
+		struct err e;
+
+		v1_put(fd, "devices.list", rows[i].list);
+		assert_int_equal(rows[i].deny ? devfilter_v1_deny(fd, 259, 7, &e)
+					      : devfilter_v1_allow(fd, 259, 7, rows[i].how, &e),
+				 0);
+		assert_string_equal(v1_get(fd, "devices.allow", text), rows[i].allowed);
+		assert_string_equal(v1_get(fd, "devices.deny", text), rows[i].denied);
+		v1_remove(path, fd);
+	}
+}
+
+static void test_any_change_of_the_list_of_version_1_is_seen(void **state)
+{
+	char path[] = "/tmp/test_devfilter.XXXXXX";
+	auto_close int fd = v1_make(path);
+	uint64_t prints[3];
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_SIZE(prints); i++) {
+		struct devfilter_look look = { .print = DEVFILTER_PRINT_INIT, .ours = true };
+
+		v1_put(fd, "devices.list", i == 1 ? "b 259:7 r\n" : "b 259:7 rw\n");
+		assert_int_equal(devfilter_v1_look(fd, &look, &e), 0);
+		assert_true(!look.ours && !look.wrapped && !look.systemds && look.print);
+		prints[i] = look.print;
+	}
+	assert_true(prints[0] != prints[1]);
+	assert_true(prints[0] == prints[2]);
+	v1_remove(path, fd);
+}
+
+static void test_a_folder_that_is_no_cgroup_is_refused(void **state)
+{
+	char path[] = "/tmp/test_devfilter.XXXXXX";
+	auto_close int fd = v1_make(path);
+	struct devfilter_look look = { .print = DEVFILTER_PRINT_INIT };
+	struct err e = { "" };
+
+	assert_false(devfilter_v1_is(fd));
+	unlinkat(fd, "devices.deny", 0);
+	assert_int_equal(devfilter_v1_deny(fd, 259, 7, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "devices.deny"));
+	unlinkat(fd, "devices.list", 0);
+	assert_int_equal(devfilter_v1_allow(fd, 259, 7, 0, &e), -ENOENT);
+	assert_int_equal(devfilter_v1_look(fd, &look, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "devices.list"));
+	v1_remove(path, fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_program_decides),
 		cmocka_unit_test(test_a_missing_directory_is_refused),
+		cmocka_unit_test(test_the_list_of_version_1_is_told),
+		cmocka_unit_test(test_any_change_of_the_list_of_version_1_is_seen),
+		cmocka_unit_test(test_a_folder_that_is_no_cgroup_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

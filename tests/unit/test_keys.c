@@ -16,6 +16,9 @@
 #include "driver/wire/start.h"
 #include "oci-hook/delta.h"
 #include "oci-hook/keys.h"
+#include "oci-hook/keys_check.h"
+#include "oci-hook/keys_files.h"
+#include "oci-hook/keys_set.h"
 #include "oci-hook/quote.h"
 
 static int parse(struct attach_options *o, const char *text, struct err *e)
@@ -309,7 +312,7 @@ static int open_backing(const char *text, const char *path, int *fd, struct err 
 
 	assert_int_equal(parse(&o, text, e), 0);
 	assert_int_equal(keys_set(&o, KEY_BACKING, path, e), 0);
-	r = keys_open_files(&o, &files, e);
+	r = keys_files_open(&o, &files, e);
 	*fd = fd_take(&files.fds[0]);
 	return r;
 }
@@ -325,7 +328,7 @@ static int open_cow(const char *dir, const char *rest, struct keys_files *files,
 	assert_int_equal(parse(&o, text, e), 0);
 	r = keys_check(&o, false, e);
 	*files = (struct keys_files)KEYS_FILES_INIT;
-	return r < 0 ? r : keys_open_files(&o, files, e);
+	return r < 0 ? r : keys_files_open(&o, files, e);
 }
 
 static void test_a_delta_is_made_fits_and_goes_again(void **state)
@@ -351,14 +354,14 @@ static void test_a_delta_is_made_fits_and_goes_again(void **state)
 	assert_true(l.dev_bytes == 1 << 20 && !h.flags);
 	assert_string_equal(h.base, base);
 	assert_int_equal(fcntl(files.fds[1], F_GETFL) & O_ACCMODE, O_RDONLY);
-	keys_close_files(&files, false); /* refused: it was made for nothing */
+	keys_files_close(&files, false); /* refused: it was made for nothing */
 	assert_int_equal(access(delta, F_OK), -1);
 	assert_int_equal(open_cow(dir, "/delta", &files, &e), 0);
-	keys_close_files(&files, true);
+	keys_files_close(&files, true);
 	assert_int_equal(access(delta, F_OK), 0);
 	assert_int_equal(open_cow(dir, "/delta", &files, &e), 0);
 	assert_string_equal(files.made, "");
-	keys_close_files(&files, false); /* it was there before */
+	keys_files_close(&files, false); /* it was there before */
 	assert_int_equal(access(delta, F_OK), 0);
 	assert_int_equal(open_cow(dir, "/delta,cluster=4K", &files, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "clusters have 65536"));
@@ -368,7 +371,7 @@ static void test_a_delta_is_made_fits_and_goes_again(void **state)
 	assert_int_equal(open_cow(dir, ",delta=ephemeral", &files, &e), 0);
 	assert_int_equal(delta_read_header(files.fds[0], &h, &l, &e), 0);
 	assert_int_equal(h.flags, COW_EPHEMERAL);
-	keys_close_files(&files, true);
+	keys_files_close(&files, true);
 	assert_int_equal(open_cow(dir, ",delta=ephemeral,access=ro", &files, &e), -EINVAL);
 	unlink(delta);
 	unlink(base);
