@@ -18,6 +18,7 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/datapath.h"
 #include "driver/privileged/disk.h"
+#include "driver/privileged/iolimit.h"
 #include "driver/privileged/keep.h"
 #include "driver/privileged/place.h"
 #include "driver/privileged/remake.h"
@@ -393,8 +394,14 @@ static int attach_keep(struct attach *a, struct err *e)
 	return 0;
 }
 
+/* Where the container's owner could lift a limit, the disk behind the device has it too. */
 static int attach_cgroup(struct attach *a, struct err *e)
 {
+	struct record *rec = &a->rec;
+
+	if (rec->grants & RECORD_IO_LIMITS && rec->backing_dev && a->container.cgroup_fd >= 0 &&
+	    iolimit_delegated(a->container.cgroup_fd) && iolimit_disk((dev_t)rec->backing_dev))
+		rec->grants |= RECORD_IO_BEHIND;
 	return birth_cgroup(&a->birth, e);
 }
 

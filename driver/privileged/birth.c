@@ -11,6 +11,7 @@
 #include "driver/base/log.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/datapath.h"
+#include "driver/privileged/iolimit.h"
 #include "driver/privileged/memlimit.h"
 #include "driver/privileged/notice.h"
 #include "driver/privileged/process.h"
@@ -18,6 +19,7 @@
 #include "targets/catalog.h"
 
 #define BIRTH_WORKER_MS 5000
+#define BIRTH_LIMIT_MS 2000
 
 void birth_fini(struct birth *b)
 {
@@ -28,12 +30,29 @@ void birth_fini(struct birth *b)
 	close_fdp(&b->notices_fd);
 }
 
+/* On top of the device's own limit, so a device is made without it rather than not at all. */
+static void birth_limit_behind(const struct birth *b)
+{
+	const struct record *rec = b->rec;
+	struct err why;
+
+	if (rec->grants & RECORD_IO_BEHIND &&
+	    iolimit_set_behind(rec->cgroup, (dev_t)rec->backing_dev, &rec->io,
+			       op_left_ms(b->op, BIRTH_LIMIT_MS), &why) < 0)
+		log_warning("ublkb%u: the disk behind it is not limited: %s", rec->dev_id,
+			    why.text);
+}
+
 int birth_cgroup(struct birth *b, struct err *e)
 {
 	int r;
 
 	r = cgroup_make(b->rec->cgroup, &b->cgroup_fd, e);
-	return r < 0 ? r : memlimit_set(b->rec, e);
+	if (r == 0)
+		r = memlimit_set(b->rec, e);
+	if (r == 0)
+		birth_limit_behind(b);
+	return r;
 }
 
 int birth_spawn(struct birth *b, struct err *e)

@@ -61,10 +61,15 @@ static void cgroup_count_no_pressure(const char *path)
 	cgroup_write(path, "cgroup.pressure", "0");
 }
 
-/* The cgroups below this one can have their memory limited. */
-static int cgroup_share(const char *cgroup)
+/* The cgroups below this one can have that limited: "+memory". */
+static int cgroup_share(const char *cgroup, const char *controller)
 {
-	return cgroup_write(cgroup, "cgroup.subtree_control", "+memory");
+	return cgroup_write(cgroup, "cgroup.subtree_control", controller);
+}
+
+static int cgroup_share_memory(const char *cgroup)
+{
+	return cgroup_share(cgroup, "+memory");
 }
 
 /*
@@ -86,11 +91,11 @@ static void cgroup_prepare_limits(const char *base, const char *workers, bool de
 {
 	int r;
 
-	r = delegated ? cgroup_step_down(base) : cgroup_share(hierarchy_root());
+	r = delegated ? cgroup_step_down(base) : cgroup_share_memory(hierarchy_root());
 	if (r == 0)
-		r = cgroup_share(base);
+		r = cgroup_share_memory(base);
 	if (r == 0)
-		r = cgroup_share(workers);
+		r = cgroup_share_memory(workers);
 	if (r < 0)
 		log_warning("the memory of workers cannot be limited: no memory controller below "
 			    "%s: %s",
@@ -196,12 +201,32 @@ int cgroup_limit_memory(const char *path, const char *bytes)
 	r = cgroup_write(path, "memory.max", bytes);
 	/* Not shared with the cgroups in there yet, or no more. */
 	if (r == -ENOENT) {
-		r = cgroup_share(dirname(parent));
+		r = cgroup_share_memory(dirname(parent));
 		if (r == 0)
 			r = cgroup_write(path, "memory.max", bytes);
 	}
 	/* The first says that there is no controller, the others that its file is not there. */
 	return r == -EINVAL || r == -ENOENT ? 0 : r;
+}
+
+int cgroup_share_io(const char *path)
+{
+	char workers[CGROUP_PATH_SIZE], base[CGROUP_PATH_SIZE], above[CGROUP_PATH_SIZE];
+	const char *root = hierarchy_root();
+	int r = 0;
+
+	if (!root || text_copy(workers, sizeof(workers), path) < 0)
+		return -ENOENT;
+	dirname(workers);
+	memcpy(base, workers, sizeof(base));
+	dirname(base);
+	memcpy(above, base, sizeof(above));
+	/* What is deeper systemd handed over, with its controllers. */
+	if (!strcmp(dirname(above), root))
+		r = cgroup_share(root, "+io");
+	if (r == 0)
+		r = cgroup_share(base, "+io");
+	return r < 0 ? r : cgroup_share(workers, "+io");
 }
 
 int cgroup_kill(const char *path)

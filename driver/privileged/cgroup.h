@@ -42,6 +42,12 @@ int cgroup_event(const char *path, const char *word);
  */
 int cgroup_limit_memory(const char *path, const char *bytes);
 
+/*
+ * The io controller for a worker's cgroup, and so for all of them: only when a limit needs it,
+ * since every I/O is counted then. -ENOENT: there is none to share.
+ */
+int cgroup_share_io(const char *path);
+
 /* Makes it; *ret_fd is its directory, for CLONE_INTO_CGROUP. */
 int cgroup_make(const char *path, int *ret_fd, struct err *e);
 

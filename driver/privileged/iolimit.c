@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
+#include "driver/privileged/cgroup.h"
 #include "driver/privileged/child.h"
 #include "driver/privileged/hierarchy.h"
+#include "driver/privileged/process.h"
 #include "driver/privileged/walk.h"
 
 #define IOLIMIT_PATH_SIZE 512
@@ -109,6 +112,76 @@ int iolimit_set(int cgroup_fd, uint32_t major, uint32_t minor, const struct wire
 	iolimit_line(job.line, major, minor, io);
 	return child_run(iolimit_set_work, &job, timeout_ms, e);
 }
+
+bool iolimit_delegated(int cgroup_fd)
+{
+	struct stat st;
+
+	if (fstatat(cgroup_fd, "io.max", &st, AT_SYMLINK_NOFOLLOW) < 0 && fstat(cgroup_fd, &st) < 0)
+		return false;
+	return st.st_uid != 0;
+}
+
+/* --- the disk behind a device ------------------------------------------------------------ */
+
+static dev_t iolimit_read_dev(const char *path)
+{
+	unsigned int major, minor;
+	char text[32];
+
+	if (process_read(AT_FDCWD, path, text, sizeof(text)) <= 0 ||
+	    sscanf(text, "%u:%u", &major, &minor) != 2)
+		return 0;
+	return makedev(major, minor);
+}
+
+dev_t iolimit_disk(dev_t dev)
+{
+	char path[96], above[sizeof(path) + sizeof("/../dev")];
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/partition", major(dev), minor(dev));
+	snprintf(above, sizeof(above), "/sys/dev/block/%u:%u/%sdev", major(dev), minor(dev),
+		 access(path, F_OK) == 0 ? "../" : "");
+	return iolimit_read_dev(above);
+}
+
+static int iolimit_set_behind_work(void *arg, struct err *e)
+{
+	const struct iolimit_job *job = arg;
+	auto_close int dir_fd = open(job->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_close int fd = -1;
+	int r;
+
+	if (dir_fd < 0)
+		return err_sys(e, errno, "cannot open the worker's cgroup");
+	fd = iolimit_open(dir_fd);
+	if (fd == -ENOENT) {
+		r = cgroup_share_io(job->cgroup);
+		if (r < 0)
+			return err_sys(e, -r, "the worker's cgroup has no io controller");
+		fd = iolimit_open(dir_fd);
+	}
+	if (fd < 0)
+		return err_sys(e, -fd, "cannot open io.max of the worker's cgroup");
+	r = iolimit_write(fd, job->line);
+	return r < 0 ? err_sys(e, -r, "cannot write '%s' to io.max of the worker's cgroup",
+			       job->line)
+		     : 0;
+}
+
+int iolimit_set_behind(const char *cgroup, dev_t dev, const struct wire_io *io, int timeout_ms,
+		       struct err *e)
+{
+	struct iolimit_job job = { .cgroup_fd = -1, .cgroup = cgroup };
+	dev_t disk = iolimit_disk(dev);
+
+	if (!disk)
+		return err_set(e, ENODEV, "what is behind the device is on no disk");
+	iolimit_line(job.line, major(disk), minor(disk), io);
+	return child_run(iolimit_set_behind_work, &job, timeout_ms, e);
+}
+
+/* --- the way back ------------------------------------------------------------------------ */
 
 /* One cgroup on the way up. */
 static int iolimit_lift_at(int root_fd, const char *path, const char *line)

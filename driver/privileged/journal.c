@@ -125,7 +125,9 @@ static bool journal_grants_ok(const struct record *rec)
 		rec->io.read_bytes || rec->io.write_bytes || rec->io.read_ops || rec->io.write_ops;
 
 	return !(rec->grants & ~(uint32_t)RECORD_GRANTS_ALL) &&
-	       limits == !!(rec->grants & RECORD_IO_LIMITS) && !(limits && rec->flags & WIRE_HOST);
+	       limits == !!(rec->grants & RECORD_IO_LIMITS) &&
+	       !(limits && rec->flags & WIRE_HOST) &&
+	       !(rec->grants & RECORD_IO_BEHIND && !(limits && rec->backing_dev));
 }
 
 bool journal_record_ok(const struct record *rec)

@@ -30,8 +30,10 @@ enum record_grant {
 	RECORD_IO_LIMITS = 1 << 1, /* io.max of the container's cgroup gets a line for it */
 	RECORD_ZERO_COPY = 1 << 2, /* the worker may be handed the kernel's pages */
 	RECORD_UNIT = 1 << 4,	   /* the container's systemd unit allows the device, see unit.h */
+	RECORD_IO_BEHIND = 1 << 5, /* with IO_LIMITS: io.max of the worker's cgroup, for the disk */
 };
-#define RECORD_GRANTS_ALL (RECORD_DISCARD | RECORD_IO_LIMITS | RECORD_ZERO_COPY | RECORD_UNIT)
+#define RECORD_GRANTS_ALL                                                                          \
+	(RECORD_DISCARD | RECORD_IO_LIMITS | RECORD_ZERO_COPY | RECORD_UNIT | RECORD_IO_BEHIND)
 
 struct record {
 	uint32_t magic;

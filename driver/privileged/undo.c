@@ -80,10 +80,19 @@ static int undo_filter(const struct op *op, const struct record *rec, const stru
  */
 static void undo_limits(const struct record *rec)
 {
+	static const struct wire_io none = { 0 };
 	struct err why;
+	int r = 0;
 
 	if (!(rec->grants & RECORD_IO_LIMITS))
 		return;
+	if (rec->grants & RECORD_IO_BEHIND)
+		r = iolimit_set_behind(rec->cgroup, (dev_t)rec->backing_dev, &none, UNDO_LIMIT_MS,
+				       &why);
+	/* With its cgroup the limit is gone. */
+	if (r < 0 && r != -ENOENT)
+		log_warning("ublkb%u: the disk behind it stays limited until it ends: %s",
+			    rec->dev_id, why.text);
 	if (iolimit_lift(rec->container_cgroup, rec->major, rec->minor, UNDO_LIMIT_MS, &why) < 0)
 		log_warning("ublkb%u: its I/O limits stay until it ends: %s", rec->dev_id,
 			    why.text);

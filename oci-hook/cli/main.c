@@ -15,6 +15,7 @@
 #include "oci-hook/cli/repair.h"
 #include "oci-hook/cli/resize.h"
 #include "oci-hook/cli/stats.h"
+#include "oci-hook/cli/targets.h"
 #include "oci-hook/cli/upgrade.h"
 #include "oci-hook/cli/volume.h"
 
@@ -25,6 +26,7 @@ static const struct cli_command commands[] = {
 	{ "volume", volume_main, "storage with a name: make it, copy it, resize it" },
 	{ "cow", cow_main, "make, check, list and commit deltas of target cow" },
 	{ "list", list_main, "list devices" },
+	{ "targets", targets_main, "list what a device can be made of" },
 	{ "resize", resize_main, "make a device larger while it is used" },
 	{ "upgrade", upgrade_main, "give devices new workers while they are used" },
 	{ "inspect", inspect_main, "show everything about one device and its worker" },

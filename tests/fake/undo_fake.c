@@ -154,6 +154,17 @@ int iolimit_lift(const char *cgroup, uint32_t major, uint32_t minor, int timeout
 	return fake_call(UNDO_FAKE_LIFT, "lift", e);
 }
 
+int iolimit_set_behind(const char *cgroup, dev_t dev, const struct wire_io *io, int timeout_ms,
+		       struct err *e)
+{
+	static const struct wire_io none = { 0 };
+
+	assert_string_equal(cgroup, fake.rec->cgroup);
+	assert_int_equal(dev, fake.rec->backing_dev);
+	assert_memory_equal(io, &none, sizeof(none));
+	return fake_call(UNDO_FAKE_BEHIND, "behind", e);
+}
+
 int node_remove(const struct node_place *place, const struct node_spec *spec,
 		unsigned int made_dirs, struct err *e)
 {

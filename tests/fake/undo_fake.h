@@ -19,6 +19,7 @@ enum undo_fake_call {
 	UNDO_FAKE_DISARM,
 	UNDO_FAKE_UNIT, /* the systemd unit of its container no longer allows it */
 	UNDO_FAKE_LIFT,
+	UNDO_FAKE_BEHIND,
 	UNDO_FAKE_REMOVE,
 	UNDO_FAKE_UNMOUNT,
 	UNDO_FAKE_GONE, /* the wait for the last user of its file system */

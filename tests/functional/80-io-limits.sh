@@ -12,6 +12,8 @@ usr='.mounts += [{"destination":"/usr","type":"bind","source":"/usr",
 jq '{ version, worker_ids, rules: [
     { id: "slow", principal: { uid: 0, cgroup: "/ublk-oci-test/slow" }, targets: ["memory"],
       max_size: "64M", max_devices_per_container: 4, io: { write_bytes: "4M", read_ops: 100000 } },
+    { id: "behind", principal: { uid: 0, cgroup: "/ublk-oci-test/behind" }, targets: ["file"],
+      backing: ["/dev/"], max_size: "64M", max_devices_per_container: 4, io: { write_bytes: "4M" } },
     { id: "free", principal: { uid: 0 }, targets: ["memory"], max_size: "64M",
       max_devices_per_container: 4 },
     { id: "disk", principal: { uid: 0 }, targets: ["file"], backing: ["/dev/"], max_size: "64M",
@@ -149,6 +151,44 @@ echo "7:${loop#/dev/loop} wbps=max" >/sys/fs/cgroup/ublk-oci/io.max
 detach slow
 container_delete crun slow
 ok "io limits: of the disk behind a device those are shown that limit its worker"
+
+# A container whose cgroup is its owner's: the disk behind is limited too, for every worker.
+bundle_make "$TEST_DIR/behind" "$usr"
+cp -a "$TEST_DIR/slow/rootfs/." "$TEST_DIR/behind/rootfs/"
+container_start crun behind "$TEST_DIR/behind"
+attach_behind() {
+    ublk-oci attach --container behind --device /dev/data --target file --backing "$loop" >/dev/null
+}
+attach_behind
+note_number
+[ -n "$(limits behind)" ] && [ -z "$(in_force backing)" ] ||
+    fail "root's cgroup: $(limits behind), behind: $(in_force backing)"
+ublk-oci detach --container behind --all >/dev/null
+chown 1000 $tree/behind/io.max
+attach_behind
+note_number
+[ -z "$(limits behind)" ] && [ "$(in_force device)" = "/ublk-oci-test 4194304" ] ||
+    fail "in force: $(in_force device)"
+[[ $(in_force backing) =~ ^/ublk-oci/workers/[^/]*\ 4194304$ ]] || fail "in force: $(in_force backing)"
+write_ms behind oflag=direct
+expect_slow "delegated"
+ok "io limits: of a container in a cgroup of its owner's the worker is limited on the disk, too"
+worker=$(ublk-oci list --json | jq '.[0].worker.pid')
+kill -KILL "$worker"
+another() { [ "$(ublk-oci list --json | jq '.[0].worker.pid')" != "$worker" ] && all_live; }
+wait_for 30 another
+[[ $(in_force backing) =~ ^/ublk-oci/workers/[^/]*\ 4194304$ ]] || fail "in force: $(in_force backing)"
+echo "$number wbps=max" >$tree/io.max
+write_ms behind oflag=direct
+expect_slow "by the disk alone"
+ok "io limits: and so is the worker that follows it; that limit alone is kept ($took_ms ms)"
+from=$EPOCHREALTIME
+ublk-oci detach --container behind --all >/dev/null
+took_ms=$(((${EPOCHREALTIME/./} - ${from/./}) / 1000))
+container_delete crun behind
+expect_nothing_left
+[ -z "$(limits .)" ] || fail "left behind: $(limits .)"
+ok "io limits: detached, nothing of both is left ($took_ms ms)"
 
 # No controller: refused, with cause and remedy; who is not limited does not need it.
 container_start crun slow "$TEST_DIR/slow"

@@ -447,6 +447,11 @@ static void test_a_record_says_nothing_it_was_not_given(void **state)
 	good.io.write_bytes = 1;
 	good.grants |= RECORD_IO_LIMITS;
 	assert_true(journal_record_ok(&good));
+	good.backing_dev = 1;
+	good.grants |= RECORD_IO_BEHIND;
+	assert_true(journal_record_ok(&good));
+	good.backing_dev = 0; /* limited on no disk */
+	assert_false(journal_record_ok(&good));
 }
 
 static void test_a_worker_has_two_cgroups(void **state)

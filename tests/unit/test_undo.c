@@ -41,6 +41,7 @@ struct row {
 	bool abrupt;	/* not orderly */
 	bool read_only;
 	bool limited; /* its container's I/O is */
+	bool behind;  /* and that of its worker */
 	bool v1;      /* device filters are those of cgroup v1 */
 	bool in_unit; /* its container's systemd unit allows it */
 	bool mounted; /* the container has its file system, and no node */
@@ -101,6 +102,16 @@ static const struct row rows[] = {
 	{ .what = "with I/O limits",
 	  .limited = true,
 	  .steps = "revoke disarm lift remove flush stop delete cgroup drop" },
+	{ .what = "with I/O limits, on the disk behind it too",
+	  .limited = true,
+	  .behind = true,
+	  .steps = "revoke disarm behind lift remove flush stop delete cgroup drop" },
+	{ .what = "with I/O limits, on the disk behind it too, which stays limited",
+	  .limited = true,
+	  .behind = true,
+	  .fails = UNDO_FAKE_BEHIND,
+	  .code = EACCES,
+	  .steps = "revoke disarm behind lift remove flush stop delete cgroup drop" },
 	{ .what = "on cgroup v1",
 	  .v1 = true,
 	  .steps = "revoke disarm remove flush stop delete cgroup drop" },
@@ -490,6 +501,8 @@ static void life_begin(const struct row *row)
 		}
 		if (row->limited)
 			rec->grants |= RECORD_IO_LIMITS;
+		if (row->behind)
+			rec->grants |= RECORD_IO_BEHIND;
 		if (row->in_unit)
 			rec->grants |= RECORD_UNIT;
 	}
@@ -533,10 +546,10 @@ static int life_undo(const struct row *row, struct err *e)
 /* Out of reach, then stopped, then deleted, then forgotten: never another way round. */
 static unsigned int rank_of(const char *step)
 {
-	static const char *const order[] = { "sync",   "unmount", "gone",   "take", "revoke",
-					     "forget", "unit",	  "disarm", "lift", "remove",
-					     "unused", "end",	  "flush",  "stop", "delete",
-					     "cgroup", "drop" };
+	static const char *const order[] = { "sync",   "unmount", "gone",   "take",   "revoke",
+					     "forget", "unit",	  "disarm", "behind", "lift",
+					     "remove", "unused",  "end",    "flush",  "stop",
+					     "delete", "cgroup",  "drop" };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
 		if (!strcmp(order[i], step))
