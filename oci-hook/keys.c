@@ -471,8 +471,6 @@ static int keys_check_place(const struct attach_options *o, bool host, struct er
 
 	if (o->given[KEY_MOUNT] != o->given[KEY_FS])
 		return err_set(e, EINVAL, "mount and fs go together");
-	if (host && o->given[KEY_MOUNT])
-		return err_set(e, EINVAL, "mount is for a container; the host mounts by itself");
 	if (!host && !o->given[KEY_MOUNT] && !o->given[KEY_PATH])
 		return err_set(e, EINVAL, "the path of the device in the container is missing");
 	for (size_t i = 0; i < ARRAY_SIZE(node_keys); i++) {

@@ -59,7 +59,7 @@ int keys_parse(struct attach_options *o, const char *text, struct err *e);
  */
 void keys_default_path(struct attach_options *o);
 
-/* Do they make sense together? host: a device without a container, so without a path. */
+/* Do they make sense together? host: without a container, so with no path but to mount on. */
 int keys_check(const struct attach_options *o, bool host, struct err *e);
 
 /* The size of a delta's clusters: a power of two from 4K to 1M. */

@@ -78,9 +78,7 @@ static int detach_check_unmounted(const struct op *op, struct record *rec, struc
 	struct err why, who;
 	int r = 0;
 
-	there = container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
-			       rec->cgroup_inode, NULL) == 0 &&
-		c.mount_ns_fd >= 0;
+	there = undo_find_place(&c, rec, NULL) == 0 && c.mount_ns_fd >= 0;
 	if (there) {
 		place = container_place(&c, op_left_ms(op, DETACH_UNMOUNT_MS));
 		r = filesystem_remove(&place, &spec, FILESYSTEM_UNUSED, &why);

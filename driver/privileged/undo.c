@@ -98,7 +98,17 @@ struct filesystem_spec undo_filesystem(const struct record *rec)
 		.major = rec->major,
 		.minor = rec->minor,
 		.read_only = rec->flags & WIRE_READ_ONLY,
+		.host_dir = rec->flags & WIRE_HOST ? &rec->dir : NULL,
+		.host_uid = rec->peer_uid,
 	};
+}
+
+int undo_find_place(struct container *c, const struct record *rec, struct err *e)
+{
+	if (rec->flags & WIRE_HOST)
+		return container_host(c, e);
+	return container_find(c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
+			      rec->cgroup_inode, e);
 }
 
 /*
@@ -116,9 +126,7 @@ static void undo_mount(const struct record *rec, bool orderly)
 
 	if (!rec->filesystem || !rec->major)
 		return;
-	if (container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
-			   rec->cgroup_inode, NULL) == 0 &&
-	    c.mount_ns_fd >= 0) {
+	if (undo_find_place(&c, rec, NULL) == 0 && c.mount_ns_fd >= 0) {
 		place = container_place(&c, UNDO_MOUNT_MS);
 		r = filesystem_remove(&place, &spec,
 				      orderly ? FILESYSTEM_SYNCED : FILESYSTEM_AT_ONCE, &why);

@@ -30,15 +30,19 @@ def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
 
 def attach(target=MEMORY, flags=0, size=1 << 20, mode=0o660, timeout=0, container=b"c1",
            engine=b"crun", path=b"/dev/data", nr_fds=1, version=1,
-           fault=(0, 0, 0, 0)):
-    return (head(ATTACH, 360, nr_fds, version)
-            + struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, mode, timeout, 0)
-            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(128, b"\0")
+           fault=(0, 0, 0, 0), filesystem=0):
+    return (head(ATTACH, 488, nr_fds, version)
+            + struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, mode, timeout, filesystem)
+            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(256, b"\0")
             + struct.pack("<IIQQ", *fault))
 
 
 def attach_host(target=FILE, nr_fds=1):
     return attach(target, HOST, container=b"", engine=b"", path=b"", nr_fds=nr_fds)
+
+
+def attach_mount(path=b"/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/a/mount", nr_fds=2):
+    return attach(FILE, HOST, container=b"", engine=b"", path=path, nr_fds=nr_fds, filesystem=1)
 
 
 def generation(number):
@@ -66,8 +70,8 @@ def resize(number, size=2 << 20):
 
 
 def claim(number, container=b"c1", nr_fds=1, path=b""):
-    return (head(CLAIM, 312, nr_fds) + struct.pack("<QII", generation(number), 0, 0)
-            + container.ljust(136, b"\0") + b"crun".ljust(16, b"\0") + path.ljust(128, b"\0"))
+    return (head(CLAIM, 440, nr_fds) + struct.pack("<QII", generation(number), 0, 0)
+            + container.ljust(136, b"\0") + b"crun".ljust(16, b"\0") + path.ljust(256, b"\0"))
 
 
 def packets():
@@ -115,6 +119,12 @@ def requests():
                        ("socket", sock), ("memfd", memfd), ("path-only", path),
                        ("pidfd", process), ("epoll", epoll)):
         yield f"attach-host-{name}", seed(root, [kind], attach_host())
+    for name, kind in (("directory", directory), ("file", file), ("pidfd", process),
+                       ("socket", sock), ("path-only", path)):
+        yield f"attach-host-mount-on-{name}", seed(root, [kind, file], attach_mount())
+    yield "attach-host-mount-as-owner", seed(owner, [directory, file], attach_mount())
+    yield "attach-host-mount-nowhere", seed(root, [file], attach_mount(nr_fds=1))
+    yield "attach-host-mount-up", seed(root, [directory, file], attach_mount(b"/srv/../etc"))
     yield "attach-fault", seed(root, [container, file], attach(
         FAULT, size=0, nr_fds=2, fault=(5000, 1000000, 1 << 20, 4096)))
     yield "attach-fault-too-often", seed(root, [container, file], attach(
