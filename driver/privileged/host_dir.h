@@ -40,10 +40,13 @@ int host_dir_enter(int mount_ns_fd, int *ret_root_fd, struct err *e);
 
 /*
  * The directory at path, relative to root_fd: an O_PATH descriptor. -ESTALE: that is not what is
- * in want. -EPERM: it is neither root's nor owner_uid's.
+ * in want. -EPERM: host_dir_check_owner() says no.
  */
-int host_dir_open(int root_fd, const char *path, const struct host_dir *want, uid_t owner_uid,
+int host_dir_open(int root_fd, const char *path, const struct host_dir *want, uid_t uid,
 		  struct err *e);
 
-/* May who is uid have something mounted on what belongs to owner_uid? */
+/*
+ * May who is uid have something mounted on what belongs to owner_uid? root may anywhere, others
+ * on what is theirs or root's.
+ */
 int host_dir_check_owner(const char *path, uid_t owner_uid, uid_t uid, struct err *e);

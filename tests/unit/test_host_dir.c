@@ -2,6 +2,7 @@
 /* Which directory of the host is taken for the one that was handed in, and whose it may be. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -125,6 +127,56 @@ static void test_what_is_no_directory_is_said(void **state)
 	assert_string_equal(e.text, "what came to mount on is no directory");
 }
 
+/* What is said of a directory that was opened in this mount namespace. Answers 0 when all is well.
+ */
+static int look_here(const struct place *p)
+{
+	struct host_place found;
+	char path[64];
+	int ns_fd, fd, r;
+
+	if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return 2;
+	ns_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	/* Opened in another one it is not found here. */
+	fd = openat(p->fd, "a/link", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (host_dir_look(&found, fd, ns_fd, 5000, NULL) != -ESTALE)
+		return 3;
+	snprintf(path, sizeof(path), "%s/a/link", p->dir);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	r = host_dir_look(&found, fd, ns_fd, 5000, NULL);
+	snprintf(path, sizeof(path), "%s/a/b", p->dir);
+	if (r < 0 || strcmp(found.path, path) != 0 || found.owner_uid != getuid())
+		return 4;
+	if (renameat(p->fd, "a/b", p->fd, "a/d") < 0)
+		return 5;
+	r = host_dir_look(&found, fd, ns_fd, 5000, NULL);
+	snprintf(path, sizeof(path), "%s/a/d", p->dir);
+	if (r < 0 || strcmp(found.path, path) != 0)
+		return 6;
+	if (renameat(p->fd, "a/d", p->fd, "a/d e") < 0 ||
+	    host_dir_look(&found, fd, ns_fd, 5000, NULL) != -EINVAL)
+		return 7;
+	if (unlinkat(p->fd, "a/d e", AT_REMOVEDIR) < 0 ||
+	    host_dir_look(&found, fd, ns_fd, 5000, NULL) != -EINVAL)
+		return 8;
+	return 0;
+}
+
+static void test_it_is_found_where_the_kernel_says(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(look_here(*state));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 2)
+		skip(); /* nobody may have a namespace here */
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_begin, place_end)
 
 int main(void)
@@ -135,6 +187,7 @@ int main(void)
 		TEST(test_what_leads_there_is_walked),
 		TEST(test_it_is_roots_or_whose_the_mount_is),
 		TEST(test_what_is_no_directory_is_said),
+		TEST(test_it_is_found_where_the_kernel_says),
 	};
 
 	return cmocka_run_group_tests_name("host_dir", tests, NULL, NULL);
