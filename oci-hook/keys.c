@@ -491,7 +491,7 @@ static int keys_check_place(const struct attach_options *o, bool host, struct er
 
 void keys_default_path(struct attach_options *o)
 {
-	if (o->given[KEY_PATH] || !o->given[KEY_VOLUME])
+	if (o->given[KEY_PATH] || o->given[KEY_MOUNT] || !o->given[KEY_VOLUME])
 		return;
 	snprintf(o->path, sizeof(o->path), "/dev/%s", o->volume);
 	o->given[KEY_PATH] = true;
@@ -500,13 +500,15 @@ void keys_default_path(struct attach_options *o)
 /* The store knows what a volume is made of, and how large it is. */
 static int keys_check_volume(const struct attach_options *o, bool host, struct err *e)
 {
-	static const enum catalog_key others[] = { KEY_TARGET,	    KEY_BACKING,     KEY_SIZE,
-						   KEY_MOUNT,	    KEY_FS,	     KEY_DELAY,
-						   KEY_ERROR_RATIO, KEY_ERROR_RANGE, KEY_BASE,
-						   KEY_CLUSTER,	    KEY_DELTA };
+	static const enum catalog_key others[] = { KEY_TARGET, KEY_BACKING,	KEY_SIZE,
+						   KEY_DELAY,  KEY_ERROR_RATIO, KEY_ERROR_RANGE,
+						   KEY_BASE,   KEY_CLUSTER,	KEY_DELTA };
 
-	if (host)
-		return err_set(e, EINVAL, "a volume is for containers");
+	if (host != o->given[KEY_MOUNT])
+		return err_set(e, EINVAL,
+			       host ? "a volume is for containers, or mounted on the host"
+				    : "the file system of a volume is mounted on the host, or by "
+				      "the container itself");
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		if (o->given[others[i]])
 			return err_set(e, EINVAL, "%s does not go with volume",

@@ -131,9 +131,15 @@ static int detach_check_unclaimed(const struct op *op, const struct record *rec,
 	r = op_find_claim(op, rec, &claim, e);
 	if (r < 0 || claim.state == WIRE_STATE_DETACHING)
 		return r == -ENOENT ? 0 : r;
-	return err_set(e, EBUSY,
-		       "container %s has it; end that first, or use --force, which takes it away",
-		       claim.container);
+	return record_on_host(&claim)
+		       ? err_set(e, EBUSY,
+				 "it is mounted at %s; end that first, or use --force, which takes "
+				 "it away",
+				 claim.path)
+		       : err_set(e, EBUSY,
+				 "container %s has it; end that first, or use --force, which takes "
+				 "it away",
+				 claim.container);
 }
 
 /* What it costs, before it is done. Who does not read it need not know. */

@@ -95,6 +95,7 @@ static void reconcile_claim(const struct op *op, const struct record *rec)
 
 	if (claims_device(op->registry, rec)) {
 		reconcile_allow(op, rec);
+		reconcile_mount(op, rec);
 		return;
 	}
 	log_warning("ublkb%u is gone: it is taken from container %s", rec->dev_id, rec->container);

@@ -152,6 +152,7 @@ static int undo_claims(const struct op *op, const struct record *device, struct 
 		if (r < 0)
 			return r;
 		op_begin_undo(op, &claim);
+		undo_mount(&claim, true);
 		r = undo_revoke(op, &claim, e);
 		if (r == 0)
 			r = op_drop(op, claim.generation, e);

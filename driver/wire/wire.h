@@ -131,12 +131,15 @@ static_assert(sizeof(struct wire_attach) == 488, "wire format changed");
  * A container is to have a device that was made ahead. Answer: WIRE_REPLY with the claim, which
  * is ended like a device, by a WIRE_DETACH of its generation; the device goes on.
  * fds: the container's init process (pidfd).
+ *
+ * With a file system it is the host that has it, mounted. No container then; path is a label, and
+ * the descriptor is the directory, as of a WIRE_ATTACH.
  */
 struct wire_claim {
 	struct wire_head head;
 	uint64_t generation; /* of the device: not one that had its name before */
 	uint32_t timeout_ms;
-	uint32_t pad;
+	uint32_t filesystem; /* enum catalog_filesystem: the host mounts it; else 0 */
 	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
 	char engine[WIRE_ENGINE_SIZE];	     /* label */
 	char path[WIRE_PATH_SIZE];	     /* "/dev/..."; empty: that of the device */

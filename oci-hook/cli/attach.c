@@ -34,11 +34,12 @@ static const struct cli_option attach_options[] = {
 
 static const struct cli_page attach_page = {
 	.command = "attach",
-	.synopsis = "attach --container ID --device PATH --target NAME [OPTION]...\n"
-		    "attach --container ID --mount PATH --fs NAME --target NAME [OPTION]...\n"
-		    "attach --container ID --volume NAME [--device PATH] [OPTION]...\n"
-		    "attach --host --target NAME [OPTION]...\n"
-		    "attach --host --mount DIR --fs NAME --target NAME [OPTION]...",
+	.synopsis =
+		"attach --container ID --device PATH --target NAME [OPTION]...\n"
+		"attach --container ID --mount PATH --fs NAME --target NAME [OPTION]...\n"
+		"attach --container ID --volume NAME [--device PATH] [OPTION]...\n"
+		"attach --host --target NAME [OPTION]...\n"
+		"attach --host --mount DIR --fs NAME {--target NAME | --volume NAME} [OPTION]...",
 	.about = "Gives a running container, or the host, a block device or a mounted file "
 		 "system.",
 	.options = attach_options,
@@ -110,7 +111,7 @@ static int attach_send(const struct attach_ask *a, const struct container *c, in
 	text_copy(req.container, sizeof(req.container), c->id);
 	text_copy(req.engine, sizeof(req.engine), c->engine);
 	if (a->keys.given[KEY_VOLUME])
-		return volume_device_claim(&a->keys, c->id, c->engine, c->pidfd, CLIENT_TIMEOUT_MS,
+		return volume_device_claim(&a->keys, c->id, c->engine, place_fd, CLIENT_TIMEOUT_MS,
 					   ret, e);
 	keys_fill(&a->keys, a->host, &req);
 	if (a->timed)

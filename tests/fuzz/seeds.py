@@ -69,9 +69,9 @@ def resize(number, size=2 << 20):
     return head(RESIZE, 40) + struct.pack("<QQII", generation(number), size, 0, 0)
 
 
-def claim(number, container=b"c1", nr_fds=1, path=b""):
-    return (head(CLAIM, 440, nr_fds) + struct.pack("<QII", generation(number), 0, 0)
-            + container.ljust(136, b"\0") + b"crun".ljust(16, b"\0") + path.ljust(256, b"\0"))
+def claim(number, container=b"c1", nr_fds=1, path=b"", engine=b"crun", filesystem=0):
+    return (head(CLAIM, 440, nr_fds) + struct.pack("<QII", generation(number), 0, filesystem)
+            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(256, b"\0"))
 
 
 def packets():
@@ -164,6 +164,10 @@ def requests():
     yield "claim-no-device-path", seed(root, [container], claim(0, path=b"/etc/passwd"))
     yield "claim-own-process", seed(owner, [process], claim(0))
     yield "claim-without-process", seed(root, [], claim(0, nr_fds=0))
+    for name, who, kind in (("root", root, directory), ("owner", owner, directory),
+                            ("no-directory", root, file)):
+        yield f"claim-host-mount-{name}", seed(who, [kind], claim(
+            0, b"", path=b"/srv/a", engine=b"", filesystem=1))
     yield "claim-no-container-id", seed(root, [container], claim(0, container=b""))
     yield "attach-ahead", seed(root, [], attach(flags=AHEAD, container=b"", engine=b"", nr_fds=0))
     yield "attach-ahead-for-a-container", seed(root, [container], attach(flags=AHEAD))

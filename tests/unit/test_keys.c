@@ -49,6 +49,15 @@ static void test_a_volume_takes_the_place_of_a_target(void **state)
 	keys_default_path(&o);
 	assert_string_equal(o.path, "/dev/data");
 	assert_int_equal(keys_check(&o, false, &e), 0);
+	/* The host mounts it. */
+	keys_init(&o);
+	assert_int_equal(keys_parse(&o, "volume=a,mount=/srv/data,fs=ext4", &e), 0);
+	keys_default_path(&o);
+	assert_string_equal(o.path, "/srv/data");
+	assert_int_equal(keys_check(&o, true, &e), 0);
+	keys_init(&o);
+	assert_int_equal(keys_parse(&o, "volume=a,mount=/srv/data", &e), 0);
+	assert_true(keys_check(&o, true, &e) < 0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		keys_init(&o);
 		assert_int_equal(keys_parse(&o, bad[i], &e), 0);

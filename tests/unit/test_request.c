@@ -388,7 +388,7 @@ static void test_a_claim_is_checked(void **state)
 
 	assert_int_equal(claim_check(&ask, 1, &e), 0);
 	assert_true(claim_check(&ask, 0, &e) < 0);
-	ask.pad = 1;
+	ask.filesystem = FILESYSTEM_EXT4; /* in a container it mounts its own */
 	assert_true(claim_check(&ask, 1, &e) < 0);
 	ask = good;
 	memset(ask.container, 0, sizeof(ask.container));
@@ -417,11 +417,42 @@ static void test_a_claim_is_checked(void **state)
 	assert_true(claim_check(&ask, 1, &e) < 0);
 }
 
+static void test_the_host_claims_what_it_mounts(void **state)
+{
+	const struct wire_claim good = {
+		.head = HEAD(WIRE_CLAIM, sizeof(good), 1),
+		.generation = 7,
+		.filesystem = FILESYSTEM_XFS,
+		.path = "/srv/data",
+	};
+	struct wire_claim ask = good;
+	struct err e;
+
+	assert_int_equal(claim_check(&ask, 1, &e), 0);
+	assert_true(claim_check(&ask, 0, &e) < 0);
+	ask.filesystem = FILESYSTEM_END;
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	ask.container[1] = 'a';
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	strcpy(ask.engine, "crun");
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	memset(ask.path, 0, sizeof(ask.path));
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	strcpy(ask.path, "/srv/../etc");
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	memset(ask.path, 'a', sizeof(ask.path));
+	assert_true(claim_check(&ask, 1, &e) < 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_device_made_ahead_has_a_name_and_no_container),
 		cmocka_unit_test(test_a_claim_is_checked),
+		cmocka_unit_test(test_the_host_claims_what_it_mounts),
 		cmocka_unit_test(test_only_exact_packets_are_admitted),
 		cmocka_unit_test(test_an_attach_is_checked_field_by_field),
 		cmocka_unit_test(test_the_host_mounts_on_a_directory),
