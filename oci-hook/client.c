@@ -302,17 +302,17 @@ static int client_ask_reply(const struct wire_head *req, const int *fds, int tim
 	return r < 0 ? r : client_call_end(&call, ret, NULL, e);
 }
 
-int client_attach(const struct wire_attach *req, int pidfd, const int *files, unsigned int nr_files,
-		  int timeout_ms, struct wire_reply *ret, struct wire_timing *ret_timing,
-		  struct err *e)
+int client_attach(const struct wire_attach *req, int place_fd, const int *files,
+		  unsigned int nr_files, int timeout_ms, struct wire_reply *ret,
+		  struct wire_timing *ret_timing, struct err *e)
 {
 	struct client_call call = { .fd = -1 };
 	struct wire_attach ask = *req;
 	unsigned int nr_fds = 0;
 	int r, fds[WIRE_FDS_MAX];
 
-	if (pidfd >= 0)
-		fds[nr_fds++] = pidfd;
+	if (place_fd >= 0)
+		fds[nr_fds++] = place_fd;
 	for (unsigned int i = 0; i < nr_files && nr_fds < WIRE_FDS_MAX; i++)
 		fds[nr_fds++] = files[i];
 	ask.head = client_head(WIRE_ATTACH, sizeof(ask), nr_fds);

@@ -19,14 +19,14 @@
 #define CLIENT_SOCKET_VARIABLE "UBLK_OCI_SOCKET" /* another path than WIRE_SOCKET */
 
 /*
- * req: everything but its head and timeout. pidfd: of the container's init
- * process, -1 with WIRE_HOST and WIRE_AHEAD. fds: the target's files, as many as it has. All are
- * borrowed. On success ret->reason may hold a warning. ret_timing comes with
- * WIRE_TIMED only, and may be NULL without.
+ * req: everything but its head and timeout. place_fd: the pidfd of the container's init
+ * process; with WIRE_HOST the directory to mount on; else, and with WIRE_AHEAD, -1. files: the
+ * target's, as many as it has. All are borrowed. On success ret->reason may hold a warning.
+ * ret_timing comes with WIRE_TIMED only, and may be NULL without.
  */
-int client_attach(const struct wire_attach *req, int pidfd, const int *files, unsigned int nr_files,
-		  int timeout_ms, struct wire_reply *ret, struct wire_timing *ret_timing,
-		  struct err *e);
+int client_attach(const struct wire_attach *req, int place_fd, const int *files,
+		  unsigned int nr_files, int timeout_ms, struct wire_reply *ret,
+		  struct wire_timing *ret_timing, struct err *e);
 
 /*
  * req: generation and labels; the rest as above. The device made ahead is this container's: *ret

@@ -11,8 +11,6 @@ static int keys_check_place(const struct attach_options *o, bool host, struct er
 
 	if (o->given[KEY_MOUNT] != o->given[KEY_FS])
 		return err_set(e, EINVAL, "mount and fs go together");
-	if (host && o->given[KEY_MOUNT])
-		return err_set(e, EINVAL, "mount is for a container; the host mounts by itself");
 	if (!host && !o->given[KEY_MOUNT] && !o->given[KEY_PATH])
 		return err_set(e, EINVAL, "the path of the device in the container is missing");
 	for (size_t i = 0; i < ARRAY_SIZE(node_keys); i++) {
@@ -34,13 +32,15 @@ static int keys_check_place(const struct attach_options *o, bool host, struct er
 /* The store knows what a volume is made of, and how large it is. */
 static int keys_check_volume(const struct attach_options *o, bool host, struct err *e)
 {
-	static const enum catalog_key others[] = { KEY_TARGET,	    KEY_BACKING,     KEY_SIZE,
-						   KEY_MOUNT,	    KEY_FS,	     KEY_DELAY,
-						   KEY_ERROR_RATIO, KEY_ERROR_RANGE, KEY_BASE,
-						   KEY_CLUSTER,	    KEY_DELTA };
+	static const enum catalog_key others[] = { KEY_TARGET, KEY_BACKING,	KEY_SIZE,
+						   KEY_DELAY,  KEY_ERROR_RATIO, KEY_ERROR_RANGE,
+						   KEY_BASE,   KEY_CLUSTER,	KEY_DELTA };
 
-	if (host)
-		return err_set(e, EINVAL, "a volume is for containers");
+	if (host != o->given[KEY_MOUNT])
+		return err_set(e, EINVAL,
+			       host ? "a volume is for containers, or mounted on the host"
+				    : "the file system of a volume is mounted on the host, or by "
+				      "the container itself");
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		if (o->given[others[i]])
 			return err_set(e, EINVAL, "%s does not go with volume",

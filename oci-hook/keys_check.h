@@ -4,5 +4,5 @@
 
 #include "oci-hook/keys.h"
 
-/* Do they make sense together? host: a device without a container, so without a path. */
+/* Do they make sense together? host: without a container, so with no path but to mount on. */
 int keys_check(const struct attach_options *o, bool host, struct err *e);

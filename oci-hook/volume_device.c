@@ -36,7 +36,7 @@ static int device_make(const struct attach_options *o, int timeout_ms, struct st
 }
 
 int volume_device_claim(const struct attach_options *o, const char *container, const char *engine,
-			int pidfd, int timeout_ms, struct wire_reply *ret, struct err *e)
+			int place_fd, int timeout_ms, struct wire_reply *ret, struct err *e)
 {
 	int64_t deadline_ms = clock_deadline_ms(timeout_ms);
 	struct wire_claim claim = { 0 };
@@ -50,7 +50,8 @@ int volume_device_claim(const struct attach_options *o, const char *container, c
 	text_copy(claim.container, sizeof(claim.container), container);
 	text_copy(claim.engine, sizeof(claim.engine), engine);
 	text_copy(claim.path, sizeof(claim.path), o->path);
-	r = client_claim(&claim, pidfd, clock_left_ms(deadline_ms), ret, e);
+	claim.filesystem = o->filesystem;
+	r = client_claim(&claim, place_fd, clock_left_ms(deadline_ms), ret, e);
 	if (r < 0 && v.flags & STORE_IS_NEW)
 		volume_device_release(o->volume, timeout_ms, NULL);
 	return r < 0 ? err_prefix(e, r, "volume %s", o->volume) : 0;

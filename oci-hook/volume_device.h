@@ -9,9 +9,12 @@
 #include "oci-hook/client.h"
 #include "oci-hook/keys.h"
 
-/* container, engine: labels. On success ret is the claim. What was made for nothing is removed. */
+/*
+ * container, engine: labels; place_fd: its process, or the directory that the host is to mount it
+ * on. On success ret is the claim. What was made for nothing is removed.
+ */
 int volume_device_claim(const struct attach_options *o, const char *container, const char *engine,
-			int pidfd, int timeout_ms, struct wire_reply *ret, struct err *e);
+			int place_fd, int timeout_ms, struct wire_reply *ret, struct err *e);
 
 /* The device, unless somebody has it. */
 int volume_device_release(const char *volume, int timeout_ms, struct err *e);

@@ -34,12 +34,13 @@ static bool text_name_char_ok(char c)
 	       (c && strchr("._+:@-", c));
 }
 
-static bool text_name_span_ok(const char *name, size_t n)
+/* more: characters that may be there besides, but not first. */
+static bool text_name_span_ok(const char *name, size_t n, const char *more)
 {
 	if (!n || name[0] == '-' || name[0] == '.')
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		if (!text_name_char_ok(name[i]))
+		if (!text_name_char_ok(name[i]) && !(i && name[i] && strchr(more, name[i])))
 			return false;
 	}
 	return true;
@@ -49,10 +50,10 @@ bool text_name_ok(const char *name, size_t max)
 {
 	size_t n = strnlen(name, max + 1);
 
-	return n <= max && text_name_span_ok(name, n);
+	return n <= max && text_name_span_ok(name, n, "");
 }
 
-static bool text_names_ok(const char *names, const char **ret_why)
+static bool text_names_ok(const char *names, const char *more, const char **ret_why)
 {
 	const char *p, *end;
 
@@ -62,10 +63,11 @@ static bool text_names_ok(const char *names, const char **ret_why)
 			*ret_why = "it has an empty component";
 			return false;
 		}
-		if (!text_name_span_ok(p, (size_t)(end - p))) {
-			*ret_why =
-				"a component may hold only A-Z a-z 0-9 . _ + : @ - and not begin "
-				"with '.' or '-'";
+		if (!text_name_span_ok(p, (size_t)(end - p), more)) {
+			*ret_why = *more ? "a component may hold only A-Z a-z 0-9 . _ + : @ - ~ "
+					   "and begin with none of . - ~"
+					 : "a component may hold only A-Z a-z 0-9 . _ + : @ - "
+					   "and not begin with '.' or '-'";
 			return false;
 		}
 		if (!*end)
@@ -76,7 +78,7 @@ static bool text_names_ok(const char *names, const char **ret_why)
 bool text_device_path_ok(const char *path, const char **ret_why)
 {
 	if (!strncmp(path, "/dev/", 5))
-		return text_names_ok(path + 5, ret_why);
+		return text_names_ok(path + 5, "", ret_why);
 	*ret_why = "it must begin with /dev/";
 	return false;
 }
@@ -84,7 +86,7 @@ bool text_device_path_ok(const char *path, const char **ret_why)
 bool text_mount_path_ok(const char *path, const char **ret_why)
 {
 	if (*path == '/')
-		return text_names_ok(path + 1, ret_why);
+		return text_names_ok(path + 1, "~", ret_why);
 	*ret_why = "it must begin with /";
 	return false;
 }

@@ -28,5 +28,8 @@ bool text_device_name_ok(const char *name);
  */
 bool text_device_path_ok(const char *path, const char **ret_why);
 
-/* The same for a place a file system is mounted at: "/" and one or more such names. */
+/*
+ * The same for a place a file system is mounted at: "/" and one or more such names, which may
+ * hold a '~' too, as names of Kubernetes' directories do.
+ */
 bool text_mount_path_ok(const char *path, const char **ret_why);

@@ -33,7 +33,9 @@
 struct attach {
 	const struct op *op;
 	struct record rec;
-	struct container container;
+	struct container container; /* or the host, to mount on */
+	int dir_fd;
+	struct host_dir dir; /* what the caller handed in to mount on */
 	struct backing backing;
 	struct backing base;
 	struct ublk_ctl *ctl;
@@ -44,6 +46,7 @@ struct attach {
 static void attach_fini(struct attach *a)
 {
 	container_fini(&a->container);
+	close_fdp(&a->dir_fd);
 	backing_fini(&a->backing);
 	backing_fini(&a->base);
 	ublk_ctl_close(a->ctl);
@@ -56,9 +59,10 @@ static int attach_check_path(const struct wire_attach *ask, const struct catalog
 {
 	const char *why = "it is not a string";
 
-	if (ask->filesystem && ask->flags & WIRE_NO_CONTAINER)
-		return err_set(e, EINVAL, "a file system is mounted in a container");
-	if (ask->flags & WIRE_HOST)
+	if (ask->filesystem && ask->flags & WIRE_AHEAD)
+		return err_set(e, EINVAL,
+			       "a file system is mounted in a container, or on the host");
+	if (ask->flags & WIRE_HOST && !ask->filesystem)
 		return *ask->path ? err_set(e, EINVAL, "a device for the host has no path") : 0;
 	if (ask->filesystem && !catalog_filesystem(ask->filesystem))
 		return err_set(e, EINVAL, "there is no file system number %u", ask->filesystem);
@@ -106,7 +110,7 @@ static bool attach_fault_ok(const struct wire_attach *ask, const struct catalog_
 int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e)
 {
 	const struct catalog_target *target = catalog_target(ask->target);
-	unsigned int placed = !(ask->flags & WIRE_NO_CONTAINER);
+	unsigned int placed = !(ask->flags & WIRE_NO_CONTAINER) || ask->filesystem;
 	int r;
 
 	if (!target)
@@ -258,18 +262,30 @@ static int attach_look_files(struct attach *a, const struct catalog_target *targ
 	return attach_note_size(&a->rec, target->based ? &a->base : &a->backing, e);
 }
 
+/* Held for as long as this takes, so that its mount's number stays its own. */
+static int attach_look_dir(struct attach *a, int dir_fd, struct err *e)
+{
+	int r;
+
+	a->dir_fd = dir_fd;
+	r = place_look_dir(a->op, &a->container, &a->rec, dir_fd, e);
+	a->dir = a->rec.dir;
+	return r;
+}
+
 /* Facts about what came with the request; the fds are the packet's until taken. */
 static int attach_look(struct attach *a, struct packet *p, struct err *e)
 {
 	const struct catalog_target *target = catalog_target(a->rec.target);
 	unsigned int next = 0;
-	int r;
+	int r = 0;
 
-	if (!(a->rec.flags & WIRE_NO_CONTAINER)) {
+	if (record_on_host(&a->rec))
+		r = attach_look_dir(a, fd_take(&p->fds[next++]), e);
+	else if (record_is_placed(&a->rec))
 		r = place_look(a->op, &a->container, &a->rec, fd_take(&p->fds[next++]), e);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	return attach_look_files(a, target, p->fds + next, e);
 }
 
@@ -435,12 +451,12 @@ static int attach_start(struct attach *a, struct err *e)
 static int attach_settle(struct attach *a, struct err *e)
 {
 	disk_open(&a->disk, &a->rec);
-	return a->rec.flags & WIRE_NO_CONTAINER ? 0 : op_update(a->op, &a->rec, e);
+	return record_is_placed(&a->rec) ? op_update(a->op, &a->rec, e) : 0;
 }
 
 static int attach_place(struct attach *a, struct err *e)
 {
-	return a->rec.flags & WIRE_NO_CONTAINER ? 0 : place_run(a->op, &a->container, &a->rec, e);
+	return record_is_placed(&a->rec) ? place_run(a->op, &a->container, &a->rec, e) : 0;
 }
 
 static int attach_live(struct attach *a, struct err *e)
@@ -490,20 +506,25 @@ static int attach_make(struct attach *a, struct err *e)
 /*
  * Asked twice is one attach. What was taken from the container's filter since then
  * (systemd adds a program of its own at every daemon-reload) is given again, and
- * its limits are set again, which a runtime's update may have lifted. The
+ * its limits are set again, which a runtime's update may have lifted. What somebody has
+ * unmounted is mounted again, on the directory that is there by now. The
  * device is taken for that, so that nobody ends it in the middle.
  */
 static int attach_again(struct attach *a, struct err *e)
 {
 	int r;
 
-	if (a->rec.flags & WIRE_NO_CONTAINER)
+	if (!record_is_placed(&a->rec))
 		return 0;
 	r = op_take(a->op, a->rec.generation, &a->rec, e);
 	/* What was given to another cgroup than the record's would never be taken back. */
 	if (r < 0 || a->container.cgroup_inode != a->rec.cgroup_inode)
 		return r;
-	return place_again(a->op, &a->container, &a->rec, e);
+	a->rec.dir = a->dir;
+	r = place_again(a->op, &a->container, &a->rec, e);
+	/* What is open of a file system that is mounted is a use of it. */
+	close_fdp(&a->dir_fd);
+	return r;
 }
 
 int attach_serve(struct op *op, struct packet *p, struct err *e)
@@ -511,6 +532,7 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 	__attribute__((cleanup(attach_fini))) struct attach a = {
 		.op = op,
 		.container = CONTAINER_INIT,
+		.dir_fd = -1,
 		.backing = BACKING_INIT,
 		.base = BACKING_INIT,
 		.birth = BIRTH_INIT(op, &a.rec),

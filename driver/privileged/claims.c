@@ -45,7 +45,10 @@ static void claims_fill(struct record *rec, const struct record *device)
 {
 	struct record claim = *device;
 
-	claim.flags = (device->flags & ~(uint32_t)WIRE_AHEAD) | WIRE_CLAIMED;
+	claim.flags =
+		(device->flags & ~(uint32_t)WIRE_AHEAD) | WIRE_CLAIMED | (rec->flags & WIRE_HOST);
+	claim.filesystem = rec->filesystem;
+	claim.dir = rec->dir;
 	claim.grants &= RECORD_IO_LIMITS;
 	/* It serves nothing and holds nothing: those are the device's. */
 	claim.worker_pid = 0;
@@ -80,7 +83,7 @@ static int claims_check_place(const struct registry *reg, struct record *rec, st
 
 		if (!registry_same_place(&d->rec, rec))
 			continue;
-		if (!claims_is_of(&d->rec, rec))
+		if (!claims_is_of(&d->rec, rec) || d->rec.filesystem != rec->filesystem)
 			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
 				       d->rec.dev_id, rec->path);
 		return registry_again(d, rec, e);
@@ -97,8 +100,12 @@ static int claims_check_left(const struct registry *reg, const struct record *re
 
 		if (claims_is_of(other, rec) && other->state == WIRE_STATE_DETACHING &&
 		    !(rec->flags & WIRE_READ_ONLY))
-			return err_set(e, EAGAIN, "it is still being taken from container %s",
-				       other->container);
+			return record_on_host(other)
+				       ? err_set(e, EAGAIN, "it is still being unmounted from %s",
+						 other->path)
+				       : err_set(e, EAGAIN,
+						 "it is still being taken from container %s",
+						 other->container);
 	}
 	return 0;
 }
@@ -140,6 +147,24 @@ static int claims_decide(const struct registry *reg, const struct registry_peer 
 	return r; /* what is not on record is not done */
 }
 
+/* The rule that gave the device says who may claim it; one for the host, where it is mounted. */
+static int claims_decide_mount(const struct registry *reg, const struct registry_peer *peer,
+			       const struct record *rec, struct err *e)
+{
+	struct policy_claim claim = registry_claim(reg, peer, rec);
+	struct policy_verdict verdict = { 0 };
+	int r;
+
+	if (rec->grants & RECORD_IO_LIMITS)
+		return err_set(e, EPERM, "rule %s limits I/O, and the host has no cgroup to limit",
+			       rec->rule);
+	policy_decide(reg->policy, &claim, &verdict);
+	r = audit_verdict("claim", peer, rec, &verdict, e);
+	if (!verdict.allowed)
+		return err_set(e, EPERM, "the policy refuses it: %s", verdict.reason);
+	return r;
+}
+
 int claims_begin(struct registry *reg, const struct registry_peer *peer, struct record *rec,
 		 struct err *e)
 {
@@ -162,6 +187,8 @@ int claims_begin(struct registry *reg, const struct registry_peer *peer, struct 
 	if (r < 0)
 		return r;
 	r = claims_decide(reg, peer, maker_uid, rec, e);
+	if (r == 0 && record_on_host(rec))
+		r = claims_decide_mount(reg, peer, rec, e);
 	if (r < 0)
 		return r;
 	r = registry_choose_generation(reg, &rec->generation, e);

@@ -239,6 +239,20 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
 	return process_ended(c->pidfd) ? container_ended(e) : 0;
 }
 
+int container_host(struct container *c, struct err *e)
+{
+	c->pid = 1;
+	c->proc_fd = process_proc_open(c->pid);
+	if (c->proc_fd < 0)
+		return err_sys(e, -c->proc_fd, "cannot look at process 1");
+	c->mount_ns_fd = openat(c->proc_fd, "ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (c->mount_ns_fd < 0)
+		return err_sys(e, errno, "cannot open the host's mount namespace");
+	if (process_start_time(c->proc_fd, &c->start_ticks) == 0)
+		c->pidfd = process_pin(c->pid, c->start_ticks);
+	return c->pidfd < 0 ? err_set(e, ESRCH, "cannot pin process 1") : 0;
+}
+
 int container_filter_fd(const struct container *c)
 {
 	return c->devices_fd >= 0 ? c->devices_fd : c->cgroup_fd;

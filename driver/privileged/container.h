@@ -47,6 +47,13 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
 		   uint64_t cgroup_inode, struct err *e);
 
 /*
+ * The host itself, in the way of a container that has no cgroup and no device filter: what
+ * process 1 sees. Of a helper that a service manager gave a view of its own that is another
+ * mount namespace than its own.
+ */
+int container_host(struct container *c, struct err *e);
+
+/*
  * May this peer name it? root and hook_uid may name every container. Others only
  * one that is theirs whole: its mount namespace belongs to a user namespace of
  * theirs, its process is theirs, and so is all that is in its cgroup and below,

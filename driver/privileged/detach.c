@@ -78,9 +78,7 @@ static int detach_check_unmounted(const struct op *op, struct record *rec, struc
 	struct err why, who;
 	int r = 0;
 
-	there = container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
-			       rec->cgroup_inode, NULL) == 0 &&
-		c.mount_ns_fd >= 0;
+	there = undo_find_place(&c, rec, NULL) == 0 && c.mount_ns_fd >= 0;
 	if (there) {
 		place = container_place(&c, op_left_ms(op, DETACH_UNMOUNT_MS));
 		r = filesystem_remove(&place, &spec, FILESYSTEM_UNUSED, &why);
@@ -133,9 +131,15 @@ static int detach_check_unclaimed(const struct op *op, const struct record *rec,
 	r = op_find_claim(op, rec, &claim, e);
 	if (r < 0 || claim.state == WIRE_STATE_DETACHING)
 		return r == -ENOENT ? 0 : r;
-	return err_set(e, EBUSY,
-		       "container %s has it; end that first, or use --force, which takes it away",
-		       claim.container);
+	return record_on_host(&claim)
+		       ? err_set(e, EBUSY,
+				 "it is mounted at %s; end that first, or use --force, which takes "
+				 "it away",
+				 claim.path)
+		       : err_set(e, EBUSY,
+				 "container %s has it; end that first, or use --force, which takes "
+				 "it away",
+				 claim.container);
 }
 
 /* What it costs, before it is done. Who does not read it need not know. */

@@ -20,6 +20,7 @@
 #include "driver/base/text.h"
 #include "driver/privileged/child.h"
 #include "driver/privileged/holders.h"
+#include "driver/privileged/host_dir.h"
 #include "driver/privileged/mountinfo.h"
 #include "driver/privileged/node_dir.h"
 #include "driver/privileged/node_map.h"
@@ -106,6 +107,17 @@ static int filesystem_work_new(struct filesystem_work **ret, const struct node_p
 	if (!r)
 		*ret = ptr_take(w);
 	return r;
+}
+
+/* For words. */
+static const char *filesystem_where(const struct filesystem_work *w)
+{
+	return w->spec->host_dir ? "on the host" : "in the container";
+}
+
+static const char *filesystem_whose(const struct filesystem_work *w)
+{
+	return w->spec->host_dir ? "host" : "container";
 }
 
 /* --- mounting ------------------------------------------------------------ */
@@ -219,6 +231,13 @@ static int filesystem_mount(const struct filesystem_work *w, struct err *e)
 	return r < 0 ? r : fd_take(&mount_fd);
 }
 
+/* With no way back, but by the namespace that this one is in now. */
+static int filesystem_enter(const struct filesystem_work *w, int *ret_root_fd, struct err *e)
+{
+	return w->spec->host_dir ? host_dir_enter(w->place->mount_ns_fd, ret_root_fd, e)
+				 : node_enter_root(&w->host, w->place->mount_ns_fd, ret_root_fd, e);
+}
+
 /* --- the place ----------------------------------------------------------- */
 
 static int filesystem_check_empty(const struct filesystem_work *w, int dir_fd, struct err *e)
@@ -229,12 +248,13 @@ static int filesystem_check_empty(const struct filesystem_work *w, int dir_fd, s
 
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
-		return err_sys(e, errno, "cannot look into %s in the container", w->spec->path);
+		return err_sys(e, errno, "cannot look into %s %s", w->spec->path,
+			       filesystem_where(w));
 	fd_take(&fd);
 	while ((entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			return err_set(e, ENOTEMPTY, "%s in the container is not empty",
-				       w->spec->path);
+			return err_set(e, ENOTEMPTY, "%s %s is not empty", w->spec->path,
+				       filesystem_where(w));
 	}
 	return 0;
 }
@@ -271,7 +291,7 @@ static bool filesystem_is_placeholder(int above_fd, const char *name)
 /* As whom it was made by; empty, or it stays. */
 static void filesystem_remove_placeholder(const struct filesystem_work *w, int above_fd)
 {
-	if (filesystem_is_placeholder(above_fd, w->name) &&
+	if (!w->spec->host_dir && filesystem_is_placeholder(above_fd, w->name) &&
 	    !node_map_act_as(w->root_uid, w->root_gid, NULL))
 		unlinkat(above_fd, w->name, AT_REMOVEDIR);
 	node_map_act_as_root();
@@ -310,17 +330,36 @@ static int filesystem_move(struct filesystem_work *w, int place_fd, struct err *
 
 	/* Its device is found, and waited for, where /dev is the host's. */
 	if (setns(w->own_ns_fd, CLONE_NEWNS) < 0)
-		return err_sys(e, errno, "cannot leave the container's mount namespace");
+		return err_sys(e, errno, "cannot leave the %s's mount namespace",
+			       filesystem_whose(w));
 	mount_fd = filesystem_mount(w, e);
 	if (mount_fd < 0)
 		return mount_fd;
 	w->dev = filesystem_dev(mount_fd);
 	if (setns(w->place->mount_ns_fd, CLONE_NEWNS) < 0)
-		return err_sys(e, errno, "cannot enter the container's mount namespace");
+		return err_sys(e, errno, "cannot enter the %s's mount namespace",
+			       filesystem_whose(w));
 	if (move_mount(mount_fd, "", place_fd, "",
 		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return err_sys(e, errno, "cannot mount it at %s in the container", w->spec->path);
+		return err_sys(e, errno, "cannot mount it at %s %s", w->spec->path,
+			       filesystem_where(w));
 	return 0;
+}
+
+/* What is there belongs to whoever is to have it: nothing is made, and nothing left. */
+static int filesystem_insert_host(struct filesystem_work *w, struct err *e)
+{
+	auto_close int root_fd = -1, place_fd = -1;
+	int r;
+
+	r = filesystem_enter(w, &root_fd, e);
+	if (r < 0)
+		return r;
+	place_fd = host_dir_open(root_fd, w->spec->path, w->spec->host_dir, w->spec->host_uid, e);
+	if (place_fd < 0)
+		return place_fd;
+	r = filesystem_check_empty(w, place_fd, e);
+	return r < 0 ? r : filesystem_move(w, place_fd, e);
 }
 
 /* First what costs nothing: a place that will not do mounts nothing, and writes nothing. */
@@ -330,8 +369,10 @@ static int filesystem_insert_inside(void *arg, struct err *e)
 	auto_close int root_fd = -1, above_fd = -1, place_fd = -1;
 	int r;
 
+	if (w->spec->host_dir)
+		return filesystem_insert_host(w, e);
 	umask(0);
-	r = node_enter_root(&w->host, w->place->mount_ns_fd, &root_fd, e);
+	r = filesystem_enter(w, &root_fd, e);
 	if (r < 0)
 		return r;
 	r = node_map_act_as(w->root_uid, w->root_gid, e);
@@ -348,6 +389,17 @@ static int filesystem_insert_inside(void *arg, struct err *e)
 	return r;
 }
 
+/* Who root is in the container. On the host that is root. */
+static int filesystem_look_ids(struct filesystem_work *w, struct err *e)
+{
+	int r;
+
+	r = node_map_id(w->place->proc_fd, "uid_map", 0, &w->root_uid, e);
+	if (!r)
+		r = node_map_id(w->place->proc_fd, "gid_map", 0, &w->root_gid, e);
+	return r < 0 ? r : filesystem_open_user_ns(w, e);
+}
+
 int filesystem_insert(const struct node_place *place, const struct filesystem_spec *spec,
 		      uint64_t *ret_dev, struct err *e)
 {
@@ -355,12 +407,8 @@ int filesystem_insert(const struct node_place *place, const struct filesystem_sp
 	int r;
 
 	r = filesystem_work_new(&w, place, spec, e);
-	if (!r)
-		r = node_map_id(place->proc_fd, "uid_map", 0, &w->root_uid, e);
-	if (!r)
-		r = node_map_id(place->proc_fd, "gid_map", 0, &w->root_gid, e);
-	if (!r)
-		r = filesystem_open_user_ns(w, e);
+	if (!r && !spec->host_dir)
+		r = filesystem_look_ids(w, e);
 	if (r < 0)
 		return r;
 	w->own_ns_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
@@ -368,7 +416,7 @@ int filesystem_insert(const struct node_place *place, const struct filesystem_sp
 		return err_sys(e, errno, "cannot open the helper's mount namespace");
 	r = child_run(filesystem_insert_inside, w, place->timeout_ms, e);
 	if (r == -ETIMEDOUT)
-		return err_prefix(e, r, "mounting %s in the container", spec->path);
+		return err_prefix(e, r, "mounting %s %s", spec->path, filesystem_where(w));
 	if (r == 0)
 		*ret_dev = w->dev;
 	return r;
@@ -379,9 +427,11 @@ int filesystem_insert(const struct node_place *place, const struct filesystem_sp
 /* File systems of several devices (btrfs) show a number of their own, but name one. */
 static bool filesystem_is(const struct filesystem_work *w, const struct mountinfo_entry *entry)
 {
+	const char *type = catalog_filesystem(w->spec->filesystem);
+
 	if (entry->major == w->spec->major && entry->minor == w->spec->minor)
 		return true;
-	return !entry->major && !strcmp(entry->type, catalog_filesystem(w->spec->filesystem)) &&
+	return !entry->major && (!type || !strcmp(entry->type, type)) &&
 	       !strcmp(entry->source, w->source);
 }
 
@@ -425,10 +475,12 @@ static int filesystem_find(const struct filesystem_work *w, struct filesystem_mo
 		ret->ids[ret->nr] = entry.id;
 		ret->points[ret->nr] = strdup(entry.point);
 		if (!ret->points[ret->nr])
-			return err_sys(e, ENOMEM, "cannot list the container's mounts");
+			return err_sys(e, ENOMEM, "cannot list the %s's mounts",
+				       filesystem_whose(w));
 		ret->nr++;
 	}
-	return r < 0 ? err_sys(e, -r, "cannot read the container's list of mounts") : 0;
+	return r < 0 ? err_sys(e, -r, "cannot read the %s's list of mounts", filesystem_whose(w))
+		     : 0;
 }
 
 /* Is this mount of it what is at the place? */
@@ -447,7 +499,7 @@ static int filesystem_look_inside(void *arg, struct err *e)
 	auto_close int root_fd = -1, above_fd = -1;
 	int r;
 
-	r = node_enter_root(&w->host, w->place->mount_ns_fd, &root_fd, e);
+	r = filesystem_enter(w, &root_fd, e);
 	if (!r)
 		r = filesystem_find(w, &m, e);
 	if (r < 0)
@@ -457,8 +509,8 @@ static int filesystem_look_inside(void *arg, struct err *e)
 		if (filesystem_at_place(w, above_fd, m.ids[i]))
 			return 0;
 	}
-	return err_set(e, ENOENT, "%s in the container is not this device's file system",
-		       w->spec->path);
+	return err_set(e, ENOENT, "%s %s is not this device's file system", w->spec->path,
+		       filesystem_where(w));
 }
 
 int filesystem_look(const struct node_place *place, const struct filesystem_spec *spec,
@@ -530,7 +582,7 @@ static int filesystem_remove_all(const struct filesystem_work *w, struct err *e)
 	for (unsigned int i = m.nr; i-- > 0;) {
 		r = filesystem_detach(w, m.points[i], m.ids[i]);
 		if (r < 0 && !first)
-			first = err_sys(e, -r, "cannot unmount it in the container");
+			first = err_sys(e, -r, "cannot unmount it %s", filesystem_where(w));
 	}
 	return first;
 }
@@ -545,12 +597,14 @@ static int filesystem_remove_unused(const struct filesystem_work *w, int above_f
 		return r;
 	for (unsigned int i = 0; i < m.nr; i++) {
 		if (!filesystem_at_place(w, above_fd, m.ids[i]))
-			return err_set(e, EBUSY, "the container has mounted it elsewhere, too");
+			return err_set(e, EBUSY, "the %s has mounted it elsewhere, too",
+				       filesystem_whose(w));
 	}
 	if (!m.nr)
 		return 0;
 	r = filesystem_unmount(w, above_fd, w->name, 0);
-	return r < 0 ? err_sys(e, -r, "cannot unmount %s in the container", w->spec->path) : 0;
+	return r < 0 ? err_sys(e, -r, "cannot unmount %s %s", w->spec->path, filesystem_where(w))
+		     : 0;
 }
 
 static int filesystem_remove_inside(void *arg, struct err *e)
@@ -560,7 +614,7 @@ static int filesystem_remove_inside(void *arg, struct err *e)
 	int r;
 
 	/* Without a /dev of its own by now, it may have mounts all the same. */
-	r = node_enter_root(&w->host, w->place->mount_ns_fd, &root_fd, e);
+	r = filesystem_enter(w, &root_fd, e);
 	if (r == -ENOTSUP) {
 		root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		r = root_fd < 0 ? err_sys(e, errno, "cannot open the container's root") : 0;
@@ -585,11 +639,13 @@ int filesystem_remove(const struct node_place *place, const struct filesystem_sp
 	if (r < 0)
 		return r;
 	w->way = way;
-	if (node_map_id(place->proc_fd, "uid_map", 0, &w->root_uid, NULL) < 0 ||
-	    node_map_id(place->proc_fd, "gid_map", 0, &w->root_gid, NULL) < 0)
+	if (!spec->host_dir && (node_map_id(place->proc_fd, "uid_map", 0, &w->root_uid, NULL) < 0 ||
+				node_map_id(place->proc_fd, "gid_map", 0, &w->root_gid, NULL) < 0))
 		w->root_uid = w->root_gid = 0; /* it has ended, or has no root */
 	r = child_run(filesystem_remove_inside, w, place->timeout_ms, e);
-	return r == -ETIMEDOUT ? err_prefix(e, r, "unmounting %s in the container", spec->path) : r;
+	return r == -ETIMEDOUT
+		       ? err_prefix(e, r, "unmounting %s %s", spec->path, filesystem_where(w))
+		       : r;
 }
 
 static int filesystem_wait_inside(void *arg, struct err *e)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A device's file system inside a container, which gets no device: the helper
+ * A device's file system inside a container, which gets no device, or on the host: the helper
  * mounts it, detached, with options of its own choice, and a child moves the
  * mount over an empty directory in the container's mount namespace. In a
  * container with a user namespace it is an idmapped mount: what the disk calls
@@ -8,7 +8,9 @@
  *
  * The directory is walked to without following a link. One that is not there is
  * made, with mode 0, by which it is known again as ours; what is found must be
- * empty.
+ * empty. The host's is there, and is the one that was handed in (host_dir.h); it is
+ * mounted in the mount namespace of process 1, and the host hands it on to whoever
+ * follows its mounts. Ids are not mapped there.
  *
  * As in node.h, all functions run their work in a child with a deadline. To
  * mount is to wait for the device's worker, so a child may outlive its
@@ -20,6 +22,7 @@
 #include <stdint.h>
 
 #include "driver/base/err.h"
+#include "driver/privileged/host_dir.h"
 #include "driver/privileged/node.h"
 
 struct filesystem_spec {
@@ -29,6 +32,8 @@ struct filesystem_spec {
 	uint32_t major;
 	uint32_t minor;
 	bool read_only;
+	const struct host_dir *host_dir; /* it is for the host, on this; NULL: for a container */
+	uint32_t host_uid;		 /* whose that is, if it is not root's */
 };
 
 /*

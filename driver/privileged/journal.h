@@ -16,10 +16,11 @@
 
 #include "driver/base/err.h"
 #include "driver/privileged/container.h"
+#include "driver/privileged/host_dir.h"
 #include "driver/wire/wire.h"
 
 #define RECORD_MAGIC 0x6f726375u
-#define RECORD_VERSION 6
+#define RECORD_VERSION 7
 #define RECORD_CGROUP_SIZE 256
 
 /* The upper half of every generation, and so of the cookie the driver keeps for us. */
@@ -108,8 +109,22 @@ struct record {
 	uint64_t base_dev;
 	uint64_t base_inode;
 	char base[WIRE_BACKING_SIZE];
+	/* What path was, with WIRE_HOST and a file system, before that was mounted on it. */
+	struct host_dir dir;
 };
-static_assert(sizeof(struct record) == 2280, "journal format changed: raise RECORD_VERSION");
+static_assert(sizeof(struct record) == 2432, "journal format changed: raise RECORD_VERSION");
+
+/* Is it a file system that is mounted on the host? */
+static inline bool record_on_host(const struct record *rec)
+{
+	return rec->flags & WIRE_HOST && rec->filesystem;
+}
+
+/* Is it put somewhere: into a container, or mounted on the host? */
+static inline bool record_is_placed(const struct record *rec)
+{
+	return !(rec->flags & WIRE_NO_CONTAINER) || record_on_host(rec);
+}
 
 /* Makes DIR/devices; returns its fd. */
 int journal_open(const char *dir, int *ret_fd, struct err *e);

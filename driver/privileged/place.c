@@ -9,6 +9,7 @@
 #include "driver/privileged/node.h"
 #include "driver/privileged/undo.h"
 
+#define PLACE_LOOK_MS 5000
 #define PLACE_NODE_MS 5000
 #define PLACE_LIMIT_MS 2000
 #define PLACE_MOUNT_MS 20000 /* with what a file system does first after a power cut */
@@ -28,6 +29,35 @@ int place_look(const struct op *op, struct container *c, struct record *rec, int
 	rec->container_uid = c->owner_uid;
 	memcpy(rec->container_cgroup, c->cgroup, sizeof(rec->container_cgroup));
 	return container_check_peer(c, op->uid, op->helper->hook_uid, e);
+}
+
+/* Whose a place of ours is says what is mounted there; what comes of it the registry decides. */
+static bool place_is_mounted(const struct op *op, const struct record *rec)
+{
+	for (size_t i = 0; i < op->registry->nr_devices; i++) {
+		if (registry_same_place(&op->registry->devices[i]->rec, rec))
+			return true;
+	}
+	return false;
+}
+
+int place_look_dir(const struct op *op, struct container *c, struct record *rec, int dir_fd,
+		   struct err *e)
+{
+	struct host_place found;
+	int r;
+
+	r = container_host(c, e);
+	if (r == 0)
+		r = host_dir_look(&found, dir_fd, c->mount_ns_fd, op_left_ms(op, PLACE_LOOK_MS), e);
+	if (r < 0)
+		return r;
+	/* The caller's own word for it was for people. */
+	memcpy(rec->path, found.path, sizeof(rec->path));
+	rec->dir = found.dir;
+	return place_is_mounted(op, rec)
+		       ? 0
+		       : host_dir_check_owner(rec->path, found.owner_uid, op->uid, e);
 }
 
 int place_allow(const struct op *op, const struct container *c, const struct record *rec,

@@ -13,6 +13,13 @@
 int place_look(const struct op *op, struct container *c, struct record *rec, int pidfd,
 	       struct err *e);
 
+/*
+ * The same where the host is to mount a file system: into c the host, into the record where
+ * dir_fd is. Borrows dir_fd. -EPERM: the directory is neither root's nor the peer's.
+ */
+int place_look_dir(const struct op *op, struct container *c, struct record *rec, int dir_fd,
+		   struct err *e);
+
 /* The limits of the rule. -ENOTSUP: the container has nothing they could be put to. */
 int place_limit(const struct op *op, const struct container *c, const struct record *rec,
 		struct err *e);

@@ -57,10 +57,7 @@ static void reconcile_mount(const struct op *op, const struct record *rec)
 	uint64_t dev;
 	int r;
 
-	if (!rec->filesystem ||
-	    container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
-			   rec->cgroup_inode, NULL) < 0 ||
-	    c.mount_ns_fd < 0)
+	if (!rec->filesystem || undo_find_place(&c, rec, NULL) < 0 || c.mount_ns_fd < 0)
 		return;
 	place = container_place(&c, op_left_ms(op, RECONCILE_MOUNT_MS));
 	r = filesystem_look(&place, &spec, &why);
@@ -98,6 +95,7 @@ static void reconcile_claim(const struct op *op, const struct record *rec)
 
 	if (claims_device(op->registry, rec)) {
 		reconcile_allow(op, rec);
+		reconcile_mount(op, rec);
 		return;
 	}
 	log_warning("ublkb%u is gone: it is taken from container %s", rec->dev_id, rec->container);

@@ -75,10 +75,12 @@ bool registry_same_container(const struct record *a, const struct record *b)
 	       a->container_pid == b->container_pid && a->container_start == b->container_start;
 }
 
-/* Names of devices made ahead are a place too: there is one of each. */
+/* Names of devices made ahead are a place too: there is one of each. So are the host's directories.
+ */
 bool registry_same_place(const struct record *a, const struct record *b)
 {
-	return ((a->flags & b->flags & WIRE_AHEAD) || registry_same_container(a, b)) &&
+	return ((a->flags & b->flags & WIRE_AHEAD) || (record_on_host(a) && record_on_host(b)) ||
+		registry_same_container(a, b)) &&
 	       !strcmp(a->path, b->path);
 }
 

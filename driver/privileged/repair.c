@@ -17,12 +17,15 @@
 #include "driver/privileged/journal.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/request.h"
+#include "driver/privileged/ublk_ctl.h"
 #include "driver/privileged/undo.h"
 
 #define REPAIR_LOCK_MS 5000
 #define REPAIR_SEND_MS 2000
 #define REPAIR_PLACE_MS 5000
-#define REPAIR_ONE_MS 13000 /* what one of them may take: its worker's end, STOP, DELETE */
+#define REPAIR_UNMOUNT_MS 5000
+#define REPAIR_ONE_MS                                                                              \
+	18000 /* what one of them may take: its mounts, its worker's end, STOP, DELETE */
 
 struct repair {
 	const struct op *op;
@@ -113,6 +116,38 @@ static int repair_check_closed(const struct repair *r, const struct record *rec,
 	return 0;
 }
 
+/* Is this number still this device's? While it is mounted it cannot become another's. */
+static bool repair_is_there(const struct record *rec)
+{
+	auto_ublk_ctl struct ublk_ctl *ctl = NULL;
+	uint32_t major = 0, minor = 0;
+	struct ublk_info info;
+
+	return ublk_ctl_open(&ctl, NULL) == 0 && ublk_info(ctl, rec->dev_id, &info, NULL) == 0 &&
+	       info.cookie == rec->generation &&
+	       ublk_block_number(ctl, rec->dev_id, &major, &minor, NULL) == 0 &&
+	       major == rec->major && minor == rec->minor;
+}
+
+/*
+ * As what it was mounted on the host is not known, nor where: by its number. While its worker
+ * may still write what there is to write.
+ */
+static void repair_unmount(const struct repair *r, const struct record *rec)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	struct filesystem_spec spec = undo_filesystem(rec);
+	struct node_place place;
+	struct err why;
+
+	if (!rec->major || !repair_is_there(rec) || container_host(&c, NULL) < 0)
+		return;
+	spec.path = "/"; /* nowhere in particular */
+	place = container_place(&c, op_left_ms(r->op, REPAIR_UNMOUNT_MS));
+	if (filesystem_remove(&place, &spec, FILESYSTEM_SYNCED, &why) < 0)
+		log_warning("repair: ublkb%u: %s", rec->dev_id, why.text);
+}
+
 /* All that was made for one device. The driver is asked once more whose its number is. */
 static int repair_device(struct repair *r, struct orphan *o, struct err *e)
 {
@@ -120,7 +155,10 @@ static int repair_device(struct repair *r, struct orphan *o, struct err *e)
 	int ret;
 
 	ret = repair_check_closed(r, &rec, e);
-	return ret < 0 ? ret : undo_run(r->op, &rec, false, e);
+	if (ret < 0)
+		return ret;
+	repair_unmount(r, &rec);
+	return undo_run(r->op, &rec, false, e);
 }
 
 static int repair_file(struct repair *r, struct orphan *o, struct err *e)

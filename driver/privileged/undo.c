@@ -107,7 +107,17 @@ struct filesystem_spec undo_filesystem(const struct record *rec)
 		.major = rec->major,
 		.minor = rec->minor,
 		.read_only = rec->flags & WIRE_READ_ONLY,
+		.host_dir = rec->flags & WIRE_HOST ? &rec->dir : NULL,
+		.host_uid = rec->peer_uid,
 	};
+}
+
+int undo_find_place(struct container *c, const struct record *rec, struct err *e)
+{
+	if (rec->flags & WIRE_HOST)
+		return container_host(c, e);
+	return container_find(c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
+			      rec->cgroup_inode, e);
 }
 
 /*
@@ -125,9 +135,7 @@ static void undo_mount(const struct record *rec, bool orderly)
 
 	if (!rec->filesystem || !rec->major)
 		return;
-	if (container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
-			   rec->cgroup_inode, NULL) == 0 &&
-	    c.mount_ns_fd >= 0) {
+	if (undo_find_place(&c, rec, NULL) == 0 && c.mount_ns_fd >= 0) {
 		place = container_place(&c, UNDO_MOUNT_MS);
 		r = filesystem_remove(&place, &spec,
 				      orderly ? FILESYSTEM_SYNCED : FILESYSTEM_AT_ONCE, &why);
@@ -153,6 +161,7 @@ static int undo_claims(const struct op *op, const struct record *device, struct 
 		if (r < 0)
 			return r;
 		op_begin_undo(op, &claim);
+		undo_mount(&claim, true);
 		r = undo_revoke(op, &claim, e);
 		if (r == 0)
 			r = op_drop(op, claim.generation, e);

@@ -41,8 +41,11 @@ int undo_other_worker(const struct record *rec, struct err *e);
 /* Is anybody in there? */
 bool undo_other_lives(const struct record *rec);
 
-/* What is mounted in place of a node, for a record that has a file system. */
+/* What is mounted in place of a node, for a record that has a file system. Borrows from rec. */
 struct filesystem_spec undo_filesystem(const struct record *rec);
+
+/* Where that is: its container, as container_find() finds it, or the host. */
+int undo_find_place(struct container *c, const struct record *rec, struct err *e);
 
 /* Takes the device out of the container's reach; nothing else. */
 int undo_revoke(const struct op *op, const struct record *rec, struct err *e);

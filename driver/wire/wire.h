@@ -22,7 +22,7 @@
 
 #define WIRE_CONTAINER_SIZE 136 /* a container's ID as its engine writes it */
 #define WIRE_ENGINE_SIZE 16	/* "crun", "runc", ...: a label */
-#define WIRE_PATH_SIZE 128	/* device path inside the container */
+#define WIRE_PATH_SIZE 256	/* of a device in its container, or where it is mounted */
 #define WIRE_RULE_SIZE 64	/* id of a policy rule */
 #define WIRE_BACKING_SIZE 256	/* path of a backing file, for people */
 #define WIRE_REASON_SIZE 320
@@ -67,7 +67,7 @@ static_assert(sizeof(struct wire_head) == 16, "wire format changed");
 
 enum wire_flag {
 	WIRE_READ_ONLY = 1 << 0,
-	WIRE_HOST = 1 << 1,  /* a device for the host: no container, no path */
+	WIRE_HOST = 1 << 1,  /* for the host: no container, and no path but to mount on */
 	WIRE_TIMED = 1 << 2, /* asked only: a WIRE_TIMING comes before the answer */
 	/* How data travels, where neither is set: zero copy if rule, target and kernel have it. */
 	WIRE_COPY = 1 << 3,	  /* through buffers of the worker */
@@ -100,8 +100,9 @@ static_assert(sizeof(struct wire_fault) == 24, "wire format changed");
 
 /*
  * Give a container (or the host) a device. Answer: WIRE_REPLY with the device.
- * fds: the container's init process (pidfd; not with WIRE_HOST or WIRE_AHEAD), then the
- * target's backing files (catalog.h says how many).
+ * fds: the container's init process (pidfd; not with WIRE_HOST or WIRE_AHEAD), or, with WIRE_HOST
+ * and a file system, the directory of the host to mount it on; then the target's backing files
+ * (catalog.h says how many).
  *
  * With WIRE_AHEAD it is for a container that is to come, which gets it by a WIRE_CLAIM. Its
  * path is "/dev/" and its name, which no other device made ahead has.
@@ -120,26 +121,30 @@ struct wire_attach {
 	uint32_t filesystem; /* enum catalog_filesystem: mounted at path, in place of a node */
 	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
 	char engine[WIRE_ENGINE_SIZE];	     /* label */
-	char path[WIRE_PATH_SIZE]; /* "/dev/..." of a node, or any; empty with WIRE_HOST */
+	char path[WIRE_PATH_SIZE]; /* "/dev/..." of a node, or any; of WIRE_HOST a label, or empty
+				    */
 	struct wire_fault fault;
 };
-static_assert(sizeof(struct wire_attach) == 360, "wire format changed");
+static_assert(sizeof(struct wire_attach) == 488, "wire format changed");
 
 /*
  * A container is to have a device that was made ahead. Answer: WIRE_REPLY with the claim, which
  * is ended like a device, by a WIRE_DETACH of its generation; the device goes on.
  * fds: the container's init process (pidfd).
+ *
+ * With a file system it is the host that has it, mounted. No container then; path is a label, and
+ * the descriptor is the directory, as of a WIRE_ATTACH.
  */
 struct wire_claim {
 	struct wire_head head;
 	uint64_t generation; /* of the device: not one that had its name before */
 	uint32_t timeout_ms;
-	uint32_t pad;
+	uint32_t filesystem; /* enum catalog_filesystem: the host mounts it; else 0 */
 	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
 	char engine[WIRE_ENGINE_SIZE];	     /* label */
 	char path[WIRE_PATH_SIZE];	     /* "/dev/..."; empty: that of the device */
 };
-static_assert(sizeof(struct wire_claim) == 312, "wire format changed");
+static_assert(sizeof(struct wire_claim) == 440, "wire format changed");
 
 enum wire_detach_flag {
 	WIRE_DETACH_FORCE = 1 << 0, /* even if it is open or mounted: what is not written is lost */
@@ -348,14 +353,14 @@ struct wire_device {
 	uint32_t filesystem; /* enum catalog_filesystem; FILESYSTEM_NONE: path is a node */
 	uint32_t pad;
 };
-static_assert(sizeof(struct wire_device) == 696, "wire format changed");
+static_assert(sizeof(struct wire_device) == 824, "wire format changed");
 
 /* fd: the counters, see stats.h. Empty once the device is gone. */
 struct wire_counters {
 	struct wire_head head;
 	struct wire_device device;
 };
-static_assert(sizeof(struct wire_counters) == 712, "wire format changed");
+static_assert(sizeof(struct wire_counters) == 840, "wire format changed");
 
 /* What can belong to nobody, in the order it is removed in. Never renumbered, only added to. */
 enum wire_orphan_kind {
@@ -410,7 +415,7 @@ struct wire_access {
 	char path[WIRE_PATH_SIZE];
 	char why[WIRE_REASON_SIZE]; /* it could not, or was not tried; empty: it can */
 };
-static_assert(sizeof(struct wire_access) == 480, "wire format changed");
+static_assert(sizeof(struct wire_access) == 608, "wire format changed");
 
 /* What a container may do to its device per second; 0: as much as it can. */
 struct wire_io {
@@ -444,4 +449,4 @@ struct wire_details {
 	char failure[WIRE_REASON_SIZE]; /* WIRE_STATE_FAILED: why */
 	char base[WIRE_BACKING_SIZE];	/* path of what the backing file is a delta over */
 };
-static_assert(sizeof(struct wire_details) == 1408, "wire format changed");
+static_assert(sizeof(struct wire_details) == 1536, "wire format changed");

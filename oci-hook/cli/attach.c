@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci-hook/cli/attach.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +26,7 @@
 
 static const struct cli_option attach_options[] = {
 	{ "container", "ID", 'c', "the container: its name, or (the beginning of) its ID" },
-	{ "host", NULL, 'H', "no container: a device for the host, /dev/ublkbN" },
+	{ "host", NULL, 'H', "no container: a device for the host, /dev/ublkbN, or mounted there" },
 	{ "read-only", NULL, 'r', "short for --access ro" },
 	{ "ephemeral", NULL, 'E', "short for --delta ephemeral" },
 	{ "engine", "NAME", 'e', "ask this runtime only: crun or runc" },
@@ -34,12 +37,14 @@ static const struct cli_option attach_options[] = {
 
 static const struct cli_page attach_page = {
 	.command = "attach",
-	.synopsis = "attach --container ID --device PATH --target NAME [OPTION]...\n"
-		    "attach --container ID --mount PATH --fs NAME --target NAME [OPTION]...\n"
-		    "attach --container ID --volume NAME [--device PATH] [OPTION]...\n"
-		    "attach --host --target NAME [OPTION]...",
-	.about = "Gives a running container a block device or a mounted file system, or the host a "
-		 "block device.",
+	.synopsis =
+		"attach --container ID --device PATH --target NAME [OPTION]...\n"
+		"attach --container ID --mount PATH --fs NAME --target NAME [OPTION]...\n"
+		"attach --container ID --volume NAME [--device PATH] [OPTION]...\n"
+		"attach --host --target NAME [OPTION]...\n"
+		"attach --host --mount DIR --fs NAME {--target NAME | --volume NAME} [OPTION]...",
+	.about = "Gives a running container, or the host, a block device or a mounted file "
+		 "system.",
 	.options = attach_options,
 	.nr_options = ARRAY_SIZE(attach_options),
 	.keys = true,
@@ -100,7 +105,7 @@ static int attach_parse(struct attach_ask *a, int argc, char **argv, bool *ret_l
 	return CLI_DONE;
 }
 
-static int attach_send(const struct attach_ask *a, const struct container *c,
+static int attach_send(const struct attach_ask *a, const struct container *c, int place_fd,
 		       const struct keys_files *files, struct wire_reply *ret,
 		       struct wire_timing *ret_timing, struct err *e)
 {
@@ -109,26 +114,50 @@ static int attach_send(const struct attach_ask *a, const struct container *c,
 	text_copy(req.container, sizeof(req.container), c->id);
 	text_copy(req.engine, sizeof(req.engine), c->engine);
 	if (a->keys.given[KEY_VOLUME])
-		return volume_device_claim(&a->keys, c->id, c->engine, c->pidfd, CLIENT_TIMEOUT_MS,
+		return volume_device_claim(&a->keys, c->id, c->engine, place_fd, CLIENT_TIMEOUT_MS,
 					   ret, e);
 	keys_fill(&a->keys, a->host, &req);
 	if (a->timed)
 		req.flags |= WIRE_TIMED;
-	return client_attach(&req, c->pidfd, files->fds, files->nr, CLIENT_TIMEOUT_MS, ret,
+	return client_attach(&req, place_fd, files->fds, files->nr, CLIENT_TIMEOUT_MS, ret,
 			     ret_timing, e);
 }
 
-static int attach_ask(const struct attach_ask *a, struct container *c, struct wire_reply *ret,
+/* The directory goes by descriptor. What is said of its place is for people: links are followed. */
+static int attach_open_dir(struct attach_ask *a, int *ret_fd, struct err *e)
+{
+	char *path = a->keys.path, word[QUOTE_SIZE], real[PATH_MAX];
+
+	*ret_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return err_sys(e, errno, "cannot open the directory %s",
+			       quote_text(word, sizeof(word), path));
+	if (realpath(path, real))
+		text_copy(path, sizeof(a->keys.path), real);
+	return 0;
+}
+
+/* Where it is to be: c, or the directory of the host, for as long as the helper needs it. */
+static int attach_find_place(struct attach_ask *a, struct container *c, int *ret_dir_fd,
+			     struct err *e)
+{
+	if (!a->host)
+		return container_find(c, &a->query, a->container, e);
+	return a->keys.filesystem ? attach_open_dir(a, ret_dir_fd, e) : 0;
+}
+
+static int attach_ask(struct attach_ask *a, struct container *c, struct wire_reply *ret,
 		      struct wire_timing *ret_timing, struct err *e)
 {
 	struct keys_files files = KEYS_FILES_INIT;
+	auto_close int dir_fd = -1;
 	int r;
 
 	r = keys_files_open(&a->keys, &files, e);
-	if (r == 0 && !a->host)
-		r = container_find(c, &a->query, a->container, e);
 	if (r == 0)
-		r = attach_send(a, c, &files, ret, ret_timing, e);
+		r = attach_find_place(a, c, &dir_fd, e);
+	if (r == 0)
+		r = attach_send(a, c, a->host ? dir_fd : c->pidfd, &files, ret, ret_timing, e);
 	keys_files_close(&files, r == 0);
 	return r;
 }
@@ -160,7 +189,9 @@ static void attach_print(const struct attach_ask *a, const struct container *c,
 			 const struct wire_reply *reply, const struct wire_timing *timing,
 			 int64_t client_us)
 {
-	if (a->host)
+	if (a->host && a->keys.filesystem)
+		printf("ublkb%" PRIu32 " is mounted at %s\n", reply->dev_id, a->keys.path);
+	else if (a->host)
 		printf("/dev/ublkb%" PRIu32 "\n", reply->dev_id);
 	else if (a->keys.filesystem)
 		printf("ublkb%" PRIu32 " is mounted at %s in container %s\n", reply->dev_id,

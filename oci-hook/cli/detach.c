@@ -22,9 +22,10 @@ static const struct cli_option detach_options[] = {
 	{ "container", "ID", 'c',
 	  "the container, running or not; its name, or (the beginning of) its ID" },
 	{ "device", "PATH", 'd', "the device at this path in the container" },
-	{ "mount", "PATH", 'd', "the file system mounted at this path in the container" },
+	{ "mount", "PATH", 'm',
+	  "the file system mounted at this path, in the container or with --host on the host" },
 	{ "all", NULL, 'a', "all devices of the container; without one, all of yours" },
-	{ "host", NULL, 'H', "DEVICE is one of the host, from attach --host" },
+	{ "host", NULL, 'H', "of the host, from attach --host" },
 	{ "force", NULL, 'f', "even if it is open or mounted: what is not written is lost" },
 	{ "json", NULL, 'j', "what became of each, as JSON" },
 	{ "timing", NULL, 't', "what it took, step by step" },
@@ -33,6 +34,7 @@ static const struct cli_option detach_options[] = {
 static const struct cli_page detach_page = {
 	.command = "detach",
 	.synopsis = "detach --container ID (--device PATH | --mount PATH | --all) [OPTION]...\n"
+		    "detach --host --mount DIR [OPTION]...\n"
 		    "detach [--host] DEVICE... [OPTION]...\n"
 		    "detach [--host] --all [OPTION]...",
 	.about = "Takes devices away. DEVICE is N, ublkbN, /dev/ublkbN or a generation.",
@@ -55,6 +57,7 @@ struct detach_ask {
 static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_leave)
 {
 	int c, status = CLI_DONE;
+	bool mounted = false;
 
 	*ret_leave = true;
 	while ((c = cli_next(&detach_page, argc, argv, &status)) != 0) {
@@ -62,7 +65,7 @@ static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_l
 			return status;
 		if (c == 'c')
 			d->container = optarg;
-		else if (c == 'd')
+		else if (c == 'd' || c == 'm')
 			d->path = optarg;
 		else if (c == 'a')
 			d->all = true;
@@ -74,17 +77,21 @@ static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_l
 			d->json = true;
 		else
 			d->timed = true;
+		if (c == 'd' || c == 'm')
+			mounted = c == 'm';
 	}
 	d->names = argv + optind;
 	d->nr_names = argc - optind;
-	if (!!d->container + (d->nr_names > 0) + (!d->container && d->all) != 1)
-		return cli_misuse(&detach_page,
-				  "one of --container ID, DEVICE and --all is needed");
+	if (!!d->container + (d->nr_names > 0) + (!d->container && d->all) + (d->host && mounted) !=
+	    1)
+		return cli_misuse(&detach_page, "one of --container ID, --host --mount DIR, "
+						"DEVICE and --all is needed");
 	if (d->container && (d->host || !d->path == !d->all))
 		return cli_misuse(&detach_page, "with --container, one of --device PATH, --mount "
 						"PATH and --all is needed, and not --host");
-	if (d->path && !d->container)
-		return cli_misuse(&detach_page, "--device and --mount go with --container");
+	if (d->path && !d->container && !(d->host && mounted))
+		return cli_misuse(&detach_page, "--device goes with --container, and --mount with "
+						"that or --host");
 	*ret_leave = false;
 	return CLI_DONE;
 }
@@ -140,10 +147,28 @@ static int detach_find_names(struct client_devices *ret, const struct detach_ask
 	return 0;
 }
 
+static int detach_find_on_host(struct client_devices *ret, const char *path, struct err *e)
+{
+	auto_client_devices struct client_devices all = { 0 };
+	int r;
+
+	r = client_list(&all, CLIENT_TIMEOUT_MS, e);
+	if (r < 0)
+		return r;
+	ret->rows = calloc(1, sizeof(*ret->rows));
+	if (!ret->rows)
+		return err_sys(e, ENOMEM, "cannot look for the device");
+	r = find_on_host(ret->rows, &all, path, e);
+	ret->nr = r == 0;
+	return r;
+}
+
 static int detach_find(struct client_devices *ret, const struct detach_ask *d, struct err *e)
 {
 	if (d->container)
 		return find_in_container(ret, d->container, d->path, CLIENT_TIMEOUT_MS, e);
+	if (d->path)
+		return detach_find_on_host(ret, d->path, e);
 	return d->all ? detach_find_all(ret, d, e) : detach_find_names(ret, d, e);
 }
 

@@ -219,7 +219,9 @@ static void list_print(const struct client_devices *d)
 			printf(" -");
 		for (size_t k = i + 1; list_is_claim(d, i, k); k++)
 			printf("%s%s", k == i + 1 ? " " : ",",
-			       quote_text(word, sizeof(word), d->rows[k].container));
+			       quote_text(word, sizeof(word),
+					  d->rows[k].flags & WIRE_HOST ? d->rows[k].path
+								       : d->rows[k].container));
 		printf("\n");
 	}
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,34 @@ int find_among(struct wire_device *ret, const struct client_devices *all, const 
 	}
 	return err_set(e, ENODEV, "there is no device %s, or it is not yours (see ublk-oci list)",
 		       word);
+}
+
+static const struct wire_device *mounted_at(const struct client_devices *all, const char *path)
+{
+	for (size_t i = 0; i < all->nr; i++) {
+		const struct wire_device *row = &all->rows[i];
+
+		if (row->flags & WIRE_HOST && row->filesystem && !strcmp(row->path, path))
+			return row;
+	}
+	return NULL;
+}
+
+int find_on_host(struct wire_device *ret, const struct client_devices *all, const char *path,
+		 struct err *e)
+{
+	const struct wire_device *row = mounted_at(all, path);
+	char word[QUOTE_SIZE], real[PATH_MAX];
+
+	if (!row && realpath(path, real))
+		row = mounted_at(all, real);
+	if (!row)
+		return err_set(
+			e, ENODEV,
+			"no device of yours is mounted at %s on the host (see ublk-oci list)",
+			quote_text(word, sizeof(word), path));
+	*ret = *row;
+	return 0;
 }
 
 int find_by_name(struct wire_device *ret, const char *name, int timeout_ms, struct err *e)

@@ -19,6 +19,13 @@ int find_either(struct wire_device *ret, const char *name, const char *container
 		int timeout_ms, struct err *e);
 
 /*
+ * The file system that is mounted on this directory of the host, as it was written down, or as
+ * the path leads there now.
+ */
+int find_on_host(struct wire_device *ret, const struct client_devices *all, const char *path,
+		 struct err *e);
+
+/*
  * What to look for when a person wrote id: id, when it is a whole ID; else the ID
  * of the container that has it as a name, in buf; else id, as the beginning of one.
  */

@@ -101,6 +101,18 @@ int container_find(struct container *c, pid_t pid, uint64_t start_ticks, uint64_
 	return 0;
 }
 
+int container_host(struct container *c, struct err *e)
+{
+	int r = fake_call(UNDO_FAKE_LOOK, NULL, e);
+
+	assert_true(fake.rec->flags & WIRE_HOST && fake.rec->filesystem);
+	if (r < 0)
+		return r;
+	c->mount_ns_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	c->pidfd = dup(fake.pidfd);
+	return 0;
+}
+
 void container_fini(struct container *c)
 {
 	close_fdp(&c->pidfd);
@@ -210,6 +222,10 @@ static void fake_check_filesystem(const struct filesystem_spec *spec)
 	assert_int_equal(spec->dev_id, fake.rec->dev_id);
 	assert_int_equal(spec->major, fake.rec->major);
 	assert_int_equal(spec->minor, fake.rec->minor);
+	if (fake.rec->flags & WIRE_HOST)
+		assert_memory_equal(spec->host_dir, &fake.rec->dir, sizeof(fake.rec->dir));
+	else
+		assert_null(spec->host_dir);
 }
 
 int filesystem_remove(const struct node_place *place, const struct filesystem_spec *spec,

@@ -18,7 +18,7 @@ cp /etc/group "$TEST_DIR/group"
 undo cp "$TEST_DIR/group" /etc/group
 printf '%s:x:%d:\n' ci 20001 acme 20002 globex 20003 >>/etc/group
 examples=/usr/share/doc/ublk-oci/examples
-for name in single-host ci-runner multi-tenant rootless-users; do
+for name in single-host ci-runner multi-tenant rootless-users volume-plugins; do
     ublk-oci policy check $examples/$name.json >/dev/null || fail "$name.json"
 done
 ok "policy: the installed examples are valid"

@@ -105,10 +105,9 @@ static void record_must_hold(const struct record *rec)
 	     memchr(rec->path, '\0', sizeof(rec->path)) &&
 	     memchr(rec->failure, '\0', sizeof(rec->failure)) &&
 	     memchr(rec->cgroup, '\0', sizeof(rec->cgroup)));
-	must(rec->flags & WIRE_HOST ? !rec->filesystem
-	     : rec->filesystem
+	must(rec->filesystem
 		     ? catalog_filesystem(rec->filesystem) && text_mount_path_ok(rec->path, &why)
-		     : text_device_path_ok(rec->path, &why));
+		     : rec->flags & WIRE_HOST || text_device_path_ok(rec->path, &why));
 	must(!(rec->grants & ~(uint32_t)RECORD_GRANTS_ALL));
 	cgroup_must_hold(rec->cgroup, strncmp(rec->cgroup, "/run/", 5) ? "/sys/fs/cgroup/"
 								       : "/run/ublk-oci/cgroup/");

@@ -30,15 +30,19 @@ def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
 
 def attach(target=MEMORY, flags=0, size=1 << 20, mode=0o660, timeout=0, container=b"c1",
            engine=b"crun", path=b"/dev/data", nr_fds=1, version=1,
-           fault=(0, 0, 0, 0)):
-    return (head(ATTACH, 360, nr_fds, version)
-            + struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, mode, timeout, 0)
-            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(128, b"\0")
+           fault=(0, 0, 0, 0), filesystem=0):
+    return (head(ATTACH, 488, nr_fds, version)
+            + struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, mode, timeout, filesystem)
+            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(256, b"\0")
             + struct.pack("<IIQQ", *fault))
 
 
 def attach_host(target=FILE, nr_fds=1):
     return attach(target, HOST, container=b"", engine=b"", path=b"", nr_fds=nr_fds)
+
+
+def attach_mount(path=b"/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/a/mount", nr_fds=2):
+    return attach(FILE, HOST, container=b"", engine=b"", path=path, nr_fds=nr_fds, filesystem=1)
 
 
 def generation(number):
@@ -65,9 +69,9 @@ def resize(number, size=2 << 20):
     return head(RESIZE, 40) + struct.pack("<QQII", generation(number), size, 0, 0)
 
 
-def claim(number, container=b"c1", nr_fds=1, path=b""):
-    return (head(CLAIM, 312, nr_fds) + struct.pack("<QII", generation(number), 0, 0)
-            + container.ljust(136, b"\0") + b"crun".ljust(16, b"\0") + path.ljust(128, b"\0"))
+def claim(number, container=b"c1", nr_fds=1, path=b"", engine=b"crun", filesystem=0):
+    return (head(CLAIM, 440, nr_fds) + struct.pack("<QII", generation(number), 0, filesystem)
+            + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(256, b"\0"))
 
 
 def packets():
@@ -115,6 +119,12 @@ def requests():
                        ("socket", sock), ("memfd", memfd), ("path-only", path),
                        ("pidfd", process), ("epoll", epoll)):
         yield f"attach-host-{name}", seed(root, [kind], attach_host())
+    for name, kind in (("directory", directory), ("file", file), ("pidfd", process),
+                       ("socket", sock), ("path-only", path)):
+        yield f"attach-host-mount-on-{name}", seed(root, [kind, file], attach_mount())
+    yield "attach-host-mount-as-owner", seed(owner, [directory, file], attach_mount())
+    yield "attach-host-mount-nowhere", seed(root, [file], attach_mount(nr_fds=1))
+    yield "attach-host-mount-up", seed(root, [directory, file], attach_mount(b"/srv/../etc"))
     yield "attach-fault", seed(root, [container, file], attach(
         FAULT, size=0, nr_fds=2, fault=(5000, 1000000, 1 << 20, 4096)))
     yield "attach-fault-too-often", seed(root, [container, file], attach(
@@ -154,6 +164,10 @@ def requests():
     yield "claim-no-device-path", seed(root, [container], claim(0, path=b"/etc/passwd"))
     yield "claim-own-process", seed(owner, [process], claim(0))
     yield "claim-without-process", seed(root, [], claim(0, nr_fds=0))
+    for name, who, kind in (("root", root, directory), ("owner", owner, directory),
+                            ("no-directory", root, file)):
+        yield f"claim-host-mount-{name}", seed(who, [kind], claim(
+            0, b"", path=b"/srv/a", engine=b"", filesystem=1))
     yield "claim-no-container-id", seed(root, [container], claim(0, container=b""))
     yield "attach-ahead", seed(root, [], attach(flags=AHEAD, container=b"", engine=b"", nr_fds=0))
     yield "attach-ahead-for-a-container", seed(root, [container], attach(flags=AHEAD))

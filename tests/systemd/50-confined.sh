@@ -143,6 +143,34 @@ rm /srv/ublk-oci/mount.img
 container_delete crun kept
 ok "confined: it mounts a file system in a container with a user namespace, and unmounts it"
 
+# On the host, which is not what the helper sees: process 1 has it, and what follows that, the
+# helper too; also in a home, where the helper sees nothing.
+policy '.rules=[{"id":"mounts", "principal":{"uid":0}, "host":true, "may":["mount"], "targets":["file"],
+    "backing":["/srv/ublk-oci/"], "max_size":"64M",
+    "mount":{"under":["/home/confined/", "/srv/ublk-oci/"], "filesystems":["ext4"]}}]'
+ublk-oci policy reload || fail "$(service_log)"
+mkdir -p /home/confined /srv/ublk-oci/on
+undo rmdir /srv/ublk-oci/on
+truncate -s 16M /srv/ublk-oci/mount.img
+chmod 644 /srv/ublk-oci/mount.img
+mkfs.ext4 -q -F /srv/ublk-oci/mount.img
+mkdir /home/confined/on
+for place in /srv/ublk-oci/on /home/confined/on; do
+    ublk-oci attach --host --mount $place --fs ext4 --target file --backing /srv/ublk-oci/mount.img >/dev/null ||
+        fail "$place: $(service_log)"
+    grep -q " $place rw,nosuid,nodev.* - ext4 /dev/ublkb" /proc/1/mountinfo || fail "process 1 has no $place"
+    echo $place >$place/where
+    systemctl restart ublk-ocid.service || fail "$(service_log)"
+    [ "$(nsenter -t 1 -m cat $place/where)" = $place ] || fail "a restart took $place"
+    ublk-oci detach --host --mount $place || fail "$place: $(service_log)"
+    expect_nothing_left
+    ! grep -q /dev/ublkb /proc/1/mountinfo "/proc/$(helper_pid)/mountinfo" || fail "$place stays mounted"
+    fsck.ext4 -fn /srv/ublk-oci/mount.img >"$TEST_DIR/fsck" 2>&1 || fail "$(cat "$TEST_DIR/fsck")"
+done
+rmdir /home/confined/on
+rm /srv/ublk-oci/mount.img
+ok "confined: it mounts a file system on the host, where process 1 sees it, and a restart leaves it there"
+
 # A user's own container, in a cgroup of theirs.
 policy '.rules=[{"id":"tester", "principal":{"uid":1000}, "targets":["memory"], "max_size":"1M",
     "max_devices_per_container":2}]'

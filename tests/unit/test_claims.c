@@ -25,7 +25,10 @@ static const char rules[] =
 	"\"share_read_only\":true,\"max_size\":\"1G\",\"max_bytes\":\"3M\","
 	"\"io\":{\"write_ops\":9},\"max_devices_per_container\":2},"
 	"{\"id\":\"alone\",\"principal\":{\"any\":true},\"targets\":[\"null\"],"
-	"\"max_size\":\"1G\",\"max_devices_per_container\":2}]}";
+	"\"max_size\":\"1G\",\"max_devices_per_container\":2},"
+	"{\"id\":\"host\",\"principal\":{\"uid\":0},\"host\":true,\"may\":[\"mount\"],"
+	"\"targets\":[\"memory\",\"null\"],\"max_size\":\"1G\","
+	"\"mount\":{\"under\":[\"/srv/\"],\"filesystems\":[\"ext4\"]}}]}";
 
 static int setup(void **state)
 {
@@ -184,6 +187,83 @@ static void test_a_device_is_one_containers(void **state)
 	assert_int_equal(registry_drop(&f->reg, one.generation, NULL), 0);
 	other = ask(&device, 101);
 	assert_int_equal(begin(f, HOOK_UID, &other, &e), 0);
+}
+
+/* What the host asks for: a directory, by which it is known later. */
+static struct record ask_host(const struct record *device, const char *path)
+{
+	struct record rec = {
+		.generation = device->generation,
+		.flags = WIRE_HOST,
+		.filesystem = FILESYSTEM_EXT4,
+		.dir = { .dev = 1, .inode = 2, .mount = 3 },
+	};
+
+	strcpy(rec.path, path);
+	return rec;
+}
+
+static void test_the_host_claims_a_mount(void **state)
+{
+	struct fixture *f = *state;
+	struct record device, one, again, other, limited;
+	struct err e;
+
+	ahead_target = TARGET_NULL;
+	device = ahead(f, "/dev/data", 0, 0);
+	ahead_target = TARGET_MEMORY;
+	limited = ahead(f, "/dev/limited", 0, 0);
+	one = ask_host(&device, "/srv/a");
+	assert_int_equal(begin(f, 0, &one, &e), 0);
+	assert_int_equal(one.flags, WIRE_CLAIMED | WIRE_HOST);
+	assert_int_equal(one.filesystem, FILESYSTEM_EXT4);
+	assert_int_equal(one.dir.inode, 2);
+	assert_string_equal(one.path, "/srv/a");
+	assert_string_equal(one.container, "");
+	assert_true(record_is_placed(&one) && journal_record_ok(&one));
+	assert_int_equal(update(f, &one, WIRE_STATE_LIVE), 0);
+	again = ask_host(&device, "/srv/a");
+	assert_int_equal(begin(f, 0, &again, &e), -EALREADY);
+	assert_int_equal(again.generation, one.generation);
+	again = ask_host(&device, "/srv/a");
+	again.filesystem = FILESYSTEM_XFS;
+	assert_int_equal(begin(f, 0, &again, &e), -EEXIST);
+	/* Nor is it anybody else's then. */
+	other = ask_host(&device, "/srv/b");
+	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
+	other = ask(&device, 100);
+	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
+	assert_int_equal(update(f, &one, WIRE_STATE_DETACHING), 0);
+	other = ask_host(&device, "/srv/b");
+	assert_int_equal(begin(f, 0, &other, &e), -EAGAIN);
+	assert_non_null(strstr(e.text, "unmounted from /srv/a"));
+	assert_int_equal(registry_drop(&f->reg, one.generation, NULL), 0);
+
+	other = ask_host(&device, "/etc");
+	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
+	assert_non_null(strstr(e.text, "mount path /etc is not in its list"));
+	other = ask_host(&device, "/srv/b");
+	assert_int_equal(begin(f, 1000, &other, &e), -EPERM);
+	assert_non_null(strstr(e.text, "uid 0 had the device made"));
+	/* Its rule is for containers of one owner, and limits what they do. */
+	other = ask_host(&limited, "/srv/b");
+	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
+	assert_non_null(strstr(e.text, "containers of uid 3000"));
+}
+
+/* Who had it made may claim it; to mount it on the host takes a rule for that, too. */
+static void test_the_host_mounts_nothing_without_a_rule_for_it(void **state)
+{
+	struct fixture *f = *state;
+	struct record device, rec;
+	struct err e;
+
+	ahead_target = TARGET_NULL;
+	device = ahead(f, "/dev/data", 1000, 0);
+	ahead_target = TARGET_MEMORY;
+	rec = ask_host(&device, "/srv/a");
+	assert_int_equal(begin(f, 1000, &rec, &e), -EPERM);
+	assert_non_null(strstr(audit.last, "\"verdict\":\"refused\""));
 }
 
 static void test_what_is_read_only_is_shared(void **state)
@@ -371,6 +451,8 @@ int main(void)
 		TEST(test_a_device_is_one_containers),
 		TEST(test_what_is_read_only_and_not_shared_is_left_at_once),
 		TEST(test_what_is_read_only_is_shared),
+		TEST(test_the_host_claims_a_mount),
+		TEST(test_the_host_mounts_nothing_without_a_rule_for_it),
 		TEST(test_the_device_has_to_be_there),
 		TEST(test_its_rule_is_asked_again),
 		TEST(test_a_name_is_one_device),

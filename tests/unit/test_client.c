@@ -177,6 +177,28 @@ static void test_a_list_is_complete_and_in_order(void **state)
 	fake_end(&f);
 }
 
+static void test_what_is_mounted_on_the_host_is_found_by_its_place(void **state)
+{
+	struct wire_device rows[] = {
+		device_make(1, "", "/"),
+		device_make(2, "c", "/srv/a"),
+		device_make(3, "", "/srv/a"),
+		device_make(4, "", "/"),
+	};
+	const struct client_devices all = { .rows = rows, .nr = ARRAY_SIZE(rows) };
+	struct wire_device found;
+	struct err e;
+
+	rows[0].flags = rows[2].flags = rows[3].flags = WIRE_HOST;
+	rows[1].filesystem = rows[2].filesystem = rows[3].filesystem = FILESYSTEM_EXT4;
+	assert_int_equal(find_on_host(&found, &all, "/srv/a", &e), 0);
+	assert_int_equal(found.dev_id, 3);
+	assert_int_equal(find_on_host(&found, &all, "/proc/..", &e), 0);
+	assert_int_equal(found.dev_id, 4);
+	assert_int_equal(find_on_host(&found, &all, "/srv/b", &e), -ENODEV);
+	assert_non_null(strstr(e.text, "/srv/b"));
+}
+
 static void answer_details(int fd, const struct packet *p)
 {
 	const struct wire_inspect *ask = (const void *)p->bytes;
@@ -597,6 +619,7 @@ int main(void)
 		cmocka_unit_test(test_a_refusal_has_the_helpers_words),
 		cmocka_unit_test(test_a_refusal_comes_through_when_the_request_was_not_read),
 		cmocka_unit_test(test_a_list_is_complete_and_in_order),
+		cmocka_unit_test(test_what_is_mounted_on_the_host_is_found_by_its_place),
 		cmocka_unit_test(test_details_are_handed_on),
 		cmocka_unit_test(test_counters_come_with_a_descriptor),
 		cmocka_unit_test(test_what_is_lost_comes_before_the_answer),

@@ -48,7 +48,7 @@ static int find_name(const char *name, uint32_t *ret_id)
 const struct policy_names policy_names_system = { find_name, find_name };
 
 static const char *const examples[] = { "single-host", "ci-runner", "multi-tenant",
-					"rootless-users" };
+					"rootless-users", "volume-plugins" };
 
 /* A directory of copies, since a policy is taken from files of root or one's own only. */
 struct place {
@@ -156,6 +156,7 @@ static uint64_t get_number(struct json_object *o, const char *key)
 #define ACME_USER "--uid 2100 --gid ublk-oci --gid acme "
 #define GLOBEX_USER "--uid 2200 --gid ublk-oci --gid globex "
 #define USER "--uid 1000 --gid 1000 --gid ublk-oci "
+#define PLUGIN "--uid 0 --gid 0 --host " FILE_OF("0", "/srv/ublk-oci/volumes/a") "1G --fs ext4 "
 #define FILE_OF(uid, path) "--backing-owner " uid " attach --target file --backing " path " --size "
 
 /* What each example is for, and what it is against. rule NULL: none, and one of them says why. */
@@ -199,6 +200,18 @@ static const struct {
 	  "over its 100G" },
 	{ "ci-runner", CI_USER "attach --target memory --size 1M", NULL, "target memory" },
 	{ "ci-runner", USER FILE_OF("1000", "/srv/ci/scratch/a") "1G", NULL, "uid 1000" },
+
+	/* a plug-in of root's, which has volumes mounted on the host, and no devices */
+	{ "volume-plugins",
+	  PLUGIN "--mount /var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/a/mount",
+	  "volumes-on-the-host" },
+	{ "volume-plugins", PLUGIN "--mount /var/lib/kubelet/pods2/a", NULL, "mount path" },
+	{ "volume-plugins", PLUGIN "--mount /etc", NULL, "is not in its list" },
+	{ "volume-plugins", "--uid 0 --gid 0 --host " FILE_OF("0", "/srv/ublk-oci/volumes/a") "1G",
+	  NULL, "attach is not in what it may" },
+	{ "volume-plugins",
+	  "--uid 0 --gid 0 " FILE_OF("0", "/srv/ublk-oci/volumes/a") "1G --fs ext4 --mount /a",
+	  NULL, "not of containers" },
 
 	/* two tenants, each with its part of the cgroup tree and a group of people */
 	{ "multi-tenant", IN_ACME FILE_OF("0", "/srv/tenants/acme/a") "100G", "acme-disks" },

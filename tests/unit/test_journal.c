@@ -17,6 +17,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/privileged/journal.h"
+#include "targets/catalog.h"
 
 /* Each call by a letter: the file synced, renamed, unlinked, the directory synced. */
 static struct {
@@ -224,6 +225,36 @@ static void test_other_files_are_no_records(void **state)
 	assert_int_equal(journal_remove_stray(f->journal_fd, "notes.bad", NULL), 0);
 }
 
+/* What is mounted has a place, wherever that is; a device for the host has none. */
+static void test_a_mount_on_record_has_a_place(void **state)
+{
+	static const struct {
+		uint32_t flags, filesystem;
+		const char *path;
+		bool ok;
+	} rows[] = {
+		{ WIRE_HOST, FILESYSTEM_NONE, "", true },
+		{ WIRE_HOST, FILESYSTEM_EXT4, "/srv/a", true },
+		{ 0, FILESYSTEM_EXT4, "/srv/a", true },
+		{ WIRE_HOST, FILESYSTEM_EXT4, "", false },
+		{ WIRE_HOST, FILESYSTEM_EXT4, "/", false },
+		{ WIRE_HOST, FILESYSTEM_EXT4, "/srv/../a", false },
+		{ WIRE_HOST, FILESYSTEM_END, "/srv/a", false },
+		{ 0, FILESYSTEM_NONE, "/srv/a", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct record rec = record;
+
+		rec.state = WIRE_STATE_LIVE;
+		rec.flags = rows[i].flags;
+		rec.filesystem = rows[i].filesystem;
+		strcpy(rec.path, rows[i].path);
+		if (journal_record_ok(&rec) != rows[i].ok)
+			fail_msg("row %zu", i);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -236,6 +267,7 @@ int main(void)
 		TEST(test_a_directory_that_is_not_durable_is_an_error),
 		TEST(test_what_cannot_be_read_waits_for_who_can),
 		TEST(test_other_files_are_no_records),
+		TEST(test_a_mount_on_record_has_a_place),
 	};
 
 	return cmocka_run_group_tests_name("journal", tests, NULL, NULL);

@@ -52,6 +52,15 @@ static void test_a_volume_takes_the_place_of_a_target(void **state)
 	keys_default_path(&o);
 	assert_string_equal(o.path, "/dev/data");
 	assert_int_equal(keys_check(&o, false, &e), 0);
+	/* The host mounts it. */
+	keys_init(&o);
+	assert_int_equal(keys_parse(&o, "volume=a,mount=/srv/data,fs=ext4", &e), 0);
+	keys_default_path(&o);
+	assert_string_equal(o.path, "/srv/data");
+	assert_int_equal(keys_check(&o, true, &e), 0);
+	keys_init(&o);
+	assert_int_equal(keys_parse(&o, "volume=a,mount=/srv/data", &e), 0);
+	assert_true(keys_check(&o, true, &e) < 0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		keys_init(&o);
 		assert_int_equal(keys_parse(&o, bad[i], &e), 0);
@@ -94,6 +103,25 @@ static void test_all_keys_are_understood(void **state)
 	keys_fill(&o, false, &w);
 	assert_int_equal(w.filesystem, FILESYSTEM_XFS);
 	assert_string_equal(w.path, "/srv/data");
+	assert_int_equal(w.flags, 0);
+	keys_fill(&o, true, &w);
+	assert_int_equal(w.flags, WIRE_HOST);
+	assert_string_equal(w.path, "/srv/data");
+}
+
+/* As long as Kubernetes makes them. */
+static void test_a_place_of_kubernetes_is_one(void **state)
+{
+	static const char place[] =
+		"/var/lib/kubelet/pods/6a1c2c2e-1a5f-4b43-9e0e-3b2f1c0d9e8f/volumes/"
+		"kubernetes.io~csi/pvc-0b9d8a7c-6e5f-4d3c-2b1a-0f9e8d7c6b5a/mount";
+	struct attach_options o;
+	char text[256];
+	struct err e;
+
+	snprintf(text, sizeof(text), "target=file,backing=/a,fs=ext4,mount=%s", place);
+	assert_int_equal(parse(&o, text, &e), 0);
+	assert_string_equal(o.path, place);
 }
 
 static void test_keys_may_have_semicolons_between_them(void **state)
@@ -182,6 +210,8 @@ static const struct {
 	{ "mount=/", "empty component" },
 	{ "mount=/data/", "empty component" },
 	{ "mount=/data/../etc", "component" },
+	{ "mount=/data/~a", "component" },
+	{ "path=/dev/a~b", "component" },
 	{ "fs=auto", "none of: ext4" },
 	{ "fs=", "none of: ext4" },
 	{ "path=/dev//x", "empty component" },
@@ -193,6 +223,8 @@ static const struct {
 	{ "path=/dev/a%zz", "two hex digits" },
 	{ "path=/dev/a%", "two hex digits" },
 	{ "path=/dev/0123456789012345678901234567890123456789012345678901234567890123456789"
+	  "0123456789012345678901234567890123456789012345678901234567890123456789"
+	  "0123456789012345678901234567890123456789012345678901234567890123456789"
 	  "0123456789012345678901234567890123456789012345678901234567890123456789",
 	  "longer than" },
 	{ "access=write", "neither rw nor ro" },
@@ -273,7 +305,10 @@ static const struct {
 	{ "target=file,backing=/x,mount=/data,fs=ext4", false, NULL },
 	{ "target=file,backing=/x,mount=/data", false, "go together" },
 	{ "target=file,backing=/x,path=/dev/x,fs=ext4", false, "go together" },
-	{ "target=file,backing=/x,mount=/data,fs=ext4", true, "mount is for a container" },
+	{ "target=file,backing=/x,mount=/data,fs=ext4", true, NULL },
+	{ "target=file,backing=/x,mount=/data", true, "go together" },
+	{ "target=file,backing=/x,mount=/data,fs=ext4,uid=1", true, "uid is for a device" },
+	{ "target=memory,size=1M,mount=/data,fs=ext4", true, "has no file system" },
 	{ "target=file,backing=/x,mount=/data,fs=ext4,path=/dev/x", false, "path is for a device" },
 	{ "target=file,backing=/x,mount=/data,fs=ext4,uid=1", false, "uid is for a device" },
 	{ "target=memory,size=1M,mount=/data,fs=ext4", false, "has no file system" },
@@ -450,6 +485,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_keys_are_understood),
 		cmocka_unit_test(test_keys_may_have_semicolons_between_them),
+		cmocka_unit_test(test_a_place_of_kubernetes_is_one),
 		cmocka_unit_test(test_a_volume_takes_the_place_of_a_target),
 		cmocka_unit_test(test_defaults_are_the_helpers),
 		cmocka_unit_test(test_faults_are_numbers),

@@ -22,7 +22,10 @@
 static const char rules[] =
 	"{\"version\":1,\"worker_ids\":{\"first\":910000,\"count\":2},\"rules\":["
 	"{\"id\":\"all\",\"principal\":{\"any\":true},\"targets\":[\"memory\",\"file\",\"cow\"],"
-	"\"backing\":[\"/srv/\"],\"max_size\":\"1G\",\"max_devices_per_container\":2}]}";
+	"\"backing\":[\"/srv/\"],\"max_size\":\"1G\",\"max_devices_per_container\":2},"
+	"{\"id\":\"host\",\"principal\":{\"any\":true},\"host\":true,\"may\":[\"mount\"],"
+	"\"targets\":[\"file\"],\"backing\":[\"/srv/\"],\"max_size\":\"1G\","
+	"\"mount\":{\"under\":[\"/srv/\"],\"filesystems\":[\"ext4\"]}}]}";
 
 static int setup(void **state)
 {
@@ -36,6 +39,19 @@ static struct record claim(int container, const char *path)
 	rec.container_pid = container;
 	rec.container_start = 7;
 	strcpy(rec.path, path);
+	return rec;
+}
+
+static struct record host_mount(const char *path)
+{
+	struct record rec = claim(0, path);
+
+	rec.flags = WIRE_HOST;
+	rec.target = TARGET_FILE;
+	rec.filesystem = FILESYSTEM_EXT4;
+	rec.backing_dev = 7;
+	rec.backing_inode = 8;
+	strcpy(rec.backing, "/srv/images/a.img");
 	return rec;
 }
 
@@ -80,6 +96,35 @@ static void test_a_different_attach_at_the_same_path_is_refused(void **state)
 	assert_int_equal(reserve(f, &other), -EEXIST);
 	other = claim(101, "/dev/a");
 	assert_int_equal(reserve(f, &other), 0);
+}
+
+/* Whose directory it is says what is mounted there; devices of the host have no place. */
+static void test_a_directory_of_the_host_has_one_mount(void **state)
+{
+	struct fixture *f = *state;
+	struct record first = host_mount("/srv/a"), other = host_mount("/srv/a");
+	struct record device = host_mount(""), inside = host_mount("/srv/a");
+
+	assert_int_equal(reserve(f, &first), 0);
+	make_live(f, &first);
+	assert_int_equal(reserve(f, &other), -EALREADY);
+	assert_true(other.generation == first.generation);
+	other = host_mount("/srv/a");
+	other.peer_uid = 5;
+	assert_int_equal(reserve(f, &other), -EEXIST);
+	other = host_mount("/srv/a");
+	other.backing_inode = 9;
+	assert_int_equal(reserve(f, &other), -EEXIST);
+	other = host_mount("/srv/b");
+	assert_int_equal(reserve(f, &other), -EBUSY); /* the file is mounted elsewhere */
+	device.filesystem = FILESYSTEM_NONE;
+	inside.flags = 0;
+	inside.container_pid = 100;
+	assert_false(registry_same_place(&first, &device));
+	assert_false(registry_same_place(&device, &device));
+	assert_false(registry_same_place(&first, &inside));
+	assert_true(record_is_placed(&first) && record_is_placed(&inside));
+	assert_false(record_is_placed(&device));
 }
 
 static void test_a_container_whose_pid_is_reused_is_another(void **state)
@@ -323,6 +368,25 @@ static void test_what_is_not_there_belongs_to_nobody(void **state)
 	assert_true(c.host);
 	assert_null(c.cgroup);
 	assert_int_equal(c.owner_uid, UINT32_MAX);
+	assert_int_equal(c.act, POLICY_ATTACH);
+	assert_null(c.mount_path);
+}
+
+static void test_the_policy_is_told_where_the_host_mounts(void **state)
+{
+	const struct registry_peer root = { .uid = 0 }, user = { .uid = 1000 };
+	struct fixture *f = *state;
+	struct record rec = host_mount("/srv/a");
+	struct policy_claim c = registry_claim(&f->reg, &root, &rec);
+
+	assert_int_equal(c.act, POLICY_MOUNT);
+	assert_true(c.host);
+	assert_string_equal(c.mount_path, "/srv/a");
+	assert_string_equal(c.mount_filesystem, "ext4");
+	assert_false(c.raw_writers);
+	assert_true(registry_claim(&f->reg, &user, &rec).raw_writers);
+	rec.raw_writers = true;
+	assert_true(registry_claim(&f->reg, &root, &rec).raw_writers);
 }
 
 static void test_devices_and_bytes_are_counted_by_container_and_in_all(void **state)
@@ -514,6 +578,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_same_attach_twice_is_one),
 		TEST(test_a_different_attach_at_the_same_path_is_refused),
+		TEST(test_a_directory_of_the_host_has_one_mount),
 		TEST(test_a_container_whose_pid_is_reused_is_another),
 		TEST(test_a_backing_file_has_one_writer_or_only_readers),
 		TEST(test_many_share_a_base_that_nobody_writes),
@@ -523,6 +588,7 @@ int main(void)
 		TEST(test_what_the_rule_gives_is_in_the_record),
 		TEST(test_the_policy_is_told_every_fact),
 		TEST(test_what_is_not_there_belongs_to_nobody),
+		TEST(test_the_policy_is_told_where_the_host_mounts),
 		TEST(test_devices_and_bytes_are_counted_by_container_and_in_all),
 		TEST(test_workers_of_one_container_share_a_uid_nobody_else_has),
 		TEST(test_numbers_are_the_lowest_free),

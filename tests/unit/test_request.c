@@ -186,6 +186,11 @@ static void spoil_mount_of_host(struct wire_attach *a)
 	memset(a->container, 0, sizeof(a->container));
 	a->flags = WIRE_HOST;
 }
+static void spoil_mount_up_of_host(struct wire_attach *a)
+{
+	spoil_mount_of_host(a);
+	strcpy(a->path, "/data/../etc");
+}
 static void spoil_size_zero(struct wire_attach *a)
 {
 	a->size_bytes = 0;
@@ -270,7 +275,9 @@ static const struct {
 	{ "a file system past the last", spoil_filesystem_unknown, 2 },
 	{ "a mount path with ..", spoil_mount_up, 2 },
 	{ "a mount on the root", spoil_mount_root, 2 },
-	{ "a mount for the host", spoil_mount_of_host, 1 },
+	{ "a mount for the host without a directory", spoil_mount_of_host, 1 },
+	{ "a mount for the host without a place", spoil_mount_of_host, 2 },
+	{ "a mount for the host with ..", spoil_mount_up_of_host, 2 },
 	{ "no size", spoil_size_zero, 1 },
 	{ "a size that is no multiple of 512", spoil_size_odd, 1 },
 	{ "a size past what a file can have", spoil_size_huge, 1 },
@@ -303,6 +310,29 @@ static void test_an_attach_is_checked_field_by_field(void **state)
 		if (attach_check(&ask, spoiled[i].nr_fds, &e) == 0)
 			fail_msg("%s", spoiled[i].what);
 	}
+}
+
+static void test_the_host_mounts_on_a_directory(void **state)
+{
+	struct wire_attach ask = good_attach();
+	struct err e;
+
+	memset(ask.container, 0, sizeof(ask.container));
+	memset(ask.path, 0, sizeof(ask.path));
+	ask.target = TARGET_FILE;
+	ask.flags = WIRE_HOST;
+	assert_int_equal(attach_check(&ask, 1, &e), 0);
+	assert_true(attach_check(&ask, 2, &e) < 0);
+	ask.filesystem = FILESYSTEM_EXT4;
+	strcpy(ask.path, "/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/a/mount");
+	assert_int_equal(attach_check(&ask, 2, &e), 0);
+	assert_true(attach_check(&ask, 1, &e) < 0);
+	assert_true(attach_check(&ask, 3, &e) < 0);
+	ask.flags = WIRE_AHEAD;
+	assert_true(attach_check(&ask, 2, &e) < 0);
+	ask.flags = WIRE_HOST;
+	strcpy(ask.container, "c1");
+	assert_true(attach_check(&ask, 2, &e) < 0);
 }
 
 static struct wire_attach good_ahead(void)
@@ -358,7 +388,7 @@ static void test_a_claim_is_checked(void **state)
 
 	assert_int_equal(claim_check(&ask, 1, &e), 0);
 	assert_true(claim_check(&ask, 0, &e) < 0);
-	ask.pad = 1;
+	ask.filesystem = FILESYSTEM_EXT4; /* in a container it mounts its own */
 	assert_true(claim_check(&ask, 1, &e) < 0);
 	ask = good;
 	memset(ask.container, 0, sizeof(ask.container));
@@ -387,13 +417,45 @@ static void test_a_claim_is_checked(void **state)
 	assert_true(claim_check(&ask, 1, &e) < 0);
 }
 
+static void test_the_host_claims_what_it_mounts(void **state)
+{
+	const struct wire_claim good = {
+		.head = HEAD(WIRE_CLAIM, sizeof(good), 1),
+		.generation = 7,
+		.filesystem = FILESYSTEM_XFS,
+		.path = "/srv/data",
+	};
+	struct wire_claim ask = good;
+	struct err e;
+
+	assert_int_equal(claim_check(&ask, 1, &e), 0);
+	assert_true(claim_check(&ask, 0, &e) < 0);
+	ask.filesystem = FILESYSTEM_END;
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	ask.container[1] = 'a';
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	strcpy(ask.engine, "crun");
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	memset(ask.path, 0, sizeof(ask.path));
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	strcpy(ask.path, "/srv/../etc");
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	memset(ask.path, 'a', sizeof(ask.path));
+	assert_true(claim_check(&ask, 1, &e) < 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_device_made_ahead_has_a_name_and_no_container),
 		cmocka_unit_test(test_a_claim_is_checked),
+		cmocka_unit_test(test_the_host_claims_what_it_mounts),
 		cmocka_unit_test(test_only_exact_packets_are_admitted),
 		cmocka_unit_test(test_an_attach_is_checked_field_by_field),
+		cmocka_unit_test(test_the_host_mounts_on_a_directory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -223,6 +223,35 @@ static const struct row rows[] = {
 	  .worker = NONE,
 	  .steps = "delete drop" },
 
+	/* --- one that the host has mounted --- */
+	{ .what = "mounted on the host and orderly",
+	  .mounted = true,
+	  .place = HOST,
+	  .steps = "sync unmount gone flush stop delete cgroup drop" },
+	{ .what = "mounted on the host, not orderly",
+	  .mounted = true,
+	  .place = HOST,
+	  .abrupt = true,
+	  .steps = "unmount kill stop delete cgroup drop" },
+	{ .what = "somebody keeps what the host had mounted",
+	  .mounted = true,
+	  .place = HOST,
+	  .fails = UNDO_FAKE_GONE,
+	  .code = ETIMEDOUT,
+	  .steps = "sync unmount gone flush stop delete cgroup drop" },
+	{ .what = "the host cannot be looked at",
+	  .mounted = true,
+	  .place = HOST,
+	  .fails = UNDO_FAKE_LOOK,
+	  .code = EPERM,
+	  .steps = "gone flush stop delete cgroup drop" },
+	{ .what = "to be mounted on the host, and never started",
+	  .mounted = true,
+	  .place = HOST,
+	  .device = ADDED,
+	  .worker = NONE,
+	  .steps = "delete drop" },
+
 	/* --- the number is not ours --- */
 	{ .what = "the number is another device's",
 	  .device = OTHERS,
@@ -488,6 +517,11 @@ static void life_begin(const struct row *row)
 		rec->flags |= WIRE_READ_ONLY;
 	if (row->place == HOST) {
 		rec->flags |= WIRE_HOST;
+		if (row->mounted) {
+			rec->filesystem = FILESYSTEM_EXT4;
+			rec->dir.inode = 12;
+			strcpy(rec->path, "/srv/data");
+		}
 	} else {
 		rec->container_pid = getpid();
 		rec->container_start = 42;

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/host_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/text.h"
+#include "driver/privileged/child.h"
+#include "driver/privileged/walk.h"
+
+struct host_dir_work {
+	int dir_fd;
+	int mount_ns_fd;
+	int proc_fd; /* ours: by another one the descriptor would not be found */
+	struct host_place place;
+};
+
+/* Without asking the file system more than it told when it was walked to. */
+static int host_dir_identify(int fd, struct host_dir *ret, uint32_t *ret_owner_uid)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		  STATX_TYPE | STATX_INO | STATX_UID | STATX_MNT_ID, &stx) < 0)
+		return -errno;
+	if (!(stx.stx_mask & STATX_MNT_ID))
+		return -EOPNOTSUPP;
+	if (!S_ISDIR(stx.stx_mode))
+		return -ENOTDIR;
+	*ret = (struct host_dir){
+		.dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
+		.inode = stx.stx_ino,
+		.mount = stx.stx_mnt_id,
+	};
+	*ret_owner_uid = stx.stx_uid;
+	return 0;
+}
+
+static bool host_dir_same(const struct host_dir *a, const struct host_dir *b)
+{
+	return a->dev == b->dev && a->inode == b->inode && a->mount == b->mount;
+}
+
+int host_dir_check_owner(const char *path, uid_t owner_uid, uid_t uid, struct err *e)
+{
+	if (!uid || !owner_uid || owner_uid == uid)
+		return 0;
+	return err_set(e, EPERM, "%s belongs to uid %u, not to root or uid %u", path, owner_uid,
+		       uid);
+}
+
+int host_dir_enter(int mount_ns_fd, int *ret_root_fd, struct err *e)
+{
+	if (setns(mount_ns_fd, CLONE_NEWNS) < 0)
+		return err_sys(e, errno, "cannot enter the host's mount namespace");
+	*ret_root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return *ret_root_fd < 0 ? err_sys(e, errno, "cannot open the host's root") : 0;
+}
+
+/* By its path, and nothing else. */
+static int host_dir_walk(int root_fd, const char *path, struct err *e)
+{
+	int fd = walk_down(root_fd, path + 1, WALK_DIRECTORY);
+
+	if (fd == -ELOOP)
+		return err_set(e, ELOOP, "%s leads over a symbolic link", path);
+	if (fd == -ENOTDIR)
+		return err_set(e, ENOTDIR, "%s is no directory", path);
+	return fd < 0 ? err_sys(e, -fd, "cannot come to %s on the host", path) : fd;
+}
+
+int host_dir_open(int root_fd, const char *path, const struct host_dir *want, uid_t uid,
+		  struct err *e)
+{
+	auto_close int fd = host_dir_walk(root_fd, path, e);
+	struct host_dir found;
+	uint32_t owner_uid;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = host_dir_identify(fd, &found, &owner_uid);
+	if (r < 0)
+		return err_sys(e, -r, "cannot look at %s", path);
+	if (!host_dir_same(&found, want))
+		return err_set(e, ESTALE, "%s is another directory by now", path);
+	r = host_dir_check_owner(path, owner_uid, uid, e);
+	return r < 0 ? r : fd_take(&fd);
+}
+
+/* The path the kernel gives, which begins at the root of who asks. */
+static int host_dir_name(struct host_dir_work *w, struct err *e)
+{
+	char link[32], *path = w->place.path;
+	const char *why;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "self/fd/%d", w->dir_fd);
+	n = readlinkat(w->proc_fd, link, path, sizeof(w->place.path));
+	if (n < 0)
+		return err_sys(e, errno, "cannot tell where the directory is");
+	if (n == sizeof(w->place.path))
+		return err_set(e, ENAMETOOLONG,
+			       "the directory's path on the host is longer than %zu bytes",
+			       sizeof(w->place.path) - 1);
+	path[n] = '\0';
+	return text_mount_path_ok(path, &why)
+		       ? 0
+		       : err_set(e, EINVAL, "the directory's path on the host is not one: %s", why);
+}
+
+static int host_dir_look_inside(void *arg, struct err *e)
+{
+	struct host_dir_work *w = arg;
+	auto_close int root_fd = -1, fd = -1;
+	struct host_dir given;
+	uint32_t uid;
+	int r;
+
+	r = host_dir_identify(w->dir_fd, &given, &uid);
+	if (r == -ENOTDIR)
+		return err_set(e, ENOTDIR, "what came to mount on is no directory");
+	if (r < 0)
+		return err_sys(e, -r, "cannot look at the directory to mount on");
+	r = host_dir_enter(w->mount_ns_fd, &root_fd, e);
+	if (r == 0)
+		r = host_dir_name(w, e);
+	if (r < 0)
+		return r;
+	fd = walk_down(root_fd, w->place.path + 1, WALK_DIRECTORY);
+	if (fd < 0 || host_dir_identify(fd, &w->place.dir, &w->place.owner_uid) < 0 ||
+	    !host_dir_same(&given, &w->place.dir))
+		return err_set(e, ESTALE,
+			       "the directory was renamed or removed, or is not the host's: open "
+			       "it in the host's mount namespace");
+	return 0;
+}
+
+int host_dir_look(struct host_place *ret, int dir_fd, int mount_ns_fd, int timeout_ms,
+		  struct err *e)
+{
+	auto_close int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct host_dir_work *w;
+	int r;
+
+	if (proc_fd < 0)
+		return err_sys(e, errno, "cannot open /proc");
+	w = child_share(sizeof(*w));
+	if (!w)
+		return err_sys(e, ENOMEM, "cannot share memory with a child");
+	w->dir_fd = dir_fd;
+	w->mount_ns_fd = mount_ns_fd;
+	w->proc_fd = proc_fd;
+	r = child_run(host_dir_look_inside, w, timeout_ms, e);
+	*ret = w->place;
+	child_unshare(w, sizeof(*w));
+	return r == -ETIMEDOUT ? err_prefix(e, r, "looking at the directory to mount on") : r;
+}
