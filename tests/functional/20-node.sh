@@ -1,6 +1,7 @@
 #!/bin/bash
 # A device node and its device filter in a running container: both runtimes,
 # with and without a user namespace.
+# short: 7.3
 . "$(dirname "$0")/node.sh"
 
 check "mounting the store twice" "$tool" store "$store"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # A device node put into a container that is being created, by a createRuntime
 # hook: both runtimes, with and without a user namespace.
+# short: 7.3
 . "$(dirname "$0")/node.sh"
 
 hooked() { # RUNTIME USERNS

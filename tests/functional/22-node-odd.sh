@@ -1,5 +1,6 @@
 #!/bin/bash
 # What containers and runtimes do to a device node and its filter.
+# short: 6.12
 . "$(dirname "$0")/node.sh"
 
 odd_places() {

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What a container's device filter loses is noticed, and given again: our program replaced, another
 # one put beside it, all of it detached. What cannot be given again is shown.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq bpftool

@@ -9,6 +9,7 @@
 # DEVICES: how many; FLAT: percent the last may take longer than the first, to be given with
 # --icount. By a clock that other work on the machine slows down, only the fastest of the
 # last is compared, roughly, and again when that was a bad moment. OPTIONS: of each attach.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires jq

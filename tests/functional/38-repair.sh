@@ -2,6 +2,7 @@
 # What belongs to nobody: made by hand, one of each kind, named by `ublk-oci repair --dry-run` and
 # removed by `ublk-oci repair`; the same when a helper starts. What is somebody's, or another
 # server's, is not touched.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq flock setpriv

@@ -1,6 +1,7 @@
 #!/bin/bash
 # ublk-oci detach --force: it says what is lost before it acts; and whatever its worker does, the
 # caller is answered in time, and another container's device goes on.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq fio mkfs.ext4 python3

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What inspect, doctor and policy say, of a live system.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Devices made ahead: listed for engines (CDI), claimed by one container after the other.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun runc jq busybox setpriv

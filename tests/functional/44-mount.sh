@@ -1,5 +1,6 @@
 #!/bin/bash
 # A device's file system mounted in a running container, which gets no device.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun runc jq mkfs.ext4 fsck.ext4 debugfs nsenter

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The kernel reads no partition table from a device: whoever writes a disk does
 # not choose what the host's kernel parses.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq busybox losetup blockdev python3

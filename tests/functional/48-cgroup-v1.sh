@@ -2,6 +2,7 @@
 # cgroup v1 for devices, with v2 beside it for the workers, as distributions have it that are not
 # unified: containers get their devices by devices.allow, lose them by devices.deny, and what a
 # runtime takes is given again. What is not there is said.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../cgroup_v1.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Another policy while the helper runs: a good one counts at once, a bad one changes nothing.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires python3 jq crun

@@ -1,5 +1,6 @@
 #!/bin/bash
 # The keeper: what the kernel says of it, what it holds through the helper's death, and its own.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires python3 setpriv jq

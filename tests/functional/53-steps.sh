@@ -1,6 +1,7 @@
 #!/bin/bash
 # The helper dies before each step of an attach, a detach, a recovery and an upgrade: what the next one finds
 # becomes whole or nothing. Then a worker dies while it takes over from a dead one.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq python3

@@ -2,6 +2,7 @@
 # As 53, for a device whose file system is mounted in the container: the helper dies before each
 # step, and what the next one finds becomes whole or nothing. Then one whose worker is dead when
 # it is to be mounted, which waits for ever.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq mkfs.ext4 fsck.ext4

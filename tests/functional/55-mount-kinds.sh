@@ -1,6 +1,7 @@
 #!/bin/bash
 # The other file systems that are mounted in a container: xfs and btrfs, also where it has a user
 # namespace, with a worker that dies, and with an image of which there is a copy.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq mkfs.xfs xfs_repair xfs_db mkfs.btrfs btrfs

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What the helper does with clients that do not keep to the protocol.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires python3 jq crun runc busybox flock

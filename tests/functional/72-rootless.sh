@@ -1,5 +1,6 @@
 #!/bin/bash
 # A user who is not root, their own rootless container, their own file: from attach to detach.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../engines.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # A rule's I/O limits: the container's cgroup has them before it has the device, and loses them
 # with it; nobody else is limited.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq

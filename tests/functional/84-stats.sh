@@ -1,5 +1,6 @@
 #!/bin/bash
 # What ublk-oci stats counts is what was done, whichever way it travelled.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/caller.sh"
