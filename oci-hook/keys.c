@@ -744,3 +744,16 @@ int keys_open_files(const struct attach_options *o, struct keys_files *ret, stru
 		keys_close_files(ret, false);
 	return r;
 }
+
+int keys_open_dir(struct attach_options *o, int *ret_fd, struct err *e)
+{
+	char word[QUOTE_SIZE], real[PATH_MAX];
+
+	*ret_fd = open(o->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return err_sys(e, errno, "cannot open the directory %s",
+			       quote_text(word, sizeof(word), o->path));
+	if (realpath(o->path, real))
+		text_copy(o->path, sizeof(o->path), real);
+	return 0;
+}
