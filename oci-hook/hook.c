@@ -9,17 +9,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/capability.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <syslog.h>
@@ -29,6 +24,7 @@
 #include "driver/base/clock.h"
 #include "driver/base/text.h"
 #include "oci-hook/client.h"
+#include "oci-hook/drop.h"
 #include "oci-hook/keys.h"
 #include "oci-hook/keys_check.h"
 #include "oci-hook/keys_files.h"
@@ -42,9 +38,7 @@
 #define HOOK_USER "ublk-oci-hook"
 #define HOOK_TIMEOUT_MS 25000
 #define HOOK_UNDO_MS 5000 /* kept back for taking away what was attached */
-#define HOOK_GROUPS_MAX 32
 #define HOOK_GENERATION_DIGITS 16
-#define HOOK_DATA_MAX (512u << 20)
 
 enum hook_stage {
 	HOOK_STAGE_NONE, /* as the state's status says */
@@ -85,105 +79,15 @@ static const struct {
 	{ "poststop", HOOK_STAGE_DETACH },
 };
 
-static const struct {
-	int resource;
-	rlim_t most;
-} hook_limits[] = {
-	{ RLIMIT_CORE, 0 },
-	{ RLIMIT_CPU, HOOK_TIMEOUT_MS / 1000 },
-	{ RLIMIT_NPROC, 0 },
-	{ RLIMIT_NOFILE, 64 },
-#ifndef SANITIZED /* a sanitizer's own memory is more than this */
-	{ RLIMIT_DATA, HOOK_DATA_MAX },
-#endif
-};
-
-#ifdef SANITIZED
-/* A process that gave up its rights cannot be searched for leaks. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-	return "detect_leaks=0";
-}
-#endif
-
-/*
- * Root of the whole machine? Root of a user namespace (rootless engines) is
- * the user who owns that, and stays what it is.
- */
-static bool is_real_root(void)
-{
-	auto_fclose FILE *f = NULL;
-	unsigned long inside, outside, count;
-
-	if (geteuid() != 0)
-		return false;
-	f = fopen("/proc/self/uid_map", "re");
-	return !f || fscanf(f, "%lu %lu %lu", &inside, &outside, &count) != 3 ||
-	       (!inside && !outside && count == UINT32_MAX);
-}
-
-static int become_user(const char *name, struct err *e)
-{
-	gid_t groups[HOOK_GROUPS_MAX];
-	int nr = HOOK_GROUPS_MAX;
-	struct passwd *pw;
-
-	errno = 0;
-	pw = getpwnam(name);
-	if (!pw)
-		return err_set(e, ENOENT, "there is no user %s (systemd-sysusers makes it)", name);
-	if (!pw->pw_uid || !pw->pw_gid)
-		return err_set(e, EPERM, "user %s is root; it must have a uid and gid of its own",
-			       name);
-	if (getgrouplist(name, pw->pw_gid, groups, &nr) < 0)
-		return err_set(e, EINVAL, "user %s is in more than %d groups", name,
-			       HOOK_GROUPS_MAX);
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		prctl(PR_CAPBSET_DROP, cap);
-	if (setgroups((size_t)nr, groups) < 0 ||
-	    setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
-	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
-		return err_sys(e, errno, "cannot become user %s", name);
-	return 0;
-}
-
-static int drop_capabilities(struct err *e)
-{
-	cap_t none = cap_init();
-	int r = 0;
-
-	if (!none)
-		return err_sys(e, ENOMEM, "cannot drop capabilities");
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (cap_set_proc(none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		r = err_sys(e, errno, "cannot drop capabilities");
-	cap_free(none);
-	return r;
-}
-
 /* No way back; nothing a stranger wrote was read before. */
 static int hook_drop(struct err *e)
 {
 	int r;
 
-	r = is_real_root() ? become_user(HOOK_USER, e) : 0;
-	if (r < 0)
-		return r;
-	r = drop_capabilities(e);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(hook_limits); i++) {
-		struct rlimit now, limit = { hook_limits[i].most, hook_limits[i].most };
-
-		if (getrlimit((__rlimit_resource_t)hook_limits[i].resource, &now) < 0)
-			continue;
-		if (now.rlim_max < limit.rlim_max)
-			limit = (struct rlimit){ now.rlim_max, now.rlim_max };
-		if (setrlimit((__rlimit_resource_t)hook_limits[i].resource, &limit) < 0)
-			return err_sys(e, errno, "cannot limit this process");
-	}
-	return 0;
+	r = drop_is_real_root() ? drop_to_user(HOOK_USER, e) : 0;
+	if (r == 0)
+		r = drop_capabilities(e);
+	return r < 0 ? r : drop_limits(HOOK_TIMEOUT_MS / 1000, e);
 }
 
 /* Runtimes start hooks in the bundle; its config.json may be readable for root only. */
@@ -555,17 +459,6 @@ static int hook_begin(struct hook *h, struct err *e)
 	return 0;
 }
 
-/* Nothing that is opened here may become what a runtime left closed. */
-static void fill_standard_fds(void)
-{
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	} while (fd >= 0 && fd <= STDERR_FILENO);
-	close_fdp(&fd);
-}
-
 int main(int argc, char **argv)
 {
 	auto_hook struct hook h = { .engine = "oci", .config_fd = -1 };
@@ -575,7 +468,7 @@ int main(int argc, char **argv)
 	r = hook_options(&h, argc, argv);
 	if (r >= 0)
 		return r;
-	fill_standard_fds();
+	drop_fill_standard_fds();
 	signal(SIGPIPE, SIG_IGN); /* nobody reads stderr: no reason to fail a poststop */
 	openlog(HOOK_NAME, LOG_PID, LOG_DAEMON);
 	h.deadline_ms = clock_deadline_ms(HOOK_TIMEOUT_MS);

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -13,6 +15,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
+#include "driver/base/text.h"
 #include "oci-hook/delta.h"
 #include "oci-hook/quote.h"
 
@@ -175,4 +178,17 @@ int keys_files_open(const struct attach_options *o, struct keys_files *ret, stru
 	if (r < 0)
 		keys_files_close(ret, false);
 	return r;
+}
+
+int keys_files_open_dir(struct attach_options *o, int *ret_fd, struct err *e)
+{
+	char word[QUOTE_SIZE], real[PATH_MAX];
+
+	*ret_fd = open(o->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return err_sys(e, errno, "cannot open the directory %s",
+			       quote_text(word, sizeof(word), o->path));
+	if (realpath(o->path, real))
+		text_copy(o->path, sizeof(o->path), real);
+	return 0;
 }

@@ -30,3 +30,9 @@ void keys_files_close(struct keys_files *f, bool attached);
  * files or block devices of a size a device can have. A delta that is not there is made.
  */
 int keys_files_open(const struct attach_options *o, struct keys_files *ret, struct err *e);
+
+/*
+ * The directory of the host that path names, to mount on. It goes by descriptor; path, which is
+ * for people, becomes what it really is: links are followed.
+ */
+int keys_files_open_dir(struct attach_options *o, int *ret_fd, struct err *e);

@@ -8,6 +8,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "oci-hook/auto_json.h"
+#include "oci-hook/json_text.h"
 #include "oci-hook/keys.h"
 #include "oci-hook/quote.h"
 
@@ -33,36 +34,6 @@ void oci_devices_fini(struct oci_devices *d)
 void oci_state_fini(struct oci_state *s)
 {
 	oci_devices_fini(&s->devices);
-}
-
-static int oci_object_parse(struct json_object **ret, const char *text, size_t size,
-			    const char *what, struct err *e)
-{
-	struct json_tokener *tokener = json_tokener_new_ex(OCI_DEPTH_MAX);
-	auto_json struct json_object *o = NULL;
-	enum json_tokener_error error;
-	size_t end;
-
-	if (!tokener)
-		return err_sys(e, ENOMEM, "cannot read the %s", what);
-	json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
-	o = json_tokener_parse_ex(tokener, text, (int)size);
-	error = json_tokener_get_error(tokener);
-	end = json_tokener_get_parse_end(tokener);
-	json_tokener_free(tokener);
-	if (error == json_tokener_continue)
-		return err_set(e, EINVAL, "the %s ends too early", what);
-	if (error != json_tokener_success)
-		return err_set(e, EINVAL, "the %s is not JSON: %s at byte %zu", what,
-			       json_tokener_error_desc(error), end);
-	for (; end < size; end++) {
-		if (!text[end] || !strchr(" \t\r\n", text[end]))
-			return err_set(e, EINVAL, "the %s has something behind its end", what);
-	}
-	if (!json_object_is_type(o, json_type_object))
-		return err_set(e, EINVAL, "the %s is no JSON object", what);
-	*ret = ptr_take(o);
-	return 0;
 }
 
 static int oci_device_add(struct oci_devices *d, const char *name, struct json_object *value,
@@ -160,7 +131,7 @@ int oci_state_parse(struct oci_state *ret, const char *text, size_t size, struct
 	if (size > OCI_STATE_MAX)
 		return err_set(e, E2BIG, "the container's state is larger than %u bytes",
 			       OCI_STATE_MAX);
-	r = oci_object_parse(&state, text, size, "container's state", e);
+	r = json_text_parse(&state, text, size, OCI_DEPTH_MAX, "container's state", e);
 	if (r < 0)
 		return r;
 	if (!json_object_object_get_ex(state, "id", &id) ||
@@ -193,6 +164,6 @@ int oci_config_parse(struct oci_devices *ret, const char *text, size_t size, str
 
 	if (size > OCI_CONFIG_MAX)
 		return err_set(e, E2BIG, "config.json is larger than %u bytes", OCI_CONFIG_MAX);
-	r = oci_object_parse(&config, text, size, "config.json", e);
+	r = json_text_parse(&config, text, size, OCI_DEPTH_MAX, "config.json", e);
 	return r < 0 ? r : oci_annotations_parse(ret, config, e);
 }

@@ -8,7 +8,7 @@
 #include "driver/base/text.h"
 #include "oci-hook/volumes.h"
 
-static int device_make(const struct attach_options *o, int timeout_ms, struct store_volume *ret,
+int volume_device_make(const struct attach_options *o, int timeout_ms, struct store_volume *ret,
 		       struct err *e)
 {
 	auto_volumes struct volumes v = { 0 };
@@ -43,7 +43,7 @@ int volume_device_claim(const struct attach_options *o, const char *container, c
 	struct store_volume v = { 0 };
 	int r;
 
-	r = device_make(o, timeout_ms, &v, e);
+	r = volume_device_make(o, timeout_ms, &v, e);
 	if (r < 0)
 		return r;
 	claim.generation = v.generation;

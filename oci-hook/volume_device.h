@@ -8,6 +8,14 @@
 #include "driver/base/err.h"
 #include "oci-hook/client.h"
 #include "oci-hook/keys.h"
+#include "oci-hook/volumes.h"
+
+/*
+ * The device, for whoever claims it: made, or the one there is. One that was made otherwise and
+ * that nobody has is made anew.
+ */
+int volume_device_make(const struct attach_options *o, int timeout_ms, struct store_volume *ret,
+		       struct err *e);
 
 /*
  * container, engine: labels; place_fd: its process, or the directory that the host is to mount it

@@ -43,7 +43,7 @@ static int volumes_unreachable(int code, const char *path, struct err *e)
 			       "(usermod -aG ublk-oci USER, then log in again)",
 			       path);
 	if (code == ENOENT || code == ECONNREFUSED)
-		return err_set(e, code,
+		return err_set(e, ECONNREFUSED, /* ENOENT is a volume that is not there */
 			       "cannot reach the store at %s: is ublk-oci-store running? "
 			       "(systemctl start ublk-oci-store.socket)",
 			       path);

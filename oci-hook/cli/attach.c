@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci-hook/cli/attach.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -123,27 +120,13 @@ static int attach_send(const struct attach_ask *a, const struct container *c, in
 			     ret_timing, e);
 }
 
-/* The directory goes by descriptor. What is said of its place is for people: links are followed. */
-static int attach_open_dir(struct attach_ask *a, int *ret_fd, struct err *e)
-{
-	char *path = a->keys.path, word[QUOTE_SIZE], real[PATH_MAX];
-
-	*ret_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (*ret_fd < 0)
-		return err_sys(e, errno, "cannot open the directory %s",
-			       quote_text(word, sizeof(word), path));
-	if (realpath(path, real))
-		text_copy(path, sizeof(a->keys.path), real);
-	return 0;
-}
-
 /* Where it is to be: c, or the directory of the host, for as long as the helper needs it. */
 static int attach_find_place(struct attach_ask *a, struct container *c, int *ret_dir_fd,
 			     struct err *e)
 {
 	if (!a->host)
 		return container_find(c, &a->query, a->container, e);
-	return a->keys.filesystem ? attach_open_dir(a, ret_dir_fd, e) : 0;
+	return a->keys.filesystem ? keys_files_open_dir(&a->keys, ret_dir_fd, e) : 0;
 }
 
 static int attach_ask(struct attach_ask *a, struct container *c, struct wire_reply *ret,
