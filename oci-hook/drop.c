@@ -81,6 +81,18 @@ int drop_to_user(const char *name, struct err *e)
 	return 0;
 }
 
+int drop_groups(const char *but, struct err *e)
+{
+	struct group *group;
+
+	if (!drop_is_real_root())
+		return 0;
+	group = getgrnam(but);
+	return setgroups(group ? 1 : 0, group ? &group->gr_gid : NULL) < 0
+		       ? err_sys(e, errno, "cannot be in group %s only", but)
+		       : 0;
+}
+
 int drop_capabilities(struct err *e)
 {
 	cap_t none = cap_init();

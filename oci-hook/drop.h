@@ -17,6 +17,10 @@ bool drop_is_real_root(void);
 /* Becomes a system user, with that user's groups. */
 int drop_to_user(const char *name, struct err *e);
 
+/* Of all groups but its own only this one, if there is such a group. Root only can, others keep
+ * theirs. */
+int drop_groups(const char *but, struct err *e);
+
 /* No capability, and none by a program that is started. */
 int drop_capabilities(struct err *e);
 

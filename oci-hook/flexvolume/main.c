@@ -4,6 +4,7 @@
  *
  * It stays uid 0, for that is who the helper lets mount on the host and whose rules the store
  * looks at; but the options are text of whoever makes pods, and are read without any capability.
+ * The store's socket is the store's, so it is in the group that may ask, as other callers are.
  *
  * kubelet reads stdout and stderr as one text, which has to be one JSON object: so there is not a
  * word besides, and what is a warning only goes to syslog.
@@ -21,6 +22,7 @@
 
 #define FLEXVOLUME_NAME "ublk-oci-flexvolume"
 #define FLEXVOLUME_ATTACHES "-attach" /* at the end of the name it is run by */
+#define FLEXVOLUME_GROUP "ublk-oci"   /* who may ask the store: uid 0 alone is not enough */
 #define FLEXVOLUME_MOST_S 58	      /* whatever store and helper do */
 #define FLEXVOLUME_CPU_S 30
 
@@ -106,7 +108,8 @@ int main(int argc, char **argv)
 		return puts(FLEXVOLUME_NAME " " UBLK_OCI_VERSION) < 0;
 	openlog(FLEXVOLUME_NAME, LOG_PID, LOG_DAEMON);
 	end_in_time();
-	if (drop_capabilities(&e) < 0 || drop_limits(FLEXVOLUME_CPU_S, &e) < 0)
+	if (drop_groups(FLEXVOLUME_GROUP, &e) < 0 || drop_capabilities(&e) < 0 ||
+	    drop_limits(FLEXVOLUME_CPU_S, &e) < 0)
 		reply = answer_failure(&e);
 	else
 		reply = verbs_run(argc && name_attaches(argv[0]), argc > 1 ? argc - 1 : 0, argv + 1,

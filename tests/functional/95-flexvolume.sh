@@ -90,6 +90,8 @@ wait_for 20 grep -q '^NoNewPrivs:.*1$' /proc/$silent/status
 for row in 'CapInh:\s*0*' 'CapPrm:\s*0*' 'CapEff:\s*0*' 'CapBnd:\s*0*' 'CapAmb:\s*0*' 'Uid:\s*0\s.*'; do
     grep -qxP "$row" /proc/$silent/status || fail "$row: $(grep -E '^(Cap|Uid)' /proc/$silent/status)"
 done
+[ "$(sed -n 's/^Groups:\s*//p' /proc/$silent/status | tr -d ' ')" = "$(getent group ublk-oci | cut -d : -f 3)" ] ||
+    fail "its groups: $(grep ^Groups /proc/$silent/status)"
 ok "flexvolume: the driver is uid 0 without a capability"
 
 twice Success "$mounter" init
