@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/landlock.h"
 #include "oci-hook/drop.h"
 #include "oci-hook/flexvolume/verbs.h"
 
@@ -108,8 +109,9 @@ int main(int argc, char **argv)
 		return puts(FLEXVOLUME_NAME " " UBLK_OCI_VERSION) < 0;
 	openlog(FLEXVOLUME_NAME, LOG_PID, LOG_DAEMON);
 	end_in_time();
+	/* Root's files are uid 0's without any capability: so none by its path. */
 	if (drop_groups(FLEXVOLUME_GROUP, &e) < 0 || drop_capabilities(&e) < 0 ||
-	    drop_limits(FLEXVOLUME_CPU_S, &e) < 0)
+	    drop_limits(FLEXVOLUME_CPU_S, &e) < 0 || landlock_enter(&e) < 0)
 		reply = answer_failure(&e);
 	else
 		reply = verbs_run(argc && name_attaches(argv[0]), argc > 1 ? argc - 1 : 0, argv + 1,
