@@ -52,14 +52,15 @@ is_clean() {
 # The owner a file has on the disk.
 disk_owner() { debugfs -R "stat $1" "$image" 2>/dev/null | sed -n 's/^User: *\([0-9]*\).*/\1/p'; }
 in_it() { "$runtime" exec "$id" "$@"; }
-# Somebody who stands in what is mounted, and nobody any more.
-inside() { find /proc/[0-9]*/cwd -maxdepth 0 -lname '*/data' 2>/dev/null; }
+# Somebody who stands in what is mounted, and nobody any more. Of a process that has just ended
+# find complains.
+inside() { find /proc/[0-9]*/cwd -maxdepth 0 -lname '*/data' 2>/dev/null || true; }
 somebody_inside() { [ -n "$(inside)" ]; }
 nobody_inside() { [ -z "$(inside)" ]; }
 user_start() {
     "$runtime" exec -d "$id" sh -c 'cd /data && exec sleep 1000' </dev/null >/dev/null 2>&1
     wait_for 30 somebody_inside
-    user_cwd=$(inside | head -n 1)
+    read -r user_cwd < <(inside)
     user_pid=${user_cwd//[!0-9]/}
 }
 user_stop() {
