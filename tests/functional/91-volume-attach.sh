@@ -1,5 +1,6 @@
 #!/bin/bash
 # Volumes in containers: by command and by annotation; one writer, many readers; who may; restarts.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/store.sh"
