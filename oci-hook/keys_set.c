@@ -99,15 +99,20 @@ static int set_path(struct attach_options *o, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_access(struct attach_options *o, const char *value, struct err *e)
+int keys_parse_access(const char *value, bool *ret_read_only, struct err *e)
 {
 	char word[QUOTE_SIZE];
 
 	if (strcmp(value, "rw") && strcmp(value, "ro"))
 		return err_set(e, EINVAL, "\"%s\" is neither rw nor ro",
 			       quote_text(word, sizeof(word), value));
-	o->read_only = !strcmp(value, "ro");
+	*ret_read_only = !strcmp(value, "ro");
 	return 0;
+}
+
+static int set_access(struct attach_options *o, const char *value, struct err *e)
+{
+	return keys_parse_access(value, &o->read_only, e);
 }
 
 static int set_number(const char *value, uint64_t least, uint64_t most, uint64_t *ret,

@@ -7,6 +7,7 @@
 #include "driver/base/num.h"
 #include "driver/base/text.h"
 #include "oci-hook/json_text.h"
+#include "oci-hook/keys_set.h"
 #include "oci-hook/quote.h"
 #include "oci-hook/volumes.h"
 
@@ -56,13 +57,7 @@ static int set_filesystem(struct options *o, const char *value, struct err *e)
 
 static int set_access(struct options *o, const char *value, struct err *e)
 {
-	char word[QUOTE_SIZE];
-
-	if (strcmp(value, "rw") && strcmp(value, "ro"))
-		return err_set(e, EINVAL, "\"%s\" is neither rw nor ro",
-			       quote_text(word, sizeof(word), value));
-	o->read_only = !strcmp(value, "ro");
-	return 0;
+	return keys_parse_access(value, &o->read_only, e);
 }
 
 static int set_name(struct options *o, const char *value, struct err *e)
