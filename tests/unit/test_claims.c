@@ -245,6 +245,11 @@ static void test_the_host_claims_a_mount(void **state)
 	other = ask_host(&device, "/srv/b");
 	assert_int_equal(begin(f, 1000, &other, &e), -EPERM);
 	assert_non_null(strstr(e.text, "uid 0 had the device made"));
+	/* A limit is a cgroup's, and the host's mount has none. */
+	other = ask_host(&device, "/srv/b");
+	registry_find(&f->reg, device.generation)->rec.grants |= RECORD_IO_LIMITS;
+	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
+	assert_non_null(strstr(e.text, "the host has no cgroup to limit"));
 	/* Its rule is for containers of one owner, and limits what they do. */
 	other = ask_host(&limited, "/srv/b");
 	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
