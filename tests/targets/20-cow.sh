@@ -2,7 +2,7 @@
 # Target cow: a delta over a base that many share and nobody writes.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
-. "$(dirname "$0")/serve.sh"
+. "$(dirname "$0")/../functional/serve.sh"
 requires jq fio crun busybox mkfs.ext4 e2fsck mkfs.xfs xfs_repair blkdiscard
 
 cat >"$TEST_DIR/policy.json" <<'END'

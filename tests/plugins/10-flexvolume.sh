@@ -3,7 +3,7 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
-. "$(dirname "$0")/store.sh"
+. "$(dirname "$0")/../functional/store.sh"
 requires jq setpriv python3 mkfs.ext4 fsck.ext4
 
 # Where kubelet looks for the two drivers, and the directories it makes for them.
