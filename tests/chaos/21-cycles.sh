@@ -1,6 +1,7 @@
 #!/bin/bash
 # Devices come and go, eight at a time, in containers and for the host: what there was before is
 # what there is afterwards. The long one: CHAOS_MINUTES=10.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../functional/caller.sh"

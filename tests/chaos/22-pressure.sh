@@ -1,6 +1,7 @@
 #!/bin/bash
 # Memory is short: of the container that writes, of the worker that serves it, of the machine. What
 # was written gets to the disk all the same, through the device it is written to.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq losetup mkfs.ext4 cmp

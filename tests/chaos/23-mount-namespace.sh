@@ -3,6 +3,7 @@
 # killed with all they have; in the same moment so is the worker, or the helper, or the device is
 # taken away. Whoever ends last in that namespace unmounts, which writes to the device: were that
 # the worker, it would wait for itself for ever. CHAOS_MINUTES=10: all orders, again and again.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq mkfs.ext4 debugfs dumpe2fs unshare

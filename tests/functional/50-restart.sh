@@ -1,5 +1,6 @@
 #!/bin/bash
 # The helper goes and comes back: devices go on, and what it left half-made goes.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq fio flock

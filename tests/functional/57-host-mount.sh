@@ -1,5 +1,6 @@
 #!/bin/bash
 # A device's file system mounted on the host, as volume plug-ins need it.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/caller.sh"

@@ -2,6 +2,7 @@
 # systemd makes the device filters of its units anew whenever it is told to read them again. What
 # a container has in a scope survives that: it is given again within seconds, and put into the
 # unit, so that the next time nothing is lost.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/service.sh"
