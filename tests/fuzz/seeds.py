@@ -459,6 +459,25 @@ def stores():
     yield "short", ask(LIST)[:-1]
 
 
+def probes():
+    """fuzz_probe.c: struct probe_answer."""
+    def answer(content, kind=b"", label=b"", uuid=b"", reason=b"", version=1):
+        return (struct.pack("<4sIII", b"prob", version, content, 0) + kind.ljust(32, b"\0")
+                + label.ljust(64, b"\0") + uuid.ljust(40, b"\0") + reason.ljust(120, b"\0"))
+
+    yield "blank", answer(1)
+    yield "ext4", answer(2, b"ext4", b"data", b"285f8742-88e1-42c3-b5e5-8ffc01a803be")
+    yield "partitions", answer(2, b"gpt")
+    yield "unknown", answer(0, reason=b"it cannot be read: Input/output error")
+    yield "unknown-why", answer(0)
+    yield "used-by-what", answer(2)
+    yield "blank-with-a-type", answer(1, b"ext4")
+    yield "label-with-an-escape", answer(2, b"ext4", b"\x1b[2J")
+    yield "type-without-an-end", answer(2, b"e" * 32)
+    yield "other-version", answer(1, version=2)
+    yield "short", answer(1)[:-1]
+
+
 def cows():
     """fuzz_cow.c: mended or not and the file's size, length of the changes: place and byte; the map."""
     def seed(changes, bits=b"", mode=1):
@@ -487,7 +506,7 @@ def cows():
 
 FUZZERS = {"counters": counters, "cow": cows, "keep": keeps, "packet": packets, "request": requests,
            "start": starts, "proc": procs, "record": records, "audit": audits,
-           "notice": notices, "store": stores}
+           "notice": notices, "store": stores, "probe": probes}
 
 
 def main():
