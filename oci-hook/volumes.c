@@ -96,6 +96,18 @@ static int volumes_add(struct volumes *v, const struct store_volume *row, struct
 	return 0;
 }
 
+static int volumes_found(struct volumes *v, const struct store_found *found, struct err *e)
+{
+	if (!text_padded_ok(found->type, sizeof(found->type)) ||
+	    !text_padded_ok(found->label, sizeof(found->label)) ||
+	    !text_padded_ok(found->uuid, sizeof(found->uuid)) ||
+	    !text_padded_ok(found->words, sizeof(found->words)) ||
+	    found->content > STORE_CONTENT_USED || found->verdict > STORE_DAMAGED)
+		return volumes_bad_answer(e);
+	v->found = *found;
+	return 0;
+}
+
 static int volumes_verdict(const struct store_reply *reply, struct volumes *ret, struct err *e)
 {
 	if (!text_padded_ok(reply->reason, sizeof(reply->reason)) || reply->status > 0)
@@ -124,6 +136,8 @@ static int volumes_take(const struct volumes_call *call, const struct packet *p,
 	}
 	if (head->type == STORE_VOLUME && p->size == sizeof(struct store_volume))
 		return volumes_add(ret, (const void *)p->bytes, e);
+	if (head->type == STORE_FOUND && p->size == sizeof(struct store_found))
+		return volumes_found(ret, (const void *)p->bytes, e);
 	if (head->type != STORE_PROGRESS || p->size != sizeof(*progress))
 		return volumes_bad_answer(e);
 	if (call->progress)

@@ -32,15 +32,19 @@ enum store_type {
 	STORE_DELETE,	/* name, STORE_WIPE */
 	STORE_ATTACH,	/* name and what a device is asked for with: made ahead, of this name */
 	STORE_DETACH,	/* name: that device is removed */
+	STORE_FORMAT,	/* name, filesystem: in a volume that is blank */
+	STORE_CHECK,	/* name: its file system, mended where that is safe */
 	STORE_END,
 	/* answers */
 	STORE_REPLY = 64,
 	STORE_VOLUME,
 	STORE_PROGRESS,
+	STORE_FOUND, /* behind the volume, when it was looked at or checked */
 };
 
 enum store_flag {
 	STORE_WIPE = 1 << 0, /* zeroes over the data first */
+	STORE_LOOK = 1 << 1, /* of inspect: what is in it, too */
 };
 
 struct store_ask {
@@ -87,6 +91,32 @@ struct store_volume {
 	char pool[STORE_POOL_SIZE];
 };
 static_assert(sizeof(struct store_volume) == 256, "wire format changed");
+
+enum store_content {
+	STORE_NOT_LOOKED,
+	STORE_CONTENT_UNKNOWN, /* words say why */
+	STORE_CONTENT_BLANK,
+	STORE_CONTENT_USED, /* by type */
+};
+
+enum store_verdict {
+	STORE_NOT_CHECKED,
+	STORE_CLEAN,
+	STORE_MENDED,
+	STORE_DAMAGED,
+};
+
+/* What was seen in a volume's data: words of strangers, in printable ASCII. */
+struct store_found {
+	struct wire_head head;
+	uint32_t content; /* enum store_content */
+	uint32_t verdict; /* enum store_verdict */
+	char type[32];
+	char label[64];
+	char uuid[40];
+	char words[120];
+};
+static_assert(sizeof(struct store_found) == 280, "wire format changed");
 
 struct store_progress {
 	struct wire_head head;

@@ -108,6 +108,18 @@ static const struct volume_command volume_commands[] = {
 	  "removes one, with its data",
 	  "w",
 	  { WORD_NAME } },
+	{ "format",
+	  STORE_FORMAT,
+	  "volume format NAME --fs ext4|xfs|btrfs",
+	  "makes a file system in one that is blank",
+	  "Fj",
+	  { WORD_NAME } },
+	{ "check",
+	  STORE_CHECK,
+	  "volume check NAME",
+	  "checks the file system in one, and mends what is safe to mend",
+	  "j",
+	  { WORD_NAME } },
 	{ "attach",
 	  STORE_ATTACH,
 	  "volume attach NAME [--read-only]",
@@ -202,6 +214,8 @@ static int ask_set_words(struct volume_ask *a, int nr, char **words, struct err 
 		return err_set(e, EINVAL, "there is a word too %s", i < nr ? "many" : "few");
 	if (a->command->needs_size && !a->call.ask.size_bytes)
 		return err_set(e, EINVAL, "--size is needed");
+	if (a->command->type == STORE_FORMAT && !a->call.ask.filesystem)
+		return err_set(e, EINVAL, "--fs is needed");
 	return 0;
 }
 
@@ -314,6 +328,31 @@ static struct json_object *row_json(const struct store_volume *v)
 	return o;
 }
 
+/* null: nobody looked. */
+static void found_add(struct json_object *o, const struct store_found *found)
+{
+	static const char *const contents[] = {
+		[STORE_CONTENT_UNKNOWN] = "unknown",
+		[STORE_CONTENT_BLANK] = "blank",
+		[STORE_CONTENT_USED] = NULL, /* by its type */
+	};
+
+	if (!found->content)
+		json_object_object_add(o, "content", NULL);
+	else
+		show_add_text(o, "content", contents[found->content] ?: found->type);
+	show_add_text(o, "content_label", found->label);
+	show_add_text(o, "content_uuid", found->uuid);
+	show_add_text(o, "content_reason", found->words);
+}
+
+static const char *const verdicts[] = {
+	[STORE_NOT_CHECKED] = "not checked",
+	[STORE_CLEAN] = "clean",
+	[STORE_MENDED] = "mended",
+	[STORE_DAMAGED] = "damaged",
+};
+
 static void rows_print(const struct volumes *v)
 {
 	char size[NUM_SIZE_TEXT], used[NUM_SIZE_TEXT], device[32];
@@ -349,11 +388,17 @@ static void result_print(const struct volume_ask *a, const struct volumes *v)
 			json_object_array_add(o, row_json(&v->rows[i]));
 	} else if (v->nr) {
 		o = row_json(&v->rows[0]);
+		if (a->command->type == STORE_INSPECT || a->command->type == STORE_CHECK)
+			found_add(o, &v->found);
+		if (a->command->type == STORE_CHECK)
+			show_add_text(o, "check", verdicts[v->found.verdict]);
 	}
 	if (o && a->json)
 		show_json_print(o);
 	else if (a->command->type == STORE_INSPECT && o)
 		show_text_print(o);
+	else if (a->command->type == STORE_CHECK && v->nr)
+		printf("%s: %s, %s\n", v->rows[0].name, v->found.type, verdicts[v->found.verdict]);
 	else if (a->command->type == STORE_ATTACH && v->nr)
 		printf("%s is ublkb%" PRIu32 ", for --device ublk-oci.io/device=%s\n",
 		       v->rows[0].name, v->rows[0].dev_id, v->rows[0].name);
@@ -398,6 +443,8 @@ static int volume_run(const struct volume_command *command, int argc, char **arg
 	page_make(command, name, options, &page);
 	if (command->type == STORE_ATTACH)
 		a.call.ask.mode = 0660;
+	if (command->type == STORE_INSPECT)
+		a.call.ask.flags |= STORE_LOOK;
 	status = ask_parse(&a, &page, argc, argv, &leave);
 	if (leave)
 		return status;
@@ -407,7 +454,8 @@ static int volume_run(const struct volume_command *command, int argc, char **arg
 		fprintf(stderr, CLI_NAME ": %s: warning: %s\n", name,
 			quote_text(words, sizeof(words), v.warning));
 	result_print(&a, &v);
-	return cli_end(&page);
+	status = cli_end(&page);
+	return v.found.verdict == STORE_DAMAGED ? CLI_FAILED : status;
 }
 
 static int volume_usage(FILE *to, int status)

@@ -4,18 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "driver/base/log.h"
-#include "oci-hook/run.h"
-
-#define CHANGE_MKFS_MS 120000
-#define CHANGE_TEXT_MAX 65536
 
 static void making_entry(const struct making *m, char entry[POOLS_ENTRY_SIZE])
 {
@@ -80,30 +76,33 @@ int making_fill(struct making *m, int from_fd, uint64_t bytes, const struct copy
 	return copy_data(from_fd, m->data_fd, bytes, watch, e);
 }
 
-int making_format(struct making *m, struct err *e)
+int making_share(struct making *m, int from_fd, uint64_t bytes, struct err *e)
 {
-	static const char *const flags[FILESYSTEM_END][3] = {
-		/* -F: also into a regular file. */
-		[FILESYSTEM_EXT4] = { "mkfs.ext4", "-q", "-F" },
-		[FILESYSTEM_XFS] = { "mkfs.xfs", "-q" },
-		[FILESYSTEM_BTRFS] = { "mkfs.btrfs", "-q" },
-	};
-	const char *const *words = flags[m->volume.filesystem];
-	char program[PATH_MAX], path[PATH_MAX];
-	const char *argv[5] = { run_find(words[0], program, sizeof(program)), words[1] };
-	auto_free char *text = NULL;
+	return copy_share(from_fd, m->data_fd, bytes)
+		       ? 0
+		       : err_set(e, EOPNOTSUPP, "the filesystem of pool %s cannot share data",
+				 pools_at(m->pools, m->pool)->name);
+}
+
+int making_format(struct making *m, const struct probing *p, struct err *e)
+{
 	struct stat st;
 
-	if (!argv[0])
-		return err_set(e, ENOENT, "%s is not installed", words[0]);
 	if (fstat(m->data_fd, &st) < 0 || st.st_blocks)
 		return err_set(e, EINVAL, "the volume is not empty: nothing is formatted");
-	snprintf(path, sizeof(path), "%s/" POOLS_NEW "%s/" VOLUME_DATA,
-		 pools_at(m->pools, m->pool)->path, m->volume.name);
-	argv[2] = words[2] ? words[2] : path;
-	argv[3] = words[2] ? path : NULL;
-	return err_prefix(e, run_capture(argv, CHANGE_TEXT_MAX, CHANGE_MKFS_MS, &text, e), "%s",
-			  words[0]);
+	return probing_mkfs(p, m->data_fd, m->volume.filesystem, e);
+}
+
+int making_look(struct making *m, const struct probing *p, struct err *e)
+{
+	struct probe_answer answer;
+	int r;
+
+	r = probing_look(p, m->data_fd, &answer, e);
+	if (r < 0 || answer.content != PROBE_USED)
+		return r;
+	memcpy(m->volume.found, answer.type, sizeof(m->volume.found));
+	return volume_save(m->dir_fd, &m->volume, e);
 }
 
 int making_finish(struct making *m, struct err *e)
@@ -143,6 +142,78 @@ int change_grow(struct place *place, uint64_t size_bytes, struct err *e)
 	if (r == 0)
 		place->volume = v;
 	return r;
+}
+
+/* Nothing is in it any more. Whatever a tool made of its size, it is the volume's again. */
+static int format_clear(int fd, uint64_t size_bytes)
+{
+	if (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)size_bytes) < 0 || fsync(fd) < 0)
+		return -errno;
+	return 0;
+}
+
+static int format_check_blank(const struct probing *p, int fd, struct err *e)
+{
+	struct probe_answer answer;
+	int r;
+
+	r = probing_look(p, fd, &answer, e);
+	if (r < 0 || answer.content == PROBE_BLANK)
+		return r;
+	if (answer.content == PROBE_USED)
+		return err_set(e, EEXIST, "there is %s in it: nothing is formatted", answer.type);
+	return err_set(e, EEXIST, "whether it is blank is not known (%s): nothing is formatted",
+		       answer.reason);
+}
+
+static int format_record(struct place *place, enum catalog_filesystem formatting,
+			 enum catalog_filesystem filesystem, struct err *e)
+{
+	struct volume v = place->volume;
+	int r;
+
+	v.formatting = formatting;
+	v.filesystem = filesystem;
+	r = volume_save(place->dir_fd, &v, e);
+	if (r == 0)
+		place->volume = v;
+	return r;
+}
+
+/* Where even that fails the record still says that it was begun. */
+static void format_undo(struct place *place, int fd)
+{
+	struct err e = { "" };
+
+	if (format_clear(fd, place->volume.size_bytes) < 0 ||
+	    format_record(place, FILESYSTEM_NONE, FILESYSTEM_NONE, &e) < 0)
+		log_warning("volume %s: its formatting is still on record as begun",
+			    place->volume.name);
+}
+
+int change_format(struct place *place, enum catalog_filesystem filesystem, const struct probing *p,
+		  struct err *e)
+{
+	auto_close int fd =
+		openat(place->dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open the data");
+	r = place->volume.formatting ? format_clear(fd, place->volume.size_bytes) : 0;
+	if (r < 0)
+		return err_sys(e, -r, "cannot take away what was half made");
+	r = format_check_blank(p, fd, e);
+	if (r == 0)
+		r = format_record(place, filesystem, FILESYSTEM_NONE, e);
+	if (r < 0)
+		return r;
+	r = probing_mkfs(p, fd, filesystem, e);
+	if (r == 0 && fsync(fd) < 0)
+		r = err_sys(e, errno, "cannot write the file system");
+	if (r < 0)
+		format_undo(place, fd);
+	return r < 0 ? r : format_record(place, FILESYSTEM_NONE, filesystem, e);
 }
 
 int change_remove(const struct pools *pools, const struct place *place, bool wipe,

@@ -10,6 +10,7 @@
 #include "driver/base/err.h"
 #include "oci-hook/store/copy.h"
 #include "oci-hook/store/pools.h"
+#include "oci-hook/store/probing.h"
 #include "oci-hook/store/volume.h"
 
 /* A volume on its way: directory ".new-NAME", locked. */
@@ -39,16 +40,33 @@ int making_fill(struct making *m, int from_fd, uint64_t bytes, const struct copy
 		struct err *e);
 
 /*
- * The file system its record names, in a volume in which nothing was written since it was made:
- * there is nothing that it could overwrite. By mkfs(8), with no more rights than this process has.
+ * The same of what is written meanwhile: all of it as it was at one moment, with all writes that
+ * were done before. -EOPNOTSUPP: the filesystem cannot.
  */
-int making_format(struct making *m, struct err *e);
+int making_share(struct making *m, int from_fd, uint64_t bytes, struct err *e);
+
+/*
+ * The file system its record names, in a volume in which nothing was written since it was made:
+ * there is nothing that it could overwrite.
+ */
+int making_format(struct making *m, const struct probing *p, struct err *e);
+
+/* What is in it goes on record: it was made of what somebody else wrote. */
+int making_look(struct making *m, const struct probing *p, struct err *e);
 
 /* All of it is on the disk, and then there is a volume of its name. */
 int making_finish(struct making *m, struct err *e);
 
 /* Data first, then the record: a volume whose data is longer has the size its record says. */
 int change_grow(struct place *place, uint64_t size_bytes, struct err *e);
+
+/*
+ * A file system in a volume that is there, if it is blank: on record as begun, made, on record as
+ * made. One that failed is taken away again; one that was killed is on record as begun, and is
+ * begun anew, as nothing was in the volume before it.
+ */
+int change_format(struct place *place, enum catalog_filesystem filesystem, const struct probing *p,
+		  struct err *e);
 
 /*
  * There is no volume of its name from the first step on. With wipe, zeroes are written over its

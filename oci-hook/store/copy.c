@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <linux/fs.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -32,15 +31,16 @@ static int copy_step(const struct copy *c, uint64_t done_bytes, struct err *e)
 	return r < 0 ? err_sys(e, -r, "it was not finished") : 0;
 }
 
-/* The whole file at once; the sizes of the two are the same then. */
-static bool copy_share(int from_fd, int to_fd, uint64_t bytes)
+/* What is behind the first bytes is zeroes, of a growth that was killed. */
+bool copy_share(int from_fd, int to_fd, uint64_t bytes)
 {
-	struct stat from, to;
+	struct stat from, to, now;
 
 	if (fstat(from_fd, &from) < 0 || fstat(to_fd, &to) < 0 || !S_ISREG(from.st_mode) ||
-	    (uint64_t)from.st_size != bytes || ioctl(to_fd, FICLONE, from_fd) < 0)
+	    (uint64_t)from.st_size < bytes || ioctl(to_fd, FICLONE, from_fd) < 0)
 		return false;
-	return to.st_size <= from.st_size || ftruncate(to_fd, to.st_size) == 0;
+	return fstat(to_fd, &now) == 0 &&
+	       (to.st_size == now.st_size || ftruncate(to_fd, to.st_size) == 0);
 }
 
 static bool copy_zero(const char *at, size_t size)

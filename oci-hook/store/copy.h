@@ -2,6 +2,7 @@
 /* Data from one file to another: shared where the filesystem can, else copied without its holes. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "driver/base/err.h"
@@ -18,6 +19,12 @@ struct copy_watch {
  */
 int copy_data(int from_fd, int to_fd, uint64_t bytes, const struct copy_watch *watch,
 	      struct err *e);
+
+/*
+ * All of it at once, as it is at one moment: the filesystem shares it until either is written
+ * (FICLONE). False where it cannot; nothing was written then.
+ */
+bool copy_share(int from_fd, int to_fd, uint64_t bytes);
 
 /* Zeroes over everything that is in fd, synced. What is shared with another file stays there. */
 int copy_zeroes(int fd, const struct copy_watch *watch, struct err *e);

@@ -47,6 +47,14 @@ int device_check_free(const char *name, bool reading, struct err *e)
 		       name, row->dev_id, name);
 }
 
+int device_check_written(const char *name, bool *ret_written, struct err *e)
+{
+	int r = device_check_free(name, true, e);
+
+	*ret_written = r == -EBUSY;
+	return *ret_written ? 0 : r;
+}
+
 int device_attach(const struct place *place, const struct store_ask *ask, struct wire_reply *ret,
 		  struct err *e)
 {

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "driver/base/err.h"
 #include "driver/wire/store.h"
 #include "oci-hook/client.h"
@@ -18,6 +20,9 @@ const struct wire_device *device_find(const struct client_devices *d, const char
 
 /* 0: it is not attached, or only read and that will do. -EBUSY; or it cannot be told. */
 int device_check_free(const char *name, bool reading, struct err *e);
+
+/* The same for who can copy what is written meanwhile: *ret_written, and not -EBUSY. */
+int device_check_written(const char *name, bool *ret_written, struct err *e);
 
 /* The volume as a device; the same asked twice is one. The volume is locked meanwhile. */
 int device_attach(const struct place *place, const struct store_ask *ask, struct wire_reply *ret,

@@ -18,6 +18,7 @@ enum request_part {
 	PART_DEVICE = 1 << 4,
 	PART_WIPE = 1 << 5,
 	PART_FILESYSTEM = 1 << 6,
+	PART_LOOK = 1 << 7,
 };
 
 static const struct {
@@ -28,7 +29,7 @@ static const struct {
 	unsigned int fds_most;
 } requests[STORE_END] = {
 	[STORE_LIST] = { "list" },
-	[STORE_INSPECT] = { "inspect", PART_NAME },
+	[STORE_INSPECT] = { "inspect", PART_NAME, PART_LOOK },
 	[STORE_CREATE] = { "create", PART_NAME, PART_FROM | PART_POOL | PART_SIZE | PART_FILESYSTEM,
 			   0, 1 },
 	[STORE_SNAPSHOT] = { "snapshot", PART_NAME | PART_FROM, PART_POOL },
@@ -37,6 +38,8 @@ static const struct {
 	[STORE_DELETE] = { "delete", PART_NAME, PART_WIPE },
 	[STORE_ATTACH] = { "attach", PART_NAME, PART_DEVICE },
 	[STORE_DETACH] = { "detach", PART_NAME },
+	[STORE_FORMAT] = { "format", PART_NAME | PART_FILESYSTEM },
+	[STORE_CHECK] = { "check", PART_NAME },
 };
 
 const char *request_name(unsigned int type)
@@ -49,6 +52,7 @@ static unsigned int request_parts(const struct store_ask *ask)
 	return (*ask->name ? PART_NAME : 0u) | (*ask->from ? PART_FROM : 0u) |
 	       (*ask->pool ? PART_POOL : 0u) | (ask->size_bytes ? PART_SIZE : 0u) |
 	       (ask->flags & STORE_WIPE ? PART_WIPE : 0u) |
+	       (ask->flags & STORE_LOOK ? PART_LOOK : 0u) |
 	       (ask->filesystem ? PART_FILESYSTEM : 0u) |
 	       (ask->device_flags || ask->uid || ask->gid || ask->mode || ask->nr_queues ||
 				ask->depth
@@ -60,10 +64,11 @@ static int request_check(const struct store_ask *ask, unsigned int nr_fds, struc
 {
 	unsigned int parts = request_parts(ask), type = ask->head.type;
 
-	if (ask->flags & ~(uint32_t)STORE_WIPE || ask->device_flags & ~(uint32_t)STORE_DEVICE_FLAGS)
+	if (ask->flags & ~(uint32_t)(STORE_WIPE | STORE_LOOK) ||
+	    ask->device_flags & ~(uint32_t)STORE_DEVICE_FLAGS)
 		return err_set(e, EINVAL, "the request has flags this store does not know");
 	if (requests[type].needs & ~parts)
-		return err_set(e, EINVAL, "the request %s lacks a name or a size",
+		return err_set(e, EINVAL, "the request %s lacks a name, a size or a file system",
 			       requests[type].name);
 	if (parts & ~(requests[type].needs | requests[type].may))
 		return err_set(e, EINVAL, "the request %s has more than belongs to it",

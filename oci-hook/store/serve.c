@@ -20,6 +20,7 @@
 #include "oci-hook/store/caller.h"
 #include "oci-hook/store/change.h"
 #include "oci-hook/store/device.h"
+#include "oci-hook/store/examine.h"
 #include "oci-hook/store/request.h"
 
 #define SERVE_REQUEST_MS 5000
@@ -80,6 +81,21 @@ static int serve_step(void *arg, uint64_t done_bytes, uint64_t all_bytes)
 	s->told_ms = now_ms;
 	packet_send(s->fd, &progress, sizeof(progress), NULL, 0, 0);
 	return 0;
+}
+
+/* copy_watch: the same of work that cannot say how far it is. */
+static int serve_wait(void *arg, uint64_t done_bytes, uint64_t all_bytes)
+{
+	const struct serve *s = arg;
+	struct pollfd gone = { .fd = s->fd, .events = POLLRDHUP };
+
+	return !s->to_the_end && poll(&gone, 1, 0) > 0 ? -ECANCELED : 0;
+}
+
+static int serve_found(const struct serve *s, struct store_found *found)
+{
+	found->head = serve_head(STORE_FOUND, sizeof(*found));
+	return packet_send(s->fd, found, sizeof(*found), NULL, 0, SERVE_ANSWER_MS);
 }
 
 /* --- what there is ------------------------------------------------------------------------ */
@@ -147,6 +163,24 @@ static int serve_list(struct serve *s, struct err *e)
 	return serve_rows(s, NULL, e);
 }
 
+/* What was half made is neither data nor blank: it can be begun anew, or removed. */
+static int serve_check_whole(const struct serve *s, const struct volume *v, struct err *e)
+{
+	static const bool may[STORE_END] = {
+		[STORE_INSPECT] = true,
+		[STORE_DELETE] = true,
+		[STORE_DETACH] = true,
+		[STORE_FORMAT] = true,
+	};
+
+	if (!v->formatting || may[s->ask.head.type])
+		return 0;
+	return err_set(e, EUCLEAN,
+		       "volume %s was not formatted to the end: do that again (ublk-oci volume "
+		       "format %s --fs %s), or delete it",
+		       v->name, v->name, catalog_filesystem(v->formatting));
+}
+
 /* The volume a request is about. Somebody else's is not there, to who is not root. */
 static int serve_find(struct serve *s, const char *name, int lock, struct place *ret, struct err *e)
 {
@@ -161,7 +195,22 @@ static int serve_find(struct serve *s, const char *name, int lock, struct place 
 	if (!lock)
 		return 0;
 	place_close(ret);
-	return pools_find(&s->pools, name, lock, ret, e);
+	r = pools_find(&s->pools, name, lock, ret, e);
+	return r < 0 ? r : serve_check_whole(s, &ret->volume, e);
+}
+
+/* What others write meanwhile is not looked at: it could be anything. */
+static int inspect_look(struct serve *s, const struct place *place, struct err *e)
+{
+	const struct copy_watch watch = { serve_wait, s };
+	const struct probing probing = { .watch = &watch, .lock_fd = -1 };
+	struct store_found found;
+	int r;
+
+	if (device_check_free(s->ask.name, true, e) < 0)
+		return 0;
+	r = examine_look(place, &probing, &found, e);
+	return r < 0 ? r : serve_found(s, &found);
 }
 
 static int serve_inspect(struct serve *s, struct err *e)
@@ -169,7 +218,11 @@ static int serve_inspect(struct serve *s, struct err *e)
 	auto_place struct place place = PLACE_INIT;
 	int r = serve_find(s, s->ask.name, 0, &place, e);
 
-	return r < 0 ? r : serve_rows(s, &place, e);
+	if (r == 0)
+		r = serve_rows(s, &place, e);
+	if (r == 0 && s->ask.flags & STORE_LOOK)
+		r = inspect_look(s, &place, e);
+	return r;
 }
 
 static int serve_decide(const struct serve *s, enum policy_act act, const struct place *place,
@@ -196,6 +249,7 @@ struct source {
 	struct place place; /* a volume, locked; or none */
 	int fd;		    /* -1: of nothing */
 	uint64_t bytes;
+	bool written; /* by the device it is, meanwhile */
 };
 
 static void source_fini(struct source *src)
@@ -210,7 +264,7 @@ static int source_open_volume(struct serve *s, struct source *src, struct err *e
 	int r = serve_find(s, s->ask.from, LOCK_SH, &src->place, e);
 
 	if (r == 0)
-		r = device_check_free(s->ask.from, true, e);
+		r = device_check_written(s->ask.from, &src->written, e);
 	if (r < 0)
 		return r;
 	src->fd = openat(src->place.dir_fd, VOLUME_DATA, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -265,6 +319,8 @@ static int create_describe(const struct serve *s, const struct source *src, stru
 	};
 	memcpy(v->name, s->ask.name, sizeof(v->name));
 	memcpy(v->origin, s->ask.from, sizeof(v->origin));
+	if (src->place.dir_fd >= 0)
+		memcpy(v->found, src->place.volume.found, sizeof(v->found));
 	if (!v->size_bytes)
 		v->size_bytes = num_round_up(src->bytes, VOLUME_BLOCK_BYTES);
 	if (!volume_size_ok(v->size_bytes))
@@ -303,9 +359,46 @@ static int create_reserve(struct serve *s, size_t pool, const struct volume *v, 
 	return r < 0 ? r : making_begin(m, &s->pools, pool, v, e);
 }
 
-static int create_run(struct serve *s, const struct source *src, struct err *e)
+/*
+ * What is written meanwhile is shared as it is at one moment, or not copied. A volume that became
+ * free since stays free: it is locked.
+ */
+static int create_fill(struct serve *s, const struct source *src, struct making *m, struct err *e)
 {
 	const struct copy_watch watch = { serve_step, s };
+	int r;
+
+	if (src->written && making_share(m, src->fd, src->bytes, e) == 0)
+		return 0;
+	r = src->written ? device_check_free(s->ask.from, true, e) : 0;
+	if (r == -EBUSY)
+		return err_set(e, EBUSY,
+			       "volume %s is attached, as a device that is written, and cannot be "
+			       "shared with pool %s: detach it first (ublk-oci volume detach %s), "
+			       "or keep both in one pool on btrfs, or XFS with reflink",
+			       s->ask.from, pools_at(&s->pools, m->pool)->name, s->ask.from);
+	return r < 0 ? r : making_fill(m, src->fd, src->bytes, &watch, e);
+}
+
+/* What was there, or is to be there. */
+static int create_content(struct serve *s, const struct source *src, struct making *m,
+			  struct err *e)
+{
+	const struct copy_watch watch = { serve_wait, s };
+	const struct probing probing = { .watch = &watch, .lock_fd = m->dir_fd };
+	int r = 0;
+
+	if (src->fd >= 0)
+		r = create_fill(s, src, m, e);
+	if (r == 0 && src->fd >= 0 && src->place.dir_fd < 0)
+		r = making_look(m, &probing, e);
+	if (r == 0 && s->ask.filesystem)
+		r = making_format(m, &probing, e);
+	return r;
+}
+
+static int create_run(struct serve *s, const struct source *src, struct err *e)
+{
 	auto_making struct making m = MAKING_INIT;
 	struct volume v;
 	size_t pool = src->place.dir_fd >= 0 ? src->place.pool : 0;
@@ -321,10 +414,8 @@ static int create_run(struct serve *s, const struct source *src, struct err *e)
 		return r;
 	r = create_reserve(s, pool, &v, &m, e);
 	pools_unlock(&s->pools);
-	if (r == 0 && src->fd >= 0)
-		r = making_fill(&m, src->fd, src->bytes, &watch, e);
-	if (r == 0 && s->ask.filesystem)
-		r = making_format(&m, e);
+	if (r == 0)
+		r = create_content(s, src, &m, e);
 	return r < 0 ? r : making_finish(&m, e);
 }
 
@@ -363,11 +454,23 @@ static int resize_decide(struct serve *s, const struct place *place, struct err 
 
 /*
  * The data is larger already, and on record so; the device follows where kernel and policy let it,
- * else at the next attach.
+ * else at the next attach. Where it is no device now the file system follows; what hinders that is
+ * worth a warning.
  */
-static void resize_device(struct serve *s, uint64_t size_bytes)
+static void resize_rest(struct serve *s, const struct place *place)
 {
-	device_grow(s->ask.name, size_bytes, &s->warning);
+	const struct copy_watch watch = { serve_wait, s };
+	const struct probing probing = { .watch = &watch, .lock_fd = place->dir_fd };
+	struct err e = { "" };
+
+	device_grow(s->ask.name, place->volume.size_bytes, &s->warning);
+	if (device_check_free(s->ask.name, false, &e) < 0)
+		return;
+	s->to_the_end = true;
+	if (examine_grow(place, &probing, &e) < 0)
+		err_set(&s->warning, EIO,
+			"the volume is larger, and its file system has the size it had: %s",
+			e.text);
 }
 
 static int serve_resize(struct serve *s, struct err *e)
@@ -394,7 +497,7 @@ static int serve_resize(struct serve *s, struct err *e)
 	pools_unlock(&s->pools);
 	if (r < 0)
 		return r;
-	resize_device(s, s->ask.size_bytes);
+	resize_rest(s, &place);
 	return serve_rows(s, &place, e);
 }
 
@@ -452,6 +555,59 @@ static int serve_delete(struct serve *s, struct err *e)
 	return change_remove(&s->pools, &place, s->ask.flags & STORE_WIPE, &watch, e);
 }
 
+static int serve_format(struct serve *s, struct err *e)
+{
+	const struct copy_watch watch = { serve_wait, s };
+	auto_place struct place place = PLACE_INIT;
+	struct probing probing = { .watch = &watch };
+	const struct volume *v = &place.volume;
+	int r;
+
+	r = serve_find(s, s->ask.name, LOCK_EX, &place, e);
+	if (r == 0)
+		r = serve_decide(s, POLICY_CREATE, &place, false, e);
+	if (r == 0)
+		r = device_check_free(s->ask.name, false, e);
+	if (r < 0)
+		return r;
+	if (v->snapshot)
+		return err_set(e, EPERM, "%s is a snapshot: it stays what it is", v->name);
+	if (v->filesystem || *v->found)
+		return err_set(e, EEXIST, "volume %s has held %s: nothing is formatted", v->name,
+			       v->filesystem ? catalog_filesystem(v->filesystem) : v->found);
+	probing.lock_fd = place.dir_fd;
+	r = change_format(&place, (enum catalog_filesystem)s->ask.filesystem, &probing, e);
+	return r < 0 ? err_prefix(e, r, "volume %s", v->name) : serve_rows(s, &place, e);
+}
+
+/* What is read, or is never written, is not mended. */
+static int serve_check(struct serve *s, struct err *e)
+{
+	const struct copy_watch watch = { serve_wait, s };
+	auto_place struct place place = PLACE_INIT;
+	struct probing probing = { .watch = &watch };
+	struct store_found found;
+	bool read_only;
+	int r;
+
+	r = serve_find(s, s->ask.name, LOCK_EX, &place, e);
+	if (r == 0)
+		r = device_check_free(s->ask.name, true, e);
+	if (r < 0)
+		return r;
+	read_only = place.volume.snapshot || device_check_free(s->ask.name, false, NULL) < 0;
+	r = serve_decide(s, POLICY_ATTACH, &place, read_only, e);
+	if (r < 0)
+		return r;
+	s->to_the_end = !read_only;
+	probing.lock_fd = place.dir_fd;
+	r = examine_check(&place, read_only, &probing, &found, e);
+	if (r < 0)
+		return err_prefix(e, r, "volume %s", place.volume.name);
+	r = serve_rows(s, &place, e);
+	return r < 0 ? r : serve_found(s, &found);
+}
+
 /*
  * One that is there, made otherwise, and that nobody has: it is left of a container that ended, and
  * made anew. The helper refuses to remove what somebody has.
@@ -507,7 +663,8 @@ static int (*const served[STORE_END])(struct serve *s, struct err *e) = {
 	[STORE_CREATE] = serve_create, [STORE_SNAPSHOT] = serve_create,
 	[STORE_RESIZE] = serve_resize, [STORE_EXPORT] = serve_export,
 	[STORE_DELETE] = serve_delete, [STORE_ATTACH] = serve_attach,
-	[STORE_DETACH] = serve_detach,
+	[STORE_DETACH] = serve_detach, [STORE_FORMAT] = serve_format,
+	[STORE_CHECK] = serve_check,
 };
 
 static int serve_request(struct serve *s, const char *policy_file, struct err *e)

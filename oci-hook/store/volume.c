@@ -22,17 +22,36 @@ bool volume_size_ok(uint64_t bytes)
 	return bytes && bytes % VOLUME_BLOCK_BYTES == 0 && bytes <= VOLUME_BYTES_MAX;
 }
 
-/* Names need no escapes: text_device_name_ok() says what is in them. */
+static const char *volume_filesystem(enum catalog_filesystem filesystem)
+{
+	return filesystem ? catalog_filesystem(filesystem) : "";
+}
+
+/* A key that is there only when it says something. */
+static void volume_more(char text[VOLUME_TEXT_MAX], size_t *size, const char *key,
+			const char *value)
+{
+	if (*value)
+		*size += (size_t)snprintf(text + *size, VOLUME_TEXT_MAX - *size,
+					  ",\n\t\"%s\": \"%s\"", key, value);
+}
+
+/* Names need no escapes: text_device_name_ok() and probe_type_ok() say what is in them. */
 size_t volume_format(const struct volume *v, char text[VOLUME_TEXT_MAX])
 {
-	return (size_t)snprintf(text, VOLUME_TEXT_MAX,
-				"{\n\t\"version\": %d,\n\t\"name\": \"%s\",\n\t\"kind\": \"%s\",\n"
-				"\t\"origin\": \"%s\",\n\t\"size_bytes\": %" PRIu64 ",\n"
-				"\t\"owner_uid\": %" PRIu32 ",\n\t\"created\": %" PRIu64 ",\n"
-				"\t\"filesystem\": \"%s\"\n}\n",
-				VOLUME_VERSION, v->name, kinds[v->snapshot], v->origin,
-				v->size_bytes, v->owner_uid, v->created,
-				v->filesystem ? catalog_filesystem(v->filesystem) : "");
+	size_t size =
+		(size_t)snprintf(text, VOLUME_TEXT_MAX,
+				 "{\n\t\"version\": %d,\n\t\"name\": \"%s\",\n\t\"kind\": \"%s\",\n"
+				 "\t\"origin\": \"%s\",\n\t\"size_bytes\": %" PRIu64 ",\n"
+				 "\t\"owner_uid\": %" PRIu32 ",\n\t\"created\": %" PRIu64 ",\n"
+				 "\t\"filesystem\": \"%s\"",
+				 VOLUME_VERSION, v->name, kinds[v->snapshot], v->origin,
+				 v->size_bytes, v->owner_uid, v->created,
+				 volume_filesystem(v->filesystem));
+
+	volume_more(text, &size, "formatting", volume_filesystem(v->formatting));
+	volume_more(text, &size, "found", v->found);
+	return size + (size_t)snprintf(text + size, VOLUME_TEXT_MAX - size, "\n}\n");
 }
 
 static int volume_text(struct json_object *o, const char *key, char *ret, size_t size)
@@ -57,6 +76,22 @@ static int volume_number(struct json_object *o, const char *key, uint64_t max, u
 	return 0;
 }
 
+/* A key that need not be there: the text is as it was then. */
+static int volume_read_more(struct volume *v, struct json_object *o)
+{
+	char formatting[16] = "";
+
+	if (json_object_object_get_ex(o, "formatting", NULL)) {
+		if (volume_text(o, "formatting", formatting, sizeof(formatting)) < 0)
+			return -EINVAL;
+		v->formatting = catalog_find_filesystem(formatting);
+	}
+	if (json_object_object_get_ex(o, "found", NULL) &&
+	    (volume_text(o, "found", v->found, sizeof(v->found)) < 0 || !probe_type_ok(v->found)))
+		return -EINVAL;
+	return 0;
+}
+
 static int volume_read(struct volume *v, struct json_object *o)
 {
 	char kind[16] = "", filesystem[16] = "";
@@ -69,7 +104,8 @@ static int volume_read(struct volume *v, struct json_object *o)
 	    volume_number(o, "size_bytes", VOLUME_BYTES_MAX, &v->size_bytes) < 0 ||
 	    volume_number(o, "owner_uid", UINT32_MAX - 1, &uid) < 0 ||
 	    volume_number(o, "created", INT64_MAX, &v->created) < 0 ||
-	    volume_text(o, "filesystem", filesystem, sizeof(filesystem)) < 0)
+	    volume_text(o, "filesystem", filesystem, sizeof(filesystem)) < 0 ||
+	    volume_read_more(v, o) < 0)
 		return -EINVAL;
 	v->owner_uid = (uint32_t)uid;
 	v->snapshot = !strcmp(kind, kinds[1]);

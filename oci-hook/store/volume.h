@@ -12,6 +12,7 @@
 
 #include "driver/base/err.h"
 #include "driver/base/text.h"
+#include "oci-hook/probe.h"
 #include "targets/catalog.h"
 
 #define VOLUME_NAME_SIZE (TEXT_DEVICE_NAME_MAX + 1)
@@ -29,6 +30,12 @@ struct volume {
 	uint64_t created;		    /* seconds since 1970 */
 	enum catalog_filesystem filesystem; /* the store made it there, when the volume was new */
 	bool snapshot;			    /* never written again */
+	/*
+	 * Being made in a volume that was blank. On record before the first byte of it and until
+	 * the last is on the disk: what is there meanwhile is neither data nor a file system.
+	 */
+	enum catalog_filesystem formatting;
+	char found[PROBE_TYPE_SIZE]; /* in the image it was made of; "": nothing that is known */
 };
 
 /* Is this a size a volume can have? */

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	     text_padded_ok(ask.pool, sizeof(ask.pool)) && !(*ask.from && p.nr_fds));
 	must(!ask.size_bytes || volume_size_ok(ask.size_bytes));
 	must(!ask.filesystem || (catalog_filesystem(ask.filesystem) && !*ask.from && !p.nr_fds));
-	must(!(ask.flags & ~(uint32_t)STORE_WIPE));
+	must(!(ask.flags & ~(uint32_t)(STORE_WIPE | STORE_LOOK)));
 	must(!(ask.device_flags & (WIRE_HOST | WIRE_AHEAD | WIRE_CLAIMED)));
 	return 0;
 }

@@ -427,7 +427,7 @@ def notices():
 
 def stores():
     """fuzz_store.c: how many fds, the packet."""
-    LIST, INSPECT, CREATE, SNAPSHOT, RESIZE, EXPORT, DELETE, ATTACH, DETACH = range(1, 10)
+    LIST, INSPECT, CREATE, SNAPSHOT, RESIZE, EXPORT, DELETE, ATTACH, DETACH, FORMAT, CHECK = range(1, 12)
 
     def ask(kind, name=b"", source=b"", pool=b"", size=0, flags=0, device_flags=0, mode=0, nr_fds=0,
             version=1, magic=STORE_MAGIC, filesystem=0):
@@ -452,11 +452,34 @@ def stores():
     yield "attach", ask(ATTACH, b"a", mode=0o660, device_flags=READ_ONLY)
     yield "attach-to-the-host", ask(ATTACH, b"a", mode=0o660, device_flags=HOST)
     yield "detach", ask(DETACH, b"a")
+    yield "inspect-and-look", ask(INSPECT, b"a", flags=2)
+    yield "format", ask(FORMAT, b"a", filesystem=2)
+    yield "format-nothing", ask(FORMAT, b"a")
+    yield "check", ask(CHECK, b"a")
     yield "name-without-an-end", ask(INSPECT, b"a" * 64)
     yield "name-with-dots", ask(INSPECT, b"../a")
     yield "other-version", ask(LIST, version=2)
     yield "other-magic", ask(LIST, magic=WIRE_MAGIC)
     yield "short", ask(LIST)[:-1]
+
+
+def probes():
+    """fuzz_probe.c: struct probe_answer."""
+    def answer(content, kind=b"", label=b"", uuid=b"", reason=b"", version=1):
+        return (struct.pack("<4sIII", b"prob", version, content, 0) + kind.ljust(32, b"\0")
+                + label.ljust(64, b"\0") + uuid.ljust(40, b"\0") + reason.ljust(120, b"\0"))
+
+    yield "blank", answer(1)
+    yield "ext4", answer(2, b"ext4", b"data", b"285f8742-88e1-42c3-b5e5-8ffc01a803be")
+    yield "partitions", answer(2, b"gpt")
+    yield "unknown", answer(0, reason=b"it cannot be read: Input/output error")
+    yield "unknown-why", answer(0)
+    yield "used-by-what", answer(2)
+    yield "blank-with-a-type", answer(1, b"ext4")
+    yield "label-with-an-escape", answer(2, b"ext4", b"\x1b[2J")
+    yield "type-without-an-end", answer(2, b"e" * 32)
+    yield "other-version", answer(1, version=2)
+    yield "short", answer(1)[:-1]
 
 
 def cows():
@@ -487,7 +510,7 @@ def cows():
 
 FUZZERS = {"counters": counters, "cow": cows, "keep": keeps, "packet": packets, "request": requests,
            "start": starts, "proc": procs, "record": records, "audit": audits,
-           "notice": notices, "store": stores}
+           "notice": notices, "store": stores, "probe": probes}
 
 
 def main():

@@ -37,6 +37,14 @@ grep -q '^Seccomp:.2$' "/proc/$pid/status" || fail "no system call filter"
 grep -q '^NoNewPrivs:.1$' "/proc/$pid/status" || fail "it can get privileges"
 ok "store: started by its socket, as its user, without capabilities; images in and out of homes"
 
+# The probe makes a sandbox of its own inside the unit's.
+ublk-oci volume create disk --size 16M
+ublk-oci volume format disk --fs ext4 || fail "$(store_log)"
+[ "$(ublk-oci volume inspect disk --json | jq -r .content)" = ext4 ] || fail "$(store_log)"
+[ "$(ublk-oci volume check disk)" = 'disk: ext4, clean' ] || fail "$(store_log)"
+ublk-oci volume delete disk
+ok "store: looks into volumes, and works on them, from inside its unit"
+
 bundle_make "$TEST_DIR/one"
 container_start crun one "$TEST_DIR/one"
 ublk-oci attach --container one --volume data || fail "$(store_log; service_log)"

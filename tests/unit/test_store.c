@@ -23,6 +23,7 @@
 
 #include "driver/base/cleanup.h"
 #include "oci-hook/store/change.h"
+#include "oci-hook/store/examine.h"
 #include "tests/unit/policy_of.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -57,6 +58,7 @@ static bool step(void)
 WRAP(int, mkdirat, (int fd, const char *name, mode_t mode), (fd, name, mode))
 WRAP(int, ftruncate, (int fd, off_t size), (fd, size))
 WRAP(int, fsync, (int fd), (fd))
+WRAP(int, fallocate, (int fd, int mode, off64_t at, off64_t size), (fd, mode, at, size))
 WRAP(int, renameat, (int from_fd, const char *from, int to_fd, const char *to),
      (from_fd, from, to_fd, to))
 WRAP(int, renameat2, (int from_fd, const char *from, int to_fd, const char *to, unsigned int flags),
@@ -227,7 +229,9 @@ static void test_a_record_is_read_as_it_was_written(void **state)
 
 	v.snapshot = true;
 	v.filesystem = FILESYSTEM_XFS;
+	v.formatting = FILESYSTEM_BTRFS;
 	strcpy(v.origin, "base");
+	strcpy(v.found, "LVM2_member");
 	size = volume_format(&v, text);
 	assert_int_equal(volume_parse(&got, text, size, &e), 0);
 	assert_memory_equal(&got, &v, sizeof(v));
@@ -253,6 +257,12 @@ static void test_another_text_is_no_record(void **state)
 		{ "\"created\": 7", "\"created\":  7" },
 		{ "\"filesystem\": \"\"", "\"filesystem\": \"ntfs\"" },
 		{ "\"filesystem\": \"\"", "\"filesystem\": null" },
+		{ "\"filesystem\": \"\"", "\"filesystem\": \"\",\n\t\"formatting\": \"\"" },
+		{ "\"filesystem\": \"\"", "\"filesystem\": \"\",\n\t\"formatting\": \"ntfs\"" },
+		{ "\"filesystem\": \"\"", "\"filesystem\": \"\",\n\t\"found\": \"\"" },
+		{ "\"filesystem\": \"\"", "\"filesystem\": \"\",\n\t\"found\": \"a\\\"b\"" },
+		{ "\"filesystem\": \"\"",
+		  "\"filesystem\": \"\",\n\t\"found\": \"gpt\",\n\t\"formatting\": \"ext4\"" },
 		{ "\"created\": 7", "\"more\": 1,\n\t\"created\": 7" },
 	};
 	struct volume v = a_volume("pg-data", 3 * MIB), got;
@@ -409,15 +419,31 @@ static void test_a_copy_that_is_stopped_leaves_nothing(void **state)
 	assert_int_equal(nr_entries(f, 0), 0);
 }
 
+/* --- file systems -------------------------------------------------------------------------- */
+
+static const struct probing probing = { .program = PROBE_BUILT, .lock_fd = -1 };
+
+static bool have_ext4(void)
+{
+	return access("/usr/sbin/mkfs.ext4", X_OK) == 0 || access("/sbin/mkfs.ext4", X_OK) == 0;
+}
+
+static bool is_ext4(int fd)
+{
+	char magic[2];
+
+	assert_int_equal(pread(fd, magic, 2, 1024 + 56), 2);
+	return !memcmp(magic, "\x53\xef", 2);
+}
+
 /* A file system is made where nothing was written, and nowhere else. */
 static void test_only_what_is_empty_is_formatted(void **state)
 {
 	struct fixture *f = *state;
 	struct volume v = a_volume("a", 8 * MIB);
-	char magic[2];
 	struct err e = { "" };
 
-	if (access("/usr/sbin/mkfs.ext4", X_OK) < 0 && access("/sbin/mkfs.ext4", X_OK) < 0)
+	if (!have_ext4())
 		skip();
 	v.filesystem = FILESYSTEM_EXT4;
 	for (int used = 0; used < 2; used++) {
@@ -427,21 +453,179 @@ static void test_only_what_is_empty_is_formatted(void **state)
 		assert_int_equal(making_begin(&m, &f->pools, 1, &v, &e), 0);
 		if (used)
 			assert_int_equal(pwrite(m.data_fd, "x", 1, 7 * MIB), 1);
-		r = making_format(&m, &e);
+		r = making_format(&m, &probing, &e);
 		if (r != (used ? -EINVAL : 0))
 			fail_msg("%d: %s", r, e.text);
-		assert_int_equal(pread(m.data_fd, magic, 2, 1024 + 56), 2);
-		assert_int_equal(!memcmp(magic, "\x53\xef", 2), !used);
+		assert_int_equal(is_ext4(m.data_fd), !used);
 	}
 	v.size_bytes = 4096;
 	{
 		auto_making struct making m = MAKING_INIT;
 
 		assert_int_equal(making_begin(&m, &f->pools, 1, &v, &e), 0);
-		assert_true(making_format(&m, &e) < 0);
+		assert_true(making_format(&m, &probing, &e) < 0);
 		assert_non_null(strstr(e.text, "mkfs.ext4: "));
 	}
 	assert_int_equal(nr_entries(f, 1), 0);
+}
+
+static void must_find(const struct fixture *f, const char *name, struct place *ret)
+{
+	struct err e;
+
+	if (pools_find(&f->pools, name, LOCK_EX, ret, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static enum store_content content_of(const struct place *p)
+{
+	struct store_found found;
+	struct err e;
+
+	if (examine_look(p, &probing, &found, &e) < 0)
+		fail_msg("%s", e.text);
+	return found.content;
+}
+
+static void test_what_is_there_is_never_formatted(void **state)
+{
+	struct fixture *f = *state;
+	auto_place struct place p = PLACE_INIT;
+	auto_close int fd = -1;
+	struct err e = { "" };
+
+	if (!have_ext4())
+		skip();
+	must_make(f, 0, "a", 8 * MIB);
+	must_find(f, "a", &p);
+	fd = place_data(&p);
+	assert_int_equal(pwrite(fd, "x", 1, 4 * MIB + 5), 1);
+	assert_int_equal(change_format(&p, FILESYSTEM_EXT4, &probing, &e), -EEXIST);
+	assert_non_null(strstr(e.text, "whether it is blank is not known"));
+	assert_int_equal(p.volume.formatting, FILESYSTEM_NONE);
+	assert_int_equal(pwrite(fd, "", 1, 4 * MIB + 5), 1);
+	assert_int_equal(change_format(&p, FILESYSTEM_EXT4, &probing, &e), 0);
+	assert_int_equal(change_format(&p, FILESYSTEM_EXT4, &probing, &e), -EEXIST);
+	assert_string_equal(e.text, "there is ext4 in it: nothing is formatted");
+}
+
+static void test_a_format_that_fails_leaves_it_blank(void **state)
+{
+	struct fixture *f = *state;
+	auto_place struct place p = PLACE_INIT;
+	struct err e = { "" };
+
+	if (!have_ext4())
+		skip();
+	must_make(f, 0, "a", MIB); /* too small for XFS */
+	must_find(f, "a", &p);
+	assert_true(change_format(&p, FILESYSTEM_XFS, &probing, &e) < 0);
+	place_close(&p);
+	must_find(f, "a", &p);
+	assert_int_equal(p.volume.formatting, FILESYSTEM_NONE);
+	assert_int_equal(p.volume.filesystem, FILESYSTEM_NONE);
+	assert_int_equal(content_of(&p), STORE_CONTENT_BLANK);
+}
+
+/* A mkfs that writes something, and whose store is killed then. */
+static void a_killer(const struct fixture *f, char path[64])
+{
+	FILE *script;
+
+	snprintf(path, 64, "%s/killer", f->dir);
+	script = fopen(path, "we");
+	assert_non_null(script);
+	fprintf(script,
+		"#!/bin/sh\n[ $1 = mkfs ] || exec %s \"$@\"\n"
+		"printf half >/proc/self/fd/3\nkill -KILL $PPID\nsleep 20\n",
+		PROBE_BUILT);
+	assert_int_equal(fclose(script), 0);
+	assert_int_equal(chmod(path, 0700), 0);
+}
+
+static void test_what_was_half_made_is_begun_anew(void **state)
+{
+	struct fixture *f = *state;
+	auto_place struct place p = PLACE_INIT;
+	auto_close int fd = -1;
+	char path[64], half[4];
+	struct err e = { "" };
+	int status;
+	pid_t pid;
+
+	if (!have_ext4())
+		skip();
+	a_killer(f, path);
+	must_make(f, 0, "a", 8 * MIB);
+	pid = fork();
+	if (pid == 0) {
+		const struct probing killer = { .program = path, .lock_fd = -1 };
+
+		must_find(f, "a", &p);
+		change_format(&p, FILESYSTEM_EXT4, &killer, &e);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	must_find(f, "a", &p);
+	fd = place_data(&p);
+	assert_int_equal(pread(fd, half, 4, 0), 4);
+	assert_int_equal(p.volume.formatting, FILESYSTEM_EXT4);
+	assert_int_equal(p.volume.filesystem, FILESYSTEM_NONE);
+	assert_int_equal(content_of(&p), STORE_CONTENT_UNKNOWN);
+	if (change_format(&p, FILESYSTEM_EXT4, &probing, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(p.volume.formatting, FILESYSTEM_NONE);
+	assert_int_equal(p.volume.filesystem, FILESYSTEM_EXT4);
+	assert_true(is_ext4(fd));
+}
+
+static void must_check(const struct place *p, bool read_only, enum store_verdict verdict)
+{
+	struct store_found found;
+	struct err e = { "" };
+
+	if (examine_check(p, read_only, &probing, &found, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(found.verdict, verdict);
+}
+
+static void test_a_file_system_is_checked_mended_and_grown(void **state)
+{
+	struct fixture *f = *state;
+	auto_place struct place p = PLACE_INIT;
+	struct store_found found;
+	auto_close int fd = -1;
+	struct err e = { "" };
+	char command[128];
+
+	if (!have_ext4())
+		skip();
+	must_make(f, 1, "a", 8 * MIB);
+	must_find(f, "a", &p);
+	assert_int_equal(examine_check(&p, false, &probing, &found, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "it is blank"));
+	assert_int_equal(change_format(&p, FILESYSTEM_EXT4, &probing, &e), 0);
+	must_check(&p, true, STORE_CLEAN);
+	fd = place_data(&p);
+	/* A count of links is wrong: that is safe to mend. */
+	snprintf(command, sizeof(command),
+		 "debugfs -w -R 'set_inode_field <2> links_count 9' %s/1/a/data 2>/dev/null",
+		 f->dir);
+	assert_int_equal(system(command), 0);
+	must_check(&p, true, STORE_DAMAGED);
+	must_check(&p, false, STORE_MENDED);
+	assert_int_equal(change_grow(&p, 16 * MIB, &e), 0);
+	if (examine_grow(&p, &probing, &e) < 0)
+		fail_msg("%s", e.text);
+	must_check(&p, true, STORE_CLEAN);
+	{
+		uint32_t blocks, log;
+
+		assert_int_equal(pread(fd, &blocks, 4, 1024 + 4), 4);
+		assert_int_equal(pread(fd, &log, 4, 1024 + 24), 4);
+		assert_int_equal((uint64_t)blocks << (10 + log), 16 * MIB);
+	}
 }
 
 /* --- killed at each step ------------------------------------------------------------------- */
@@ -515,6 +699,46 @@ static void test_killed_while_it_is_made(void **state)
 		assert_int_equal(nr_entries(f, 0), 0);
 	}
 	assert_int_equal(chdir("/"), 0);
+}
+
+static void run_format(const struct fixture *f)
+{
+	auto_place struct place p = PLACE_INIT;
+	struct err e;
+
+	must_find(f, "a", &p);
+	if (change_format(&p, FILESYSTEM_EXT4, &probing, &e) < 0)
+		_exit(1);
+}
+
+/* What is there is blank, or a file system, or on record as neither. */
+static void test_killed_while_it_is_formatted(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int seen[3] = { 0 };
+	bool ended = false;
+
+	if (!have_ext4())
+		skip();
+	for (int n = 0; !ended; n++) {
+		auto_place struct place p = PLACE_INIT;
+		struct err e = { "" };
+
+		assert_true(n < STEPS_MAX);
+		must_make(f, 0, "a", 8 * MIB);
+		ended = run_killed(f, n, run_format);
+		must_find(f, "a", &p);
+		seen[p.volume.filesystem ? 2 : p.volume.formatting ? 1 : 0]++;
+		if (p.volume.filesystem)
+			assert_int_equal(content_of(&p), STORE_CONTENT_USED);
+		else if (!p.volume.formatting)
+			assert_int_equal(content_of(&p), STORE_CONTENT_BLANK);
+		assert_true(!ended || p.volume.filesystem);
+		if (!p.volume.filesystem && change_format(&p, FILESYSTEM_EXT4, &probing, &e) < 0)
+			fail_msg("step %d: %s", n, e.text);
+		assert_int_equal(change_remove(&f->pools, &p, false, NULL, &e), 0);
+	}
+	assert_true(seen[0] && seen[1] && seen[2]);
 }
 
 static void run_grow(const struct fixture *f)
@@ -662,7 +886,12 @@ int main(void)
 		TEST(test_a_copy_by_hand_has_holes_too),
 		TEST(test_a_copy_that_is_stopped_leaves_nothing),
 		TEST(test_only_what_is_empty_is_formatted),
+		TEST(test_what_is_there_is_never_formatted),
+		TEST(test_a_format_that_fails_leaves_it_blank),
+		TEST(test_what_was_half_made_is_begun_anew),
+		TEST(test_a_file_system_is_checked_mended_and_grown),
 		TEST(test_killed_while_it_is_made),
+		TEST(test_killed_while_it_is_formatted),
 		TEST(test_killed_while_it_grows),
 		TEST(test_killed_while_it_is_removed),
 		TEST(test_killed_while_it_is_wiped),

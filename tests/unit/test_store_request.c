@@ -56,13 +56,14 @@ static void test_each_request_has_what_belongs_to_it(void **state)
 		const char *needs, *may;
 		unsigned int fds_least, fds_most;
 	} rows[] = {
-		{ STORE_LIST, "", "", 0, 0 },	     { STORE_INSPECT, "n", "", 0, 0 },
+		{ STORE_LIST, "", "", 0, 0 },	     { STORE_INSPECT, "n", "l", 0, 0 },
 		{ STORE_CREATE, "n", "fpsm", 0, 1 }, { STORE_SNAPSHOT, "nf", "p", 0, 0 },
 		{ STORE_RESIZE, "ns", "", 0, 0 },    { STORE_EXPORT, "n", "", 1, 1 },
 		{ STORE_DELETE, "n", "w", 0, 0 },    { STORE_ATTACH, "n", "d", 0, 0 },
-		{ STORE_DETACH, "n", "", 0, 0 },
+		{ STORE_DETACH, "n", "", 0, 0 },     { STORE_FORMAT, "nm", "", 0, 0 },
+		{ STORE_CHECK, "n", "", 0, 0 },
 	};
-	static const char parts[] = "nfpsdwm";
+	static const char parts[] = "nfpsdwml";
 
 	assert_int_equal(ARRAY_SIZE(rows), STORE_END - 1);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -85,6 +86,7 @@ static void test_each_request_has_what_belongs_to_it(void **state)
 			ask.size_bytes = set & 1 << 3 ? GIB : 0;
 			ask.mode = set & 1 << 4 ? 0660 : 0;
 			ask.flags = set & 1 << 5 ? STORE_WIPE : 0;
+			ask.flags |= set & 1 << 7 ? STORE_LOOK : 0u;
 			ask.filesystem = set & 1 << 6 ? FILESYSTEM_XFS : FILESYSTEM_NONE;
 			if ((admit(&ask, nr_fds, sizeof(ask)) == 0) != wanted)
 				fail_msg("request %d with parts %x", rows[i].type, set);
