@@ -69,8 +69,8 @@ def resize(number, size=2 << 20):
     return head(RESIZE, 40) + struct.pack("<QQII", generation(number), size, 0, 0)
 
 
-def claim(number, container=b"c1", nr_fds=1, path=b"", engine=b"crun", filesystem=0):
-    return (head(CLAIM, 440, nr_fds) + struct.pack("<QII", generation(number), 0, filesystem)
+def claim(number, container=b"c1", nr_fds=1, path=b"", engine=b"crun", filesystem=0, flags=0):
+    return (head(CLAIM, 448, nr_fds) + struct.pack("<QIIII", generation(number), 0, filesystem, flags, 0)
             + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(256, b"\0"))
 
 
@@ -167,7 +167,11 @@ def requests():
     for name, who, kind in (("root", root, directory), ("owner", owner, directory),
                             ("no-directory", root, file)):
         yield f"claim-host-mount-{name}", seed(who, [kind], claim(
-            0, b"", path=b"/srv/a", engine=b"", filesystem=1))
+            0, b"", path=b"/srv/a", engine=b"", filesystem=1, flags=HOST))
+    for name, kind in (("file", file), ("directory", directory), ("pidfd", process)):
+        yield f"claim-host-file-{name}", seed(root, [kind], claim(
+            0, b"", path=b"/srv/a", engine=b"", flags=HOST | READ_ONLY))
+    yield "claim-flags-of-a-container", seed(root, [container], claim(0, flags=READ_ONLY))
     yield "claim-no-container-id", seed(root, [container], claim(0, container=b""))
     yield "attach-ahead", seed(root, [], attach(flags=AHEAD, container=b"", engine=b"", nr_fds=0))
     yield "attach-ahead-for-a-container", seed(root, [container], attach(flags=AHEAD))
