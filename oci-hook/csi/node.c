@@ -23,3 +23,12 @@ enum code node_info(struct call *c, const void *request, void *response)
 	r->accessible_topology = ask_topology_message(c);
 	return CODE_OK;
 }
+
+enum code node_unpublish(struct call *c, const void *request, void *response)
+{
+	const Csi__NodeUnpublishVolumeRequest *q = request;
+
+	if (!*q->volume_id)
+		return call_lacks(c, "a volume_id");
+	return *q->target_path ? CODE_OK : call_lacks(c, "a target_path");
+}

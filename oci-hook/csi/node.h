@@ -11,3 +11,6 @@ bool node_expands(const struct call *c);
 
 enum code node_capabilities(struct call *c, const void *request, void *response);
 enum code node_info(struct call *c, const void *request, void *response);
+
+/* Of what is not there, too: nothing is published then, as it should be. */
+enum code node_unpublish(struct call *c, const void *request, void *response);

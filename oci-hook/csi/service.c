@@ -35,6 +35,7 @@ static const struct service_row service_rows[] = {
 	ROW(Controller, ListSnapshots, list_snapshots, snapshot_list),
 	ROW(Node, NodeGetCapabilities, node_get_capabilities, node_capabilities),
 	ROW(Node, NodeGetInfo, node_get_info, node_info),
+	ROW(Node, NodeUnpublishVolume, node_unpublish_volume, node_unpublish),
 };
 
 const struct service_row *service_find(const char *path)
