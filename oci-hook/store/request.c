@@ -37,6 +37,7 @@ static const struct {
 	[STORE_DELETE] = { "delete", PART_NAME, PART_WIPE },
 	[STORE_ATTACH] = { "attach", PART_NAME, PART_DEVICE },
 	[STORE_DETACH] = { "detach", PART_NAME },
+	[STORE_CAPACITY] = { "capacity", 0, PART_POOL },
 };
 
 const char *request_name(unsigned int type)
