@@ -7,7 +7,9 @@
 #pragma once
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/landlock.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,11 +24,33 @@ struct landlock_rules {
 	uint64_t scoped;
 };
 
+/* What may be done below a directory, LANDLOCK_ACCESS_FS_*; of the first version's. */
+struct landlock_place {
+	const char *path;
+	uint64_t allowed;
+};
+
+static inline int landlock_allow(int rules_fd, const struct landlock_place *place, struct err *e)
+{
+	auto_close int fd = (int)syscall(SYS_openat, AT_FDCWD, place->path,
+					 O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	struct landlock_path_beneath_attr attr = {
+		.allowed_access = place->allowed,
+		.parent_fd = fd,
+	};
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open %s", place->path);
+	if (syscall(SYS_landlock_add_rule, rules_fd, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0)
+		return err_sys(e, errno, "cannot make a Landlock rule for %s", place->path);
+	return 0;
+}
+
 /*
- * No rule is added, so nothing is allowed. O_PATH, and a socket's path, are not Landlock's to
+ * Nothing but what these places allow. O_PATH, and a socket's path, are not Landlock's to
  * forbid. Where there is no Landlock it does nothing. Needs no_new_privs.
  */
-static inline int landlock_enter(struct err *e)
+static inline int landlock_enter_but(const struct landlock_place *places, size_t nr, struct err *e)
 {
 	/* Everything each version of Landlock can deny; row 0 is version 1. */
 	static const struct {
@@ -41,6 +65,7 @@ static inline int landlock_enter(struct err *e)
 	};
 	auto_close int fd = -1;
 	long version;
+	int r;
 
 	version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	if (version < 1)
@@ -51,7 +76,18 @@ static inline int landlock_enter(struct err *e)
 			  versions[version - 1].size, 0);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot make Landlock rules of version %ld", version);
+	for (size_t i = 0; i < nr; i++) {
+		r = landlock_allow(fd, &places[i], e);
+		if (r < 0)
+			return r;
+	}
 	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		return err_sys(e, errno, "cannot enter Landlock");
 	return 0;
+}
+
+/* Nothing at all. */
+static inline int landlock_enter(struct err *e)
+{
+	return landlock_enter_but(NULL, 0, e);
 }

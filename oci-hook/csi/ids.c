@@ -24,21 +24,31 @@ static bool begins(const char *text, const char *with)
 	return !strncmp(text, with, strlen(with));
 }
 
-static int ids_of(const char *name, bool snapshot, char ret[IDS_SIZE])
+static int ids_of_hash(const char *name, char kind, char ret[IDS_SIZE])
 {
 	uint8_t hash[SHA256_DIGEST_LENGTH];
 	size_t n;
 
+	ids_hash(name, hash);
+	n = (size_t)snprintf(ret, IDS_SIZE, IDS_HASHED "%c-", kind);
+	for (size_t i = 0; i < IDS_HASH_BYTES; i++)
+		n += (size_t)snprintf(ret + n, IDS_SIZE - n, "%02x", hash[i]);
+	return 0;
+}
+
+static int ids_of(const char *name, bool snapshot, char ret[IDS_SIZE])
+{
 	if (!*name || strlen(name) > IDS_NAME_MAX)
 		return -EINVAL;
 	if (text_device_name_ok(name) && !begins(name, IDS_HASHED) &&
 	    begins(name, IDS_SNAPSHOT) == snapshot)
 		return text_copy(ret, IDS_SIZE, name);
-	ids_hash(name, hash);
-	n = (size_t)snprintf(ret, IDS_SIZE, IDS_HASHED "%c-", snapshot ? 's' : 'v');
-	for (size_t i = 0; i < IDS_HASH_BYTES; i++)
-		n += (size_t)snprintf(ret + n, IDS_SIZE - n, "%02x", hash[i]);
-	return 0;
+	return ids_of_hash(name, snapshot ? 's' : 'v', ret);
+}
+
+int ids_of_inline(const char *name, char ret[IDS_SIZE])
+{
+	return *name && strlen(name) <= IDS_NAME_MAX ? ids_of_hash(name, 'i', ret) : -EINVAL;
 }
 
 int ids_of_volume(const char *name, char ret[IDS_SIZE])

@@ -18,6 +18,9 @@
 int ids_of_volume(const char *name, char ret[IDS_SIZE]);
 int ids_of_snapshot(const char *name, char ret[IDS_SIZE]);
 
+/* Of a volume that a pod brings with it. No other has this id, whatever it is called. */
+int ids_of_inline(const char *name, char ret[IDS_SIZE]);
+
 /* Is this id one that ids_of_snapshot() makes? */
 bool ids_is_snapshot(const char *id);
 

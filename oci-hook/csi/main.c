@@ -18,6 +18,7 @@
 #include "oci-hook/csi/identity.h"
 #include "oci-hook/csi/node.h"
 #include "oci-hook/csi/server.h"
+#include "oci-hook/csi/target.h"
 #include "oci-hook/options.h"
 
 #define MAIN_NAME "ublk-oci-csi"
@@ -26,12 +27,13 @@
 
 struct main {
 	const char *endpoint;
+	const char *root;
 	char node_id[NODE_ID_MAX + 1];
 	struct config config;
 };
 
 static const char main_usage[] =
-	"usage: " MAIN_NAME " [--endpoint unix:///PATH] [--node-id NAME]\n"
+	"usage: " MAIN_NAME " [--endpoint unix:///PATH] [--node-id NAME] [--root DIR]\n"
 	"The CSI driver of ublk-oci. To be started as the user " MAIN_NAME ", not as root.\n"
 	"See " MAIN_NAME "(8).\n";
 
@@ -49,6 +51,7 @@ static int main_options(struct main *m, int argc, char **argv)
 	static const struct option table[] = {
 		{ "endpoint", required_argument, NULL, 'e' },
 		{ "node-id", required_argument, NULL, 'n' },
+		{ "root", required_argument, NULL, 'r' },
 		OPTIONS_LAST,
 	};
 	static const struct options options = {
@@ -61,6 +64,8 @@ static int main_options(struct main *m, int argc, char **argv)
 	while ((c = options_next(&options, argc, argv, &status)) > 0) {
 		if (c == 'e')
 			m->endpoint = optarg;
+		else if (c == 'r')
+			m->root = optarg;
 		else if (set_node_id(m, optarg) < 0)
 			return options_misuse(&options);
 	}
@@ -102,7 +107,7 @@ static int main_begin(struct main *m, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct main m = { .endpoint = getenv("CSI_ENDPOINT") };
+	struct main m = { .endpoint = getenv("CSI_ENDPOINT"), .root = TARGET_ROOT };
 	auto_close int fd = -1;
 	struct err e;
 	int r;
@@ -114,6 +119,7 @@ int main(int argc, char **argv)
 		return r;
 	log_open(MAIN_NAME, LOG_LEVEL_INFO);
 	if (main_begin(&m, &e) < 0 || server_listen(endpoint_path(m.endpoint), &fd, &e) < 0 ||
+	    target_confine(m.root, endpoint_path(m.endpoint), &e) < 0 ||
 	    server_run(fd, &m.config, &e) < 0) {
 		log_error("%s", e.text);
 		return EXIT_FAILURE;

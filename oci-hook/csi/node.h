@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Volumes on this node: handlers, as service.h says. */
+/* This node, and volumes that are published on it: handlers, as service.h says. */
 #pragma once
 
 #include "oci-hook/csi/call.h"
@@ -11,6 +11,5 @@ bool node_expands(const struct call *c);
 
 enum code node_capabilities(struct call *c, const void *request, void *response);
 enum code node_info(struct call *c, const void *request, void *response);
-
-/* Of what is not there, too: nothing is published then, as it should be. */
-enum code node_unpublish(struct call *c, const void *request, void *response);
+enum code node_stats(struct call *c, const void *request, void *response);
+enum code node_expand(struct call *c, const void *request, void *response);

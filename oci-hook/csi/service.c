@@ -8,6 +8,7 @@
 #include "oci-hook/csi/controller.h"
 #include "oci-hook/csi/identity.h"
 #include "oci-hook/csi/node.h"
+#include "oci-hook/csi/publish.h"
 #include "oci-hook/csi/snapshot.h"
 
 #define ROW(service, method, message, run)                                                         \
@@ -35,7 +36,12 @@ static const struct service_row service_rows[] = {
 	ROW(Controller, ListSnapshots, list_snapshots, snapshot_list),
 	ROW(Node, NodeGetCapabilities, node_get_capabilities, node_capabilities),
 	ROW(Node, NodeGetInfo, node_get_info, node_info),
-	ROW(Node, NodeUnpublishVolume, node_unpublish_volume, node_unpublish),
+	ROW(Node, NodeStageVolume, node_stage_volume, publish_stage),
+	ROW(Node, NodeUnstageVolume, node_unstage_volume, publish_unstage),
+	ROW(Node, NodePublishVolume, node_publish_volume, publish_publish),
+	ROW(Node, NodeGetVolumeStats, node_get_volume_stats, node_stats),
+	ROW(Node, NodeExpandVolume, node_expand_volume, node_expand),
+	ROW(Node, NodeUnpublishVolume, node_unpublish_volume, publish_unpublish),
 };
 
 const struct service_row *service_find(const char *path)

@@ -9,7 +9,11 @@ csi_socket=$TEST_DIR/csi.sock
 csi_policy() { # [JQ]
     jq '.rules += [
         { id: "csi", principal: { user: "ublk-oci-csi" }, may: ["create", "delete", "resize", "snapshot", "attach"],
-          targets: ["file"], pools: ["default"], max_size: "2G", max_devices_per_container: 256 }]
+          targets: ["file"], pools: ["default"], max_size: "2G", max_devices_per_container: 256 },
+        { id: "csi-host", principal: { user: "ublk-oci-csi" }, host: true, may: ["attach", "mount"], targets: ["file"],
+          backing: ["/var/lib/ublk-oci/volumes/"], backing_owner: "any", max_size: "2G",
+          mount: { under: ["/var/lib/kubelet/"], filesystems: ["ext4", "xfs", "btrfs"], trust_raw_writers: true } }]
+        | (.rules[] | select(.principal.user == "ublk-oci-store")) |= (.host_claims = true)
         | '"${1:-.}" /etc/ublk-oci/policy.json >"$TEST_DIR/policy.json"
     chmod 755 "$TEST_DIR"
     chmod 644 "$TEST_DIR/policy.json"
@@ -17,6 +21,7 @@ csi_policy() { # [JQ]
 
 csi_start() { # [OPTION...]
     install -d -o ublk-oci-csi "$TEST_DIR/csi"
+    mkdir -p /var/lib/kubelet
     csi_socket=$TEST_DIR/csi/csi.sock
     setpriv --reuid ublk-oci-csi --regid ublk-oci-csi --init-groups --inh-caps=-all,+dac_override \
         --ambient-caps=-all,+dac_override --bounding-set=-all,+dac_override \
