@@ -13,7 +13,7 @@
 struct volumes {
 	struct store_volume *rows;
 	size_t nr;
-	struct store_room room; /* of STORE_CAPACITY */
+	struct store_room room;		/* of STORE_CAPACITY */
 	char warning[WIRE_REASON_SIZE]; /* of success; "": none */
 };
 

@@ -23,6 +23,7 @@ csi_start() { # [OPTION...]
     install -d -o ublk-oci-csi "$TEST_DIR/csi"
     mkdir -p /var/lib/kubelet
     csi_socket=$TEST_DIR/csi/csi.sock
+    mkdir -p /var/lib/kubelet
     setpriv --reuid ublk-oci-csi --regid ublk-oci-csi --init-groups --inh-caps=-all,+dac_override \
         --ambient-caps=-all,+dac_override --bounding-set=-all,+dac_override \
         /usr/sbin/ublk-oci-csi --endpoint "unix://$csi_socket" --node-id node-1 "$@" 2>>"$TEST_DIR/csi.log" &

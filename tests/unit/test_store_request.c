@@ -56,11 +56,11 @@ static void test_each_request_has_what_belongs_to_it(void **state)
 		const char *needs, *may;
 		unsigned int fds_least, fds_most;
 	} rows[] = {
-		{ STORE_LIST, "", "", 0, 0 },	     { STORE_INSPECT, "n", "", 0, 0 },
-		{ STORE_CREATE, "n", "fpsm", 0, 1 }, { STORE_SNAPSHOT, "nf", "p", 0, 0 },
-		{ STORE_RESIZE, "ns", "", 0, 0 },    { STORE_EXPORT, "n", "", 1, 1 },
-		{ STORE_DELETE, "n", "w", 0, 0 },    { STORE_ATTACH, "n", "d", 0, 0 },
-		{ STORE_DETACH, "n", "", 0, 0 },
+		{ STORE_LIST, "", "", 0, 0 },	     { STORE_CAPACITY, "", "p", 0, 0 },
+		{ STORE_INSPECT, "n", "", 0, 0 },    { STORE_CREATE, "n", "fpsm", 0, 1 },
+		{ STORE_SNAPSHOT, "nf", "p", 0, 0 }, { STORE_RESIZE, "ns", "", 0, 0 },
+		{ STORE_EXPORT, "n", "", 1, 1 },     { STORE_DELETE, "n", "w", 0, 0 },
+		{ STORE_ATTACH, "n", "d", 0, 0 },    { STORE_DETACH, "n", "", 0, 0 },
 	};
 	static const char parts[] = "nfpsdwm";
 
