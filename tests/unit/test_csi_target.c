@@ -100,12 +100,15 @@ static void test_what_is_somebodys_stays(void **state)
 
 static void test_paths_are_as_the_helper_takes_them(void **state)
 {
-	static const char *const bad[] = { "", "/", "target", "/a/../b", "/a/./b", "/a b", "/a//b" };
+	static const char *const bad[] = {
+		"", "/", "target", "/a/../b", "/a/./b", "/a b", "/a//b"
+	};
 	struct err e;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(target_check(bad[i], &e), -EINVAL);
-	assert_int_equal(target_check("/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/a/mount", &e),
+	assert_int_equal(target_check("/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/a/mount",
+				      &e),
 			 0);
 }
 
