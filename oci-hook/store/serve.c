@@ -292,7 +292,9 @@ static int create_reserve(struct serve *s, size_t pool, const struct volume *v, 
 	struct pools_sum sum;
 	int r;
 
-	r = pools_count(&s->pools, pool, NULL, &sum, e);
+	/* One of this name, there or being made, is refused for that: it is not counted as another.
+	 */
+	r = pools_count(&s->pools, pool, v->name, &sum, e);
 	if (r < 0)
 		return r;
 	act.volumes = sum.all_volumes;

@@ -15,7 +15,7 @@ csi_start
 expect_fail 'FAILED_PRECONDITION: cannot reach the store' csi Identity/Probe
 store_start --policy "$TEST_DIR/policy.json"
 csi Identity/Probe | jq -e .ready.value >/dev/null || fail "it is not ready"
-[ "$(stat -c '%a %U' "$csi_socket")" = '600 ublk-oci-csi' ] || fail "$(stat "$csi_socket")"
+[ "$(stat -c '%a %U' "$csi_socket")" = '700 ublk-oci-csi' ] || fail "$(stat "$csi_socket")"
 for row in 'NoNewPrivs:\s*1' 'CapBnd:\s*0*2' "Uid:\s*$(id -u ublk-oci-csi)\s.*"; do
     grep -qxP "$row" "/proc/$csi_pid/status" || fail "$row: $(grep -E '^(Cap|Uid|NoNew)' "/proc/$csi_pid/status")"
 done
