@@ -30,13 +30,13 @@ sanity() { # ACCESS-TYPE [OPTION...]
         -ginkgo.no-color "${@:2}" >"$TEST_DIR/sanity-$1.log" 2>&1 ||
         fail "csi-sanity, $1: $(grep -aE -A 12 '\[FAILED\]|\[FAIL\]|Panic' "$TEST_DIR/sanity-$1.log" | tail -n 80)"
     grep -aqE '^Ran [1-9][0-9]* of .* Specs' "$TEST_DIR/sanity-$1.log" || fail "csi-sanity ran nothing"
-    grep -aE '^Ran |Passed' "$TEST_DIR/sanity-$1.log"
+    passed=$(grep -aoE '[0-9]+ Passed.*' "$TEST_DIR/sanity-$1.log" | tail -n 1)
     [ -z "$(volume_names)" ] || fail "volumes are left: $(volume_names)"
 }
 
 sanity mount "${focus[@]}"
-ok "csi: csi-sanity with file systems"
+ok "csi: csi-sanity with file systems: $passed"
 sanity block "${focus[@]}" -ginkgo.focus 'Node Service|CreateVolume|ExpandVolume|Snapshot'
-ok "csi: csi-sanity with block devices"
+ok "csi: csi-sanity with block devices: $passed"
 csi_stop
 expect_nothing_left
