@@ -29,8 +29,8 @@ int client_attach(const struct wire_attach *req, int place_fd, const int *files,
 		  struct wire_timing *ret_timing, struct err *e);
 
 /*
- * req: generation and labels; the rest as above. The device made ahead is this container's: *ret
- * names the claim.
+ * req: generation, flags and labels; the rest as above. The device made ahead is this container's,
+ * or the host's: *ret names the claim.
  */
 int client_claim(const struct wire_claim *req, int pidfd, int timeout_ms, struct wire_reply *ret,
 		 struct err *e);

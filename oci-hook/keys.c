@@ -103,7 +103,7 @@ int keys_parse(struct attach_options *o, const char *text, struct err *e)
 
 void keys_default_path(struct attach_options *o)
 {
-	if (o->given[KEY_PATH] || o->given[KEY_MOUNT] || !o->given[KEY_VOLUME])
+	if (o->given[KEY_PATH] || o->given[KEY_MOUNT] || o->on_file || !o->given[KEY_VOLUME])
 		return;
 	snprintf(o->path, sizeof(o->path), "/dev/%s", o->volume);
 	o->given[KEY_PATH] = true;

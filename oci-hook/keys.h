@@ -37,6 +37,7 @@ struct attach_options {
 	uint32_t mode;
 	struct wire_fault fault;
 	enum catalog_filesystem filesystem; /* mounted at path, in place of a device */
+	bool on_file; /* path is an empty file of the host, and becomes the device */
 	char path[WIRE_PATH_SIZE];
 	char backing[PATH_MAX];
 	char volume[TEXT_DEVICE_NAME_MAX + 1];

@@ -36,9 +36,14 @@ static int keys_check_volume(const struct attach_options *o, bool host, struct e
 						   KEY_DELAY,  KEY_ERROR_RATIO, KEY_ERROR_RANGE,
 						   KEY_BASE,   KEY_CLUSTER,	KEY_DELTA };
 
-	if (host != o->given[KEY_MOUNT])
+	if (o->on_file && (!host || o->given[KEY_MOUNT]))
 		return err_set(e, EINVAL,
-			       host ? "a volume is for containers, or mounted on the host"
+			       "on a file of the host there is a device: mount, fs and container "
+			       "do not go with that");
+	if (host != (o->given[KEY_MOUNT] || o->on_file))
+		return err_set(e, EINVAL,
+			       host ? "a volume is for containers, or mounted on the host, or put "
+				      "on a file of it"
 				    : "the file system of a volume is mounted on the host, or by "
 				      "the container itself");
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
@@ -81,6 +86,8 @@ int keys_check(const struct attach_options *o, bool host, struct err *e)
 
 	if (o->given[KEY_VOLUME])
 		return keys_check_volume(o, host, e);
+	if (o->on_file)
+		return err_set(e, EINVAL, "on a file of the host there are volumes only");
 
 	if (!t)
 		return err_set(e, EINVAL, "target is missing");

@@ -180,13 +180,13 @@ int keys_files_open(const struct attach_options *o, struct keys_files *ret, stru
 	return r;
 }
 
-int keys_files_open_dir(struct attach_options *o, int *ret_fd, struct err *e)
+int keys_files_open_host(struct attach_options *o, int *ret_fd, struct err *e)
 {
 	char word[QUOTE_SIZE], real[PATH_MAX];
 
-	*ret_fd = open(o->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*ret_fd = open(o->path, O_PATH | O_CLOEXEC | (o->on_file ? 0 : O_DIRECTORY));
 	if (*ret_fd < 0)
-		return err_sys(e, errno, "cannot open the directory %s",
+		return err_sys(e, errno, "cannot open the %s %s", o->on_file ? "file" : "directory",
 			       quote_text(word, sizeof(word), o->path));
 	if (realpath(o->path, real))
 		text_copy(o->path, sizeof(o->path), real);

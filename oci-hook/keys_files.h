@@ -35,4 +35,4 @@ int keys_files_open(const struct attach_options *o, struct keys_files *ret, stru
  * The directory of the host that path names, to mount on. It goes by descriptor; path, which is
  * for people, becomes what it really is: links are followed.
  */
-int keys_files_open_dir(struct attach_options *o, int *ret_fd, struct err *e);
+int keys_files_open_host(struct attach_options *o, int *ret_fd, struct err *e);

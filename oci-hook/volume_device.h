@@ -19,7 +19,8 @@ int volume_device_make(const struct attach_options *o, int timeout_ms, struct st
 
 /*
  * container, engine: labels; place_fd: its process, or the directory that the host is to mount it
- * on. On success ret is the claim. What was made for nothing is removed.
+ * on, or the file that becomes it. On success ret is the claim. What was made for nothing is
+ * removed. What is attached already is mounted read-only as it is.
  */
 int volume_device_claim(const struct attach_options *o, const char *container, const char *engine,
 			int place_fd, int timeout_ms, struct wire_reply *ret, struct err *e);

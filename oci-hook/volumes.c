@@ -138,6 +138,12 @@ static int volumes_take(const struct volumes_call *call, const struct packet *p,
 		return volumes_add(ret, (const void *)p->bytes, e);
 	if (head->type == STORE_FOUND && p->size == sizeof(struct store_found))
 		return volumes_found(ret, (const void *)p->bytes, e);
+	if (head->type == STORE_ROOM && p->size == sizeof(ret->room)) {
+		memcpy(&ret->room, p->bytes, sizeof(ret->room));
+		return text_padded_ok(ret->room.pool, sizeof(ret->room.pool))
+			       ? 0
+			       : volumes_bad_answer(e);
+	}
 	if (head->type != STORE_PROGRESS || p->size != sizeof(*progress))
 		return volumes_bad_answer(e);
 	if (call->progress)

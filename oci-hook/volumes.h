@@ -14,6 +14,7 @@ struct volumes {
 	struct store_volume *rows;
 	size_t nr;
 	struct store_found found;	/* all zeroes: nothing was said of it */
+	struct store_room room;		/* of STORE_CAPACITY */
 	char warning[WIRE_REASON_SIZE]; /* of success; "": none */
 };
 

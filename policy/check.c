@@ -40,7 +40,7 @@ const char *check_claim(const struct policy_claim *claim)
 		return "the place to mount it is unknown";
 	if (mounts && !claim->mount_filesystem)
 		return "the filesystem to mount is unknown";
-	if (!mounts && (claim->mount_path || claim->mount_filesystem))
+	if (!mounts && (claim->mount_filesystem || (claim->mount_path && !claim->host)))
 		return "this mounts nothing";
 	if (!claim->size_bytes)
 		return "the size is unknown";

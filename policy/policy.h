@@ -60,7 +60,8 @@ struct policy_claim {
 	bool zero_copy;
 	unsigned int nr_queues;
 	unsigned int depth;
-	/* where the host mounts it, and as what; NULL: it does not */
+	/* where the host mounts it, and as what; NULL: it does not. Of a device that is put on a
+	 * file of the host there is a path only. */
 	const char *mount_path;
 	const char *mount_filesystem;
 	bool raw_writers; /* others than root could have written what that finds there */
@@ -102,7 +103,8 @@ struct policy_use {
 	uint32_t uid;	    /* who asks */
 	uint32_t maker_uid; /* who had it made */
 	bool hook;	    /* who asks is the user of the OCI hook */
-	bool taken;	    /* another container has it */
+	bool host;  /* it is to be put on the host, which a rule of theirs has to allow too */
+	bool taken; /* another container has it, or the host */
 	const char *cgroup; /* of the container, and the rest of it, as in a claim */
 	uint32_t owner_uid;
 	bool read_only;

@@ -268,7 +268,7 @@ static int attach_look_dir(struct attach *a, int dir_fd, struct err *e)
 	int r;
 
 	a->dir_fd = dir_fd;
-	r = place_look_dir(a->op, &a->container, &a->rec, dir_fd, e);
+	r = place_look_host(a->op, &a->container, &a->rec, dir_fd, e);
 	a->dir = a->rec.dir;
 	return r;
 }

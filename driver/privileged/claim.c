@@ -12,16 +12,16 @@
 #include "driver/privileged/undo.h"
 #include "targets/catalog.h"
 
-static int claim_check_mount(const struct wire_claim *ask, struct err *e)
+static int claim_check_host(const struct wire_claim *ask, struct err *e)
 {
 	const char *why = "it is not a string";
 
-	if (!catalog_filesystem(ask->filesystem))
+	if (ask->filesystem && !catalog_filesystem(ask->filesystem))
 		return err_set(e, EINVAL, "there is no file system number %u", ask->filesystem);
 	if (*ask->container || *ask->engine ||
 	    !text_padded_ok(ask->container, WIRE_CONTAINER_SIZE) ||
 	    !text_padded_ok(ask->engine, WIRE_ENGINE_SIZE))
-		return err_set(e, EINVAL, "a file system is for the host, not for a container");
+		return err_set(e, EINVAL, "it is for the host, not for a container");
 	if (!text_padded_ok(ask->path, sizeof(ask->path)) || !text_mount_path_ok(ask->path, &why))
 		return err_set(e, EINVAL, "the mount path is not one: %s", why);
 	return 0;
@@ -34,8 +34,14 @@ int claim_check(const struct wire_claim *ask, unsigned int nr_fds, struct err *e
 	if (nr_fds != 1)
 		return err_set(e, EINVAL, "the request came with %u descriptors, it takes 1",
 			       nr_fds);
-	if (ask->filesystem)
-		return claim_check_mount(ask, e);
+	if (ask->flags & ~(uint32_t)WIRE_FLAGS_CLAIM || ask->pad)
+		return err_set(e, EINVAL, "the request has flags this helper does not know");
+	if (ask->flags & WIRE_HOST)
+		return claim_check_host(ask, e);
+	if (ask->flags || ask->filesystem)
+		return err_set(e, EINVAL,
+			       "a file system, or to have it read-only, is for the host, not for a "
+			       "container");
 	if (!text_padded_ok(ask->container, sizeof(ask->container)) ||
 	    !text_padded_ok(ask->engine, sizeof(ask->engine)) ||
 	    (*ask->engine && !text_name_ok(ask->engine, WIRE_ENGINE_SIZE - 1)) ||
@@ -53,7 +59,7 @@ static void claim_note(const struct op *op, const struct wire_claim *ask, struct
 		.generation = ask->generation,
 		.peer_uid = op->uid,
 		.peer_gid = op->gid,
-		.flags = ask->filesystem ? WIRE_HOST : 0,
+		.flags = ask->flags | WIRE_CLAIMED,
 		.filesystem = ask->filesystem,
 	};
 	memcpy(rec->container, ask->container, sizeof(rec->container));
@@ -83,7 +89,7 @@ static int claim_make(const struct op *op, const struct container *c, struct rec
 
 /*
  * Asked twice (prestart and createRuntime) is one claim. What was taken from it is given again,
- * also where the host's directory is another one by now.
+ * also where the host's directory, or file, is another one by now.
  */
 static int claim_again(const struct op *op, const struct container *c, const struct host_dir *dir,
 		       struct record *rec, struct err *e)
@@ -118,7 +124,7 @@ int claim_serve(struct op *op, struct packet *p, struct err *e)
 	claim_note(op, &ask, &rec);
 	if (record_on_host(&rec)) {
 		dir_fd = fd_take(&p->fds[0]);
-		r = place_look_dir(op, &c, &rec, dir_fd, e);
+		r = place_look_host(op, &c, &rec, dir_fd, e);
 	} else {
 		r = place_look(op, &c, &rec, fd_take(&p->fds[0]), e);
 	}

@@ -14,7 +14,8 @@ static bool claims_is_of(const struct record *claim, const struct record *device
 const struct device *claims_find(const struct registry *reg, const struct record *device)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {
-		if (claims_is_of(&reg->devices[i]->rec, device))
+		if (claims_is_of(&reg->devices[i]->rec, device) &&
+		    reg->devices[i]->rec.generation != device->generation)
 			return reg->devices[i];
 	}
 	return NULL;
@@ -45,11 +46,13 @@ static void claims_fill(struct record *rec, const struct record *device)
 {
 	struct record claim = *device;
 
-	claim.flags =
-		(device->flags & ~(uint32_t)WIRE_AHEAD) | WIRE_CLAIMED | (rec->flags & WIRE_HOST);
+	claim.flags = (device->flags & ~(uint32_t)WIRE_AHEAD) | WIRE_CLAIMED |
+		      (rec->flags & WIRE_FLAGS_CLAIM);
 	claim.filesystem = rec->filesystem;
 	claim.dir = rec->dir;
 	claim.grants &= RECORD_IO_LIMITS;
+	if (claim.flags & ~device->flags & WIRE_READ_ONLY)
+		claim.grants |= RECORD_READ_MOUNT;
 	/* It serves nothing and holds nothing: those are the device's. */
 	claim.worker_pid = 0;
 	claim.worker_uid = 0;
@@ -76,6 +79,17 @@ static void claims_fill(struct record *rec, const struct record *device)
 	*rec = claim;
 }
 
+/* A node on a file that is read-only is written all the same by who may write the device. */
+static int claims_check_way(const struct record *rec, struct err *e)
+{
+	if (!record_is_host_file(rec) || !(rec->grants & RECORD_READ_MOUNT))
+		return 0;
+	return err_set(e, EROFS,
+		       "device %s can be written, so it is not given read-only: have it made "
+		       "read-only, while nobody has it",
+		       rec->path);
+}
+
 static int claims_check_place(const struct registry *reg, struct record *rec, struct err *e)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {
@@ -83,12 +97,42 @@ static int claims_check_place(const struct registry *reg, struct record *rec, st
 
 		if (!registry_same_place(&d->rec, rec))
 			continue;
-		if (!claims_is_of(&d->rec, rec) || d->rec.filesystem != rec->filesystem)
+		if (!claims_is_of(&d->rec, rec) || d->rec.filesystem != rec->filesystem ||
+		    (d->rec.flags ^ rec->flags) & WIRE_READ_ONLY)
 			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
 				       d->rec.dev_id, rec->path);
 		return registry_again(d, rec, e);
 	}
 	return 0;
+}
+
+/* The host has a device as often as one user asks for it, in one way: mounted, or as a device. */
+static bool claims_share(const struct record *a, const struct record *b)
+{
+	return record_on_host(a) && record_on_host(b) && a->peer_uid == b->peer_uid &&
+	       a->filesystem == b->filesystem;
+}
+
+/*
+ * Whoever works on one of several has to know that it is one of several: it is waited for, so
+ * that none is added meanwhile.
+ */
+static int claims_check_shared(const struct registry *reg, const struct record *rec, struct err *e)
+{
+	unsigned int nr = 0;
+
+	for (size_t i = 0; i < reg->nr_devices; i++) {
+		const struct device *d = reg->devices[i];
+
+		if (!claims_is_of(&d->rec, rec) || !claims_share(&d->rec, rec))
+			continue;
+		if (d->op_pid)
+			return err_set(e, EAGAIN, "somebody is working on it at %s", d->rec.path);
+		nr++;
+	}
+	return nr < CLAIMS_SHARED_MAX
+		       ? 0
+		       : err_set(e, EUSERS, "the host has it at %u places already", nr);
 }
 
 /* A container that ended, and has not let go yet, is waited for; one that only reads need not be.
@@ -99,7 +143,7 @@ static int claims_check_left(const struct registry *reg, const struct record *re
 		const struct record *other = &reg->devices[i]->rec;
 
 		if (claims_is_of(other, rec) && other->state == WIRE_STATE_DETACHING &&
-		    !(rec->flags & WIRE_READ_ONLY))
+		    !record_device_reads(rec))
 			return record_on_host(other)
 				       ? err_set(e, EAGAIN, "it is still being unmounted from %s",
 						 other->path)
@@ -113,8 +157,10 @@ static int claims_check_left(const struct registry *reg, const struct record *re
 static bool claims_taken(const struct registry *reg, const struct record *rec)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {
-		if (claims_is_of(&reg->devices[i]->rec, rec) &&
-		    reg->devices[i]->rec.state != WIRE_STATE_DETACHING)
+		const struct record *other = &reg->devices[i]->rec;
+
+		if (claims_is_of(other, rec) && !claims_share(other, rec) &&
+		    other->state != WIRE_STATE_DETACHING)
 			return true;
 	}
 	return false;
@@ -129,10 +175,11 @@ static int claims_decide(const struct registry *reg, const struct registry_peer 
 		.uid = peer->uid,
 		.maker_uid = maker_uid,
 		.hook = peer->uid == reg->hook_uid,
+		.host = record_on_host(rec),
 		.taken = claims_taken(reg, rec),
 		.cgroup = sums.cgroup,
 		.owner_uid = sums.owner_uid,
-		.read_only = rec->flags & WIRE_READ_ONLY,
+		.read_only = record_device_reads(rec),
 		.size_bytes = rec->size_bytes,
 		.devices_in_container = sums.devices_in_container,
 		.bytes_in_container = sums.bytes_in_container,
@@ -180,10 +227,13 @@ int claims_begin(struct registry *reg, const struct registry_peer *peer, struct 
 		return r;
 	maker_uid = d->rec.peer_uid;
 	claims_fill(rec, &d->rec);
-	r = claims_check_place(reg, rec, e);
-	if (r < 0)
-		return r;
-	r = claims_check_left(reg, rec, e);
+	r = claims_check_way(rec, e);
+	if (r == 0)
+		r = claims_check_place(reg, rec, e);
+	if (r == 0)
+		r = claims_check_left(reg, rec, e);
+	if (r == 0)
+		r = claims_check_shared(reg, rec, e);
 	if (r < 0)
 		return r;
 	r = claims_decide(reg, peer, maker_uid, rec, e);

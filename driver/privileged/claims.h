@@ -9,13 +9,16 @@
 
 #include "driver/privileged/registry.h"
 
+#define CLAIMS_SHARED_MAX 128 /* of one device, on the host */
+
 /*
- * Decides whether a container gets a device: *rec comes with its generation and the facts of the
- * container, and leaves as a claim, which is in the journal then.
+ * Decides whether a container gets a device, or the host: *rec comes with its generation and the
+ * facts of the container, and leaves as a claim, which is in the journal then.
  *
  *   0          go on
  *   -EALREADY  this container has it; *rec is its claim
- *   -EAGAIN    somebody is working on the device, or on this claim; ask again
+ *   -EAGAIN    somebody is working on the device, on this claim, or on one it would share the
+ *              device with; ask again
  *   -ENOENT    there is no such device, or no more
  *   -EEXIST    the container has another device of this name
  *   -EPERM     its rule does not allow it
@@ -23,7 +26,7 @@
 int claims_begin(struct registry *reg, const struct registry_peer *peer, struct record *rec,
 		 struct err *e);
 
-/* A claim to this device; NULL: there is none. */
+/* A claim to this device; of a claim, another to the same device. NULL: there is none. */
 const struct device *claims_find(const struct registry *reg, const struct record *device);
 
 /* The device of a claim; NULL: there is none any more. */

@@ -49,7 +49,7 @@ static void detach_allow_again(const struct op *op, const struct record *rec, st
 static void detach_mount_again(const struct op *op, struct record *rec, const struct container *c)
 {
 	struct node_place place = container_place(c, op_left_ms(op, DETACH_LOOK_MS));
-	struct filesystem_spec spec = undo_filesystem(rec);
+	struct filesystem_spec spec = undo_filesystem(op, rec);
 	struct err why;
 
 	if (filesystem_insert(&place, &spec, &rec->mounted_dev, &why) < 0)
@@ -67,12 +67,13 @@ static int detach_refuse(const struct err *why, int r, struct err *e)
 
 /*
  * Unmounted only if nobody uses it, which the kernel says best, and then writes what there is
- * to write. Who has it mounted elsewhere keeps the device.
+ * to write. Who has it mounted elsewhere keeps the device; where the host has it by another claim
+ * too, it is.
  */
 static int detach_check_unmounted(const struct op *op, struct record *rec, struct err *e)
 {
 	auto_container struct container c = CONTAINER_INIT;
-	struct filesystem_spec spec = undo_filesystem(rec);
+	struct filesystem_spec spec = undo_filesystem(op, rec);
 	struct node_place place;
 	bool there;
 	struct err why, who;
@@ -88,7 +89,7 @@ static int detach_check_unmounted(const struct op *op, struct record *rec, struc
 		return detach_refuse(&who, r, e);
 	if (r < 0)
 		return detach_refuse(&why, r, e);
-	r = loss_in_use(op, rec, op_left_ms(op, DETACH_LOOK_MS), &why);
+	r = spec.shared ? 0 : loss_in_use(op, rec, op_left_ms(op, DETACH_LOOK_MS), &why);
 	if (r < 0 && there)
 		detach_mount_again(op, rec, &c);
 	return r < 0 ? detach_refuse(&why, r, e) : 0;
@@ -96,7 +97,8 @@ static int detach_check_unmounted(const struct op *op, struct record *rec, struc
 
 /*
  * Nobody may be using it. The filter is closed before the look, so that nobody
- * opens the device between the look and its end.
+ * opens the device between the look and its end. Where the host has it on another file too,
+ * nobody can tell by which it was opened.
  */
 static int detach_check_unused(const struct op *op, const struct record *rec, struct err *e)
 {
@@ -104,6 +106,8 @@ static int detach_check_unused(const struct op *op, const struct record *rec, st
 	struct err why;
 	int r;
 
+	if (undo_shared(op, rec))
+		return 0;
 	if (!(rec->flags & WIRE_NO_CONTAINER) &&
 	    container_find(&c, rec->container_pid, rec->container_start, rec->mount_ns_inode,
 			   rec->cgroup_inode, NULL) == 0 &&
@@ -133,9 +137,8 @@ static int detach_check_unclaimed(const struct op *op, const struct record *rec,
 		return r == -ENOENT ? 0 : r;
 	return record_on_host(&claim)
 		       ? err_set(e, EBUSY,
-				 "it is mounted at %s; end that first, or use --force, which takes "
-				 "it away",
-				 claim.path)
+				 "it is %s %s; end that first, or use --force, which takes it away",
+				 claim.filesystem ? "mounted at" : "the host's at", claim.path)
 		       : err_set(e, EBUSY,
 				 "container %s has it; end that first, or use --force, which takes "
 				 "it away",

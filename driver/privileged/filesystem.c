@@ -6,13 +6,17 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
@@ -32,7 +36,7 @@
 #define FILESYSTEM_CREATE_EXCL 8
 
 #define FILESYSTEM_OPTIONS_MAX 3
-#define FILESYSTEM_MOUNTS_MAX 64 /* of one device in one container */
+#define FILESYSTEM_MOUNTS_MAX 256 /* of one device in one container */
 #define FILESYSTEM_SOURCE_SIZE 32
 #define FILESYSTEM_WORDS_SIZE 160
 #define FILESYSTEM_LOOK_MS 20
@@ -170,8 +174,14 @@ static int filesystem_configure(int fs_fd, const struct filesystem_work *w)
 	}
 	if (w->spec->read_only && fsconfig(fs_fd, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
 		return -errno;
-	/* Never one that is there: it would be of the device that had this number before. */
-	return fsconfig(fs_fd, FILESYSTEM_CREATE_EXCL, NULL, NULL, 0) < 0 ? -errno : 0;
+	/*
+	 * Never one that is there, unless it is known to be this device's: it would be of the
+	 * device that had this number before.
+	 */
+	return fsconfig(fs_fd, w->spec->shared ? FSCONFIG_CMD_CREATE : FILESYSTEM_CREATE_EXCL, NULL,
+			NULL, 0) < 0
+		       ? -errno
+		       : 0;
 }
 
 static int filesystem_check_source(const struct filesystem_work *w, struct err *e)
@@ -222,9 +232,11 @@ static int filesystem_mount(const struct filesystem_work *w, struct err *e)
 	filesystem_words(fs_fd, words);
 	if (r < 0)
 		return err_sys(e, -r, "cannot mount it as %s%s", name, words);
-	mount_fd = fsmount(fs_fd, FSMOUNT_CLOEXEC,
-			   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-				   (w->spec->read_only ? MOUNT_ATTR_RDONLY : 0));
+	mount_fd =
+		fsmount(fs_fd, FSMOUNT_CLOEXEC,
+			MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+				(w->spec->read_only || w->spec->mount_read_only ? MOUNT_ATTR_RDONLY
+										: 0));
 	if (mount_fd < 0)
 		return err_sys(e, errno, "cannot mount it as %s", name);
 	r = filesystem_map_ids(w, mount_fd, e);
@@ -355,7 +367,8 @@ static int filesystem_insert_host(struct filesystem_work *w, struct err *e)
 	r = filesystem_enter(w, &root_fd, e);
 	if (r < 0)
 		return r;
-	place_fd = host_dir_open(root_fd, w->spec->path, w->spec->host_dir, w->spec->host_uid, e);
+	place_fd = host_dir_open(root_fd, HOST_DIRECTORY, w->spec->path, w->spec->host_dir,
+				 w->spec->host_uid, e);
 	if (place_fd < 0)
 		return place_fd;
 	r = filesystem_check_empty(w, place_fd, e);
@@ -570,7 +583,7 @@ static int filesystem_detach(const struct filesystem_work *w, const char *point,
 	return filesystem_unmount(w, above_fd, name, MNT_DETACH);
 }
 
-static int filesystem_remove_all(const struct filesystem_work *w, struct err *e)
+static int filesystem_remove_all(const struct filesystem_work *w, int above_fd, struct err *e)
 {
 	auto_filesystem_mounts struct filesystem_mounts m = { .nr = 0 };
 	int r, first = 0;
@@ -580,6 +593,8 @@ static int filesystem_remove_all(const struct filesystem_work *w, struct err *e)
 		return r;
 	/* Later ones may be over, or below, earlier ones. */
 	for (unsigned int i = m.nr; i-- > 0;) {
+		if (w->spec->shared && !filesystem_at_place(w, above_fd, m.ids[i]))
+			continue;
 		r = filesystem_detach(w, m.points[i], m.ids[i]);
 		if (r < 0 && !first)
 			first = err_sys(e, -r, "cannot unmount it %s", filesystem_where(w));
@@ -590,17 +605,20 @@ static int filesystem_remove_all(const struct filesystem_work *w, struct err *e)
 static int filesystem_remove_unused(const struct filesystem_work *w, int above_fd, struct err *e)
 {
 	auto_filesystem_mounts struct filesystem_mounts m = { .nr = 0 };
+	bool there = false;
 	int r;
 
 	r = filesystem_find(w, &m, e);
 	if (r < 0)
 		return r;
 	for (unsigned int i = 0; i < m.nr; i++) {
-		if (!filesystem_at_place(w, above_fd, m.ids[i]))
+		if (filesystem_at_place(w, above_fd, m.ids[i]))
+			there = true;
+		else if (!w->spec->shared)
 			return err_set(e, EBUSY, "the %s has mounted it elsewhere, too",
 				       filesystem_whose(w));
 	}
-	if (!m.nr)
+	if (!there)
 		return 0;
 	r = filesystem_unmount(w, above_fd, w->name, 0);
 	return r < 0 ? err_sys(e, -r, "cannot unmount %s %s", w->spec->path, filesystem_where(w))
@@ -623,7 +641,7 @@ static int filesystem_remove_inside(void *arg, struct err *e)
 		return r;
 	above_fd = filesystem_walk_above(w, root_fd);
 	r = w->way == FILESYSTEM_UNUSED ? filesystem_remove_unused(w, above_fd, e)
-					: filesystem_remove_all(w, e);
+					: filesystem_remove_all(w, above_fd, e);
 	if (r == 0 && above_fd >= 0)
 		filesystem_remove_placeholder(w, above_fd);
 	return r;
@@ -662,4 +680,111 @@ static int filesystem_wait_inside(void *arg, struct err *e)
 int filesystem_wait_gone(const struct filesystem_spec *spec, int timeout_ms, struct err *e)
 {
 	return child_run(filesystem_wait_inside, (void *)spec, timeout_ms, e);
+}
+
+/* --- growing ------------------------------------------------------------- */
+
+/* Linux's, of <ext2fs/ext2_fs.h> and <xfs/xfs_fs.h>, which not every machine that builds has. */
+#define FILESYSTEM_EXT4_RESIZE _IOW('f', 16, uint64_t)
+
+struct filesystem_xfs_geometry {
+	uint32_t block_bytes;
+	uint32_t pad[5];
+	uint32_t inode_percent;
+	uint32_t pad2[3];
+	uint64_t blocks;
+	uint64_t rest[8];
+};
+static_assert(sizeof(struct filesystem_xfs_geometry) == 112, "as XFS_IOC_FSGEOMETRY_V1 has it");
+
+struct filesystem_xfs_grow {
+	uint64_t blocks;
+	uint32_t inode_percent;
+};
+#define FILESYSTEM_XFS_GEOMETRY _IOR('X', 100, struct filesystem_xfs_geometry)
+#define FILESYSTEM_XFS_GROW _IOW('X', 110, struct filesystem_xfs_grow)
+
+static int filesystem_grow_ext4(int fd, uint64_t device_bytes)
+{
+	struct statfs fs;
+	uint64_t blocks;
+
+	if (fstatfs(fd, &fs) < 0)
+		return -errno;
+	blocks = device_bytes / (uint64_t)fs.f_bsize;
+	return ioctl(fd, FILESYSTEM_EXT4_RESIZE, &blocks) < 0 ? -errno : 0;
+}
+
+static int filesystem_grow_xfs(int fd, uint64_t device_bytes)
+{
+	struct filesystem_xfs_geometry now = { 0 };
+	struct filesystem_xfs_grow grow;
+
+	if (ioctl(fd, FILESYSTEM_XFS_GEOMETRY, &now) < 0)
+		return -errno;
+	if (!now.block_bytes)
+		return -EINVAL;
+	grow = (struct filesystem_xfs_grow){ device_bytes / now.block_bytes, now.inode_percent };
+	if (grow.blocks <= now.blocks)
+		return 0;
+	return ioctl(fd, FILESYSTEM_XFS_GROW, &grow) < 0 ? -errno : 0;
+}
+
+static int filesystem_grow_btrfs(int fd, uint64_t device_bytes)
+{
+	struct btrfs_ioctl_vol_args args = { .name = "max" };
+
+	(void)device_bytes; /* it asks the device */
+	return ioctl(fd, BTRFS_IOC_RESIZE, &args) < 0 ? -errno : 0;
+}
+
+static int (*const filesystem_grows[FILESYSTEM_END])(int fd, uint64_t device_bytes) = {
+	[FILESYSTEM_EXT4] = filesystem_grow_ext4,
+	[FILESYSTEM_XFS] = filesystem_grow_xfs,
+	[FILESYSTEM_BTRFS] = filesystem_grow_btrfs,
+};
+
+static uint64_t filesystem_device_bytes(const struct filesystem_work *w)
+{
+	auto_close int fd = open(w->source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	uint64_t bytes = 0;
+
+	return fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0 ? 0 : bytes;
+}
+
+/*
+ * Through a mount of its own, in no namespace: who has it mounted may have unmounted it, or made
+ * it read-only, and nothing of theirs is walked through.
+ */
+static int filesystem_grow_inside(void *arg, struct err *e)
+{
+	struct filesystem_work *w = arg;
+	const char *name = catalog_filesystem(w->spec->filesystem);
+	auto_close int mount_fd = filesystem_mount(w, e), fd = -1;
+	uint64_t bytes;
+	int r;
+
+	if (mount_fd < 0)
+		return mount_fd;
+	fd = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open the %s of %s", name, w->source);
+	bytes = filesystem_device_bytes(w);
+	r = bytes ? filesystem_grows[w->spec->filesystem](fd, bytes) : -EIO;
+	return r < 0 ? err_sys(e, -r, "cannot make the %s of %s larger", name, w->source) : 0;
+}
+
+int filesystem_grow(const struct filesystem_spec *spec, int timeout_ms, struct err *e)
+{
+	auto_filesystem_work struct filesystem_work *w = NULL;
+	struct filesystem_spec own = *spec;
+	int r;
+
+	own.shared = true;
+	own.mount_read_only = false;
+	r = filesystem_work_new(&w, NULL, &own, e);
+	if (r < 0)
+		return r;
+	r = child_run(filesystem_grow_inside, w, timeout_ms, e);
+	return r == -ETIMEDOUT ? err_prefix(e, r, "making its file system larger") : r;
 }

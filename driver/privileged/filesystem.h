@@ -31,15 +31,17 @@ struct filesystem_spec {
 	uint32_t dev_id;	 /* /dev/ublkbN, which must be major:minor */
 	uint32_t major;
 	uint32_t minor;
-	bool read_only;
+	bool read_only;			 /* the device, and so its file system */
+	bool mount_read_only;		 /* this mount of it */
+	bool shared;			 /* the host has it elsewhere too, and keeps that */
 	const struct host_dir *host_dir; /* it is for the host, on this; NULL: for a container */
 	uint32_t host_uid;		 /* whose that is, if it is not root's */
 };
 
 /*
  * Mounts it there. -ENOTEMPTY: the directory has something in it; -EBUSY: an earlier
- * device of this number is still mounted somewhere. *ret_dev is what files in it show
- * as their device.
+ * device of this number is still mounted somewhere. What is shared is one file system. *ret_dev is
+ * what files in it show as their device.
  */
 int filesystem_insert(const struct node_place *place, const struct filesystem_spec *spec,
 		      uint64_t *ret_dev, struct err *e);
@@ -50,13 +52,13 @@ int filesystem_look(const struct node_place *place, const struct filesystem_spec
 
 enum filesystem_way {
 	FILESYSTEM_UNUSED,  /* -EBUSY while somebody uses it, or it is mounted elsewhere too */
-	FILESYSTEM_SYNCED,  /* from wherever the container has it; what was written is, first */
+	FILESYSTEM_SYNCED,  /* from wherever there it is; what was written is, first */
 	FILESYSTEM_AT_ONCE, /* the same without the last: the device may not answer */
 };
 
 /*
  * Takes it away. Who has a file in it open keeps the superblock, and so the device, unless
- * FILESYSTEM_UNUSED went well. Not there is fine.
+ * FILESYSTEM_UNUSED went well. Not there is fine. What is shared goes from its place only.
  */
 int filesystem_remove(const struct node_place *place, const struct filesystem_spec *spec,
 		      enum filesystem_way way, struct err *e);
@@ -66,3 +68,6 @@ int filesystem_remove(const struct node_place *place, const struct filesystem_sp
  * -ETIMEDOUT: somebody keeps it.
  */
 int filesystem_wait_gone(const struct filesystem_spec *spec, int timeout_ms, struct err *e);
+
+/* One that is mounted becomes as large as its device. As large already is fine. */
+int filesystem_grow(const struct filesystem_spec *spec, int timeout_ms, struct err *e);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A directory of the host that a device's file system is mounted on. A caller hands it in as a
- * descriptor. Where it is we find out: in the mount namespace of process 1, where the path that
- * the kernel gives counts only if it leads there again, over no link, by the same mount.
+ * A directory of the host that a device's file system is mounted on, or a file that becomes the
+ * device. A caller hands it in as a descriptor. Where it is we find out: in the mount namespace of
+ * process 1, where the path that the kernel gives counts only if it leads there again, over no
+ * link, by the same mount.
  *
  * Except host_dir_look(), which runs its work in a child with a deadline, all of this is for such
  * a child: the file system a directory is on may be anybody's, and not answer.
@@ -14,6 +15,9 @@
 
 #include "driver/base/err.h"
 #include "driver/wire/wire.h"
+
+/* HOST_FILE: also the device that has been put on one. */
+enum host_kind { HOST_DIRECTORY, HOST_FILE };
 
 /* Which one it is, wherever it is called so. */
 struct host_dir {
@@ -30,20 +34,22 @@ struct host_place {
 
 /*
  * Where is what a caller handed in? -ESTALE: it is nowhere on the host, or leads elsewhere by
- * now; -ENOTDIR; -EINVAL, -ENAMETOOLONG: there, but called in a way that we do not write down.
+ * now; -ENOTDIR, or what it is not; -EINVAL, -ENAMETOOLONG: there, but called in a way that we do
+ * not write down.
  */
-int host_dir_look(struct host_place *ret, int dir_fd, int mount_ns_fd, int timeout_ms,
-		  struct err *e);
+int host_dir_look(struct host_place *ret, enum host_kind kind, int fd, int mount_ns_fd,
+		  int timeout_ms, struct err *e);
 
 /* Enters the host's mount namespace, with no way back. *ret_root_fd is its root. */
 int host_dir_enter(int mount_ns_fd, int *ret_root_fd, struct err *e);
 
 /*
- * The directory at path, relative to root_fd: an O_PATH descriptor. -ESTALE: that is not what is
- * in want. -EPERM: host_dir_check_owner() says no.
+ * The directory, or the file, at path, relative to root_fd: an O_PATH descriptor. -ESTALE: that is
+ * not what is in want. -EPERM: host_dir_check_owner() says no. -ENOTEMPTY: the file is no regular
+ * one, or has something in it; in directories nobody looks.
  */
-int host_dir_open(int root_fd, const char *path, const struct host_dir *want, uid_t uid,
-		  struct err *e);
+int host_dir_open(int root_fd, enum host_kind kind, const char *path, const struct host_dir *want,
+		  uid_t uid, struct err *e);
 
 /*
  * May who is uid have something mounted on what belongs to owner_uid? root may anywhere, others

@@ -112,8 +112,10 @@ static bool journal_places_ok(const struct record *rec)
 	if (*rec->container_cgroup &&
 	    (*rec->container_cgroup != '/' || journal_climbs(rec->container_cgroup)))
 		return false;
-	if (rec->flags & WIRE_HOST && !rec->filesystem)
+	if (rec->flags & WIRE_HOST && !record_on_host(rec))
 		return true;
+	if (record_is_host_file(rec))
+		return text_mount_path_ok(rec->path, &why);
 	if (!rec->filesystem)
 		return text_device_path_ok(rec->path, &why);
 	return catalog_filesystem(rec->filesystem) && text_mount_path_ok(rec->path, &why);

@@ -27,14 +27,16 @@
 #define RECORD_GENERATION_MARK UINT64_C(0x75626f63)
 
 enum record_grant {
-	RECORD_DISCARD = 1 << 0,   /* the device can give space back */
-	RECORD_IO_LIMITS = 1 << 1, /* io.max of the container's cgroup gets a line for it */
-	RECORD_ZERO_COPY = 1 << 2, /* the worker may be handed the kernel's pages */
-	RECORD_UNIT = 1 << 4,	   /* the container's systemd unit allows the device, see unit.h */
+	RECORD_DISCARD = 1 << 0,    /* the device can give space back */
+	RECORD_IO_LIMITS = 1 << 1,  /* io.max of the container's cgroup gets a line for it */
+	RECORD_ZERO_COPY = 1 << 2,  /* the worker may be handed the kernel's pages */
+	RECORD_READ_MOUNT = 1 << 3, /* a claim that only reads a device which can be written */
+	RECORD_UNIT = 1 << 4,	    /* the container's systemd unit allows the device, see unit.h */
 	RECORD_IO_BEHIND = 1 << 5, /* with IO_LIMITS: io.max of the worker's cgroup, for the disk */
 };
 #define RECORD_GRANTS_ALL                                                                          \
-	(RECORD_DISCARD | RECORD_IO_LIMITS | RECORD_ZERO_COPY | RECORD_UNIT | RECORD_IO_BEHIND)
+	(RECORD_DISCARD | RECORD_IO_LIMITS | RECORD_ZERO_COPY | RECORD_READ_MOUNT | RECORD_UNIT |  \
+	 RECORD_IO_BEHIND)
 
 struct record {
 	uint32_t magic;
@@ -109,18 +111,30 @@ struct record {
 	uint64_t base_dev;
 	uint64_t base_inode;
 	char base[WIRE_BACKING_SIZE];
-	/* What path was, with WIRE_HOST and a file system, before that was mounted on it. */
+	/* What path was, of what is put on the host, before that was mounted on it. */
 	struct host_dir dir;
 };
 static_assert(sizeof(struct record) == 2432, "journal format changed: raise RECORD_VERSION");
 
-/* Is it a file system that is mounted on the host? */
+/* Is it put on the host: its file system on a directory, or what a claim has of it on a file? */
 static inline bool record_on_host(const struct record *rec)
 {
-	return rec->flags & WIRE_HOST && rec->filesystem;
+	return rec->flags & WIRE_HOST && (rec->filesystem || rec->flags & WIRE_CLAIMED);
 }
 
-/* Is it put somewhere: into a container, or mounted on the host? */
+/* The latter. */
+static inline bool record_is_host_file(const struct record *rec)
+{
+	return record_on_host(rec) && !rec->filesystem;
+}
+
+/* Can nobody write the device? */
+static inline bool record_device_reads(const struct record *rec)
+{
+	return rec->flags & WIRE_READ_ONLY && !(rec->grants & RECORD_READ_MOUNT);
+}
+
+/* Is it put somewhere: into a container, or on the host? */
 static inline bool record_is_placed(const struct record *rec)
 {
 	return !(rec->flags & WIRE_NO_CONTAINER) || record_on_host(rec);

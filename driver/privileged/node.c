@@ -199,6 +199,19 @@ static int node_store_make(int store_fd, const struct node_spec *spec, uid_t uid
 	return fd < 0 ? err_sys(e, errno, "cannot clone the device node as a mount") : fd;
 }
 
+/* In place of one of an earlier device of this number, whose record was lost. */
+int node_store_clone(const char *store_dir, const struct node_spec *spec, uid_t uid, gid_t gid,
+		     struct err *e)
+{
+	auto_close int store_fd = -1;
+	int r;
+
+	r = dir_lock(AT_FDCWD, store_dir, NODE_LOCK_MS, &store_fd, e);
+	if (!r)
+		r = node_disarm(store_dir, &spec->id, e);
+	return r < 0 ? r : node_store_make(store_fd, spec, uid, gid, e);
+}
+
 /* --- inserting ----------------------------------------------------------- */
 
 /* What a node is put over: recognised again by node_look(). */
@@ -254,19 +267,6 @@ static int node_insert_inside(void *arg, struct err *e)
 	return 0;
 }
 
-/* In place of one of an earlier device of this number, whose record was lost. */
-static int node_store_replace(const char *store_dir, const struct node_spec *spec, uid_t uid,
-			      gid_t gid, struct err *e)
-{
-	auto_close int store_fd = -1;
-	int r;
-
-	r = dir_lock(AT_FDCWD, store_dir, NODE_LOCK_MS, &store_fd, e);
-	if (!r)
-		r = node_disarm(store_dir, &spec->id, e);
-	return r < 0 ? r : node_store_make(store_fd, spec, uid, gid, e);
-}
-
 int node_insert(const struct node_place *place, const char *store_dir, const struct node_spec *spec,
 		unsigned int *ret_made_dirs, struct err *e)
 {
@@ -285,7 +285,7 @@ int node_insert(const struct node_place *place, const char *store_dir, const str
 		r = node_map_id(place->proc_fd, "gid_map", 0, &w->root_gid, e);
 	if (r < 0)
 		return r;
-	r = w->tree_fd = node_store_replace(store_dir, spec, uid, gid, e);
+	r = w->tree_fd = node_store_clone(store_dir, spec, uid, gid, e);
 	if (r >= 0)
 		r = child_run(node_insert_inside, w, place->timeout_ms, e);
 	/* A child that was killed may have done everything, or nothing. */

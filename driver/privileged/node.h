@@ -54,6 +54,13 @@ struct node_spec {
 int node_store_mount(const char *dir, struct err *e);
 
 /*
+ * Makes the node, of the host's ids, and clones it as a mount that is nowhere: an fd or -errno. To
+ * be undone by node_disarm().
+ */
+int node_store_clone(const char *store_dir, const struct node_spec *spec, uid_t uid, gid_t gid,
+		     struct err *e);
+
+/*
  * Puts the node there. -EEXIST: something is at that path already;
  * -ENOTSUP: the container has no /dev of its own. *ret_made_dirs says how many
  * directories had to be made for it, for node_remove().

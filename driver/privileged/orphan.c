@@ -21,11 +21,11 @@ static bool orphan_of_cgroup(const struct record *rec, const struct orphan_key *
 	       (!key->major || (rec->major == key->major && rec->minor == key->minor));
 }
 
-/* What no container has, has no node of ours. */
+/* What no container has, and no file of the host is, has no node of ours. */
 static bool orphan_of_number(const struct record *rec, const struct orphan_key *key)
 {
-	return !(rec->flags & WIRE_NO_CONTAINER) && rec->major == key->major &&
-	       rec->minor == key->minor;
+	return (!(rec->flags & WIRE_NO_CONTAINER) || record_is_host_file(rec)) &&
+	       rec->major == key->major && rec->minor == key->minor;
 }
 
 /* One that a claim made is that claim's; the others are known by their numbers only. */

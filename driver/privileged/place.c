@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "driver/privileged/filesystem.h"
+#include "driver/privileged/host_file.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/node.h"
 #include "driver/privileged/undo.h"
@@ -41,15 +42,17 @@ static bool place_is_mounted(const struct op *op, const struct record *rec)
 	return false;
 }
 
-int place_look_dir(const struct op *op, struct container *c, struct record *rec, int dir_fd,
-		   struct err *e)
+int place_look_host(const struct op *op, struct container *c, struct record *rec, int fd,
+		    struct err *e)
 {
+	enum host_kind kind = rec->filesystem ? HOST_DIRECTORY : HOST_FILE;
 	struct host_place found;
 	int r;
 
 	r = container_host(c, e);
 	if (r == 0)
-		r = host_dir_look(&found, dir_fd, c->mount_ns_fd, op_left_ms(op, PLACE_LOOK_MS), e);
+		r = host_dir_look(&found, kind, fd, c->mount_ns_fd, op_left_ms(op, PLACE_LOOK_MS),
+				  e);
 	if (r < 0)
 		return r;
 	/* The caller's own word for it was for people. */
@@ -92,7 +95,7 @@ static int place_mount(const struct op *op, const struct container *c, struct re
 		       struct err *e)
 {
 	struct node_place place = container_place(c, op_left_ms(op, PLACE_MOUNT_MS));
-	struct filesystem_spec spec = undo_filesystem(rec);
+	struct filesystem_spec spec = undo_filesystem(op, rec);
 	int r;
 
 	r = filesystem_insert(&place, &spec, &rec->mounted_dev, e);
@@ -104,11 +107,32 @@ static int place_mount_again(const struct op *op, const struct container *c, str
 			     struct err *e)
 {
 	struct node_place place = container_place(c, op_left_ms(op, PLACE_NODE_MS));
-	struct filesystem_spec spec = undo_filesystem(rec);
+	struct filesystem_spec spec = undo_filesystem(op, rec);
 	int r;
 
 	r = filesystem_look(&place, &spec, e);
 	return r == -ENOENT ? place_mount(op, c, rec, e) : r;
+}
+
+static int place_on_file(const struct op *op, const struct container *c, const struct record *rec,
+			 struct err *e)
+{
+	struct node_place place = container_place(c, op_left_ms(op, PLACE_NODE_MS));
+	struct host_file_spec spec = undo_host_file(rec);
+
+	return host_file_insert(&place, op->helper->node_store, &spec, e);
+}
+
+/* Likewise. */
+static int place_on_file_again(const struct op *op, const struct container *c,
+			       const struct record *rec, struct err *e)
+{
+	struct node_place place = container_place(c, op_left_ms(op, PLACE_NODE_MS));
+	struct host_file_spec spec = undo_host_file(rec);
+	int r;
+
+	r = host_file_look(&place, &spec, e);
+	return r == -ENOENT ? place_on_file(op, c, rec, e) : r;
 }
 
 int place_again(const struct op *op, const struct container *c, struct record *rec, struct err *e)
@@ -118,6 +142,8 @@ int place_again(const struct op *op, const struct container *c, struct record *r
 	r = place_limit(op, c, rec, e);
 	if (r < 0)
 		return r;
+	if (record_is_host_file(rec))
+		return place_on_file_again(op, c, rec, e);
 	return rec->filesystem ? place_mount_again(op, c, rec, e) : place_allow(op, c, rec, e);
 }
 
@@ -130,6 +156,8 @@ int place_run(const struct op *op, const struct container *c, struct record *rec
 	r = place_limit(op, c, rec, e);
 	if (r < 0)
 		return r;
+	if (record_is_host_file(rec))
+		return place_on_file(op, c, rec, e);
 	if (rec->filesystem)
 		return place_mount(op, c, rec, e);
 	r = place_allow(op, c, rec, e);

@@ -14,11 +14,12 @@ int place_look(const struct op *op, struct container *c, struct record *rec, int
 	       struct err *e);
 
 /*
- * The same where the host is to mount a file system: into c the host, into the record where
- * dir_fd is. Borrows dir_fd. -EPERM: the directory is neither root's nor the peer's.
+ * The same where the host is to have it, its file system on a directory or itself on a file: into
+ * c the host, into the record where fd is. Borrows fd. -EPERM: that is neither root's nor the
+ * peer's.
  */
-int place_look_dir(const struct op *op, struct container *c, struct record *rec, int dir_fd,
-		   struct err *e);
+int place_look_host(const struct op *op, struct container *c, struct record *rec, int fd,
+		    struct err *e);
 
 /* The limits of the rule. -ENOTSUP: the container has nothing they could be put to. */
 int place_limit(const struct op *op, const struct container *c, const struct record *rec,

@@ -51,7 +51,7 @@ static void reconcile_allow(const struct op *op, const struct record *rec)
 static void reconcile_mount(const struct op *op, const struct record *rec)
 {
 	auto_container struct container c = CONTAINER_INIT;
-	struct filesystem_spec spec = undo_filesystem(rec);
+	struct filesystem_spec spec = undo_filesystem(op, rec);
 	struct node_place place;
 	struct err why;
 	uint64_t dev;
@@ -65,6 +65,18 @@ static void reconcile_mount(const struct op *op, const struct record *rec)
 		r = filesystem_insert(&place, &spec, &dev, &why);
 	if (r < 0)
 		log_warning("ublkb%u: %s is not mounted: %s", rec->dev_id, rec->path, why.text);
+}
+
+/* Nobody takes it from there but us, and who unmounts by hand. */
+static void reconcile_file(const struct op *op, const struct record *rec)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	struct err why;
+
+	if (!record_is_host_file(rec) || container_host(&c, NULL) < 0)
+		return;
+	if (place_again(op, &c, (struct record *)rec, &why) < 0)
+		log_warning("ublkb%u: it is not at %s: %s", rec->dev_id, rec->path, why.text);
 }
 
 static void reconcile_device(struct ublk_ctl *ctl, const struct op *op, const struct record *rec)
@@ -96,9 +108,12 @@ static void reconcile_claim(const struct op *op, const struct record *rec)
 	if (claims_device(op->registry, rec)) {
 		reconcile_allow(op, rec);
 		reconcile_mount(op, rec);
+		reconcile_file(op, rec);
 		return;
 	}
-	log_warning("ublkb%u is gone: it is taken from container %s", rec->dev_id, rec->container);
+	log_warning("ublkb%u is gone: it is taken from %s %s", rec->dev_id,
+		    record_on_host(rec) ? "the host's" : "container",
+		    record_on_host(rec) ? rec->path : rec->container);
 	if (detach_own(op, rec->generation, &why) < 0)
 		log_error("ublkb%u: %s", rec->dev_id, why.text);
 }

@@ -202,7 +202,7 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 		.zero_copy = rec->flags & WIRE_ZERO_COPY,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,
-		.mount_path = rec->filesystem ? rec->path : NULL,
+		.mount_path = rec->filesystem || record_is_host_file(rec) ? rec->path : NULL,
 		.mount_filesystem = catalog_filesystem(rec->filesystem),
 		.raw_writers = rec->filesystem && (peer->uid != 0 || rec->raw_writers),
 	};

@@ -136,7 +136,7 @@ static bool repair_is_there(const struct record *rec)
 static void repair_unmount(const struct repair *r, const struct record *rec)
 {
 	auto_container struct container c = CONTAINER_INIT;
-	struct filesystem_spec spec = undo_filesystem(rec);
+	struct filesystem_spec spec = undo_filesystem(r->op, rec);
 	struct node_place place;
 	struct err why;
 

@@ -9,8 +9,11 @@
 #include "driver/privileged/backing.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/remake.h"
+#include "driver/privileged/undo.h"
 #include "driver/privileged/upgrade.h"
 #include "targets/catalog.h"
+
+#define RESIZE_GROW_MS 20000
 
 /* What a caller may ask of a device with so much behind it; 0 becomes all of that. */
 static int resize_check(const struct record *rec, uint64_t backing_bytes, uint64_t *bytes,
@@ -71,6 +74,27 @@ static int resize_possible(const struct record *rec, struct err *e)
 	return 0;
 }
 
+/*
+ * What is mounted of it, by us, grows with it. No more is read of what others wrote than to mount
+ * it did, and no more is trusted. What somebody else mounts is theirs to make larger.
+ */
+static int resize_filesystem(const struct op *op, const struct record *device, struct err *e)
+{
+	struct record rec = *device;
+	struct filesystem_spec spec;
+	int r;
+
+	if (device->flags & WIRE_READ_ONLY)
+		return 0;
+	if (device->flags & WIRE_AHEAD && op_find_claim(op, device, &rec, NULL) < 0)
+		return 0;
+	if (!rec.filesystem || rec.state != WIRE_STATE_LIVE)
+		return 0;
+	spec = undo_filesystem(op, &rec);
+	r = filesystem_grow(&spec, op_left_ms(op, RESIZE_GROW_MS), e);
+	return r < 0 ? err_prefix(e, r, "the device is as large by now; ask again") : 0;
+}
+
 int resize_serve(struct op *op, struct packet *p, struct err *e)
 {
 	struct recover_upgraded done;
@@ -89,6 +113,8 @@ int resize_serve(struct op *op, struct packet *p, struct err *e)
 		r = op_shorten(op, ask.timeout_ms, e);
 	if (r == 0)
 		r = recover_upgrade(op, ask.generation, resize_change, &ask.size_bytes, &done, e);
+	if (r == 0)
+		r = resize_filesystem(op, &d->rec, e);
 	if (r < 0)
 		return r;
 	upgrade_answer(op, &d->rec, &done);

@@ -98,7 +98,25 @@ static void undo_limits(const struct record *rec)
 			    why.text);
 }
 
-struct filesystem_spec undo_filesystem(const struct record *rec)
+bool undo_shared(const struct op *op, const struct record *rec)
+{
+	struct record other;
+
+	return rec->flags & WIRE_CLAIMED && record_on_host(rec) &&
+	       op_find_claim(op, rec, &other, NULL) == 0;
+}
+
+struct host_file_spec undo_host_file(const struct record *rec)
+{
+	return (struct host_file_spec){
+		.path = rec->path,
+		.id = { rec->major, rec->minor, (uint32_t)rec->generation },
+		.file = &rec->dir,
+		.uid = rec->peer_uid,
+	};
+}
+
+struct filesystem_spec undo_filesystem(const struct op *op, const struct record *rec)
 {
 	return (struct filesystem_spec){
 		.filesystem = rec->filesystem,
@@ -106,7 +124,9 @@ struct filesystem_spec undo_filesystem(const struct record *rec)
 		.dev_id = rec->dev_id,
 		.major = rec->major,
 		.minor = rec->minor,
-		.read_only = rec->flags & WIRE_READ_ONLY,
+		.read_only = record_device_reads(rec),
+		.mount_read_only = rec->flags & WIRE_READ_ONLY,
+		.shared = undo_shared(op, rec),
 		.host_dir = rec->flags & WIRE_HOST ? &rec->dir : NULL,
 		.host_uid = rec->peer_uid,
 	};
@@ -125,10 +145,10 @@ int undo_find_place(struct container *c, const struct record *rec, struct err *e
  * system still has to write then needs the worker. Nobody can be kept from using what they
  * have open, so there is an end to the patience.
  */
-static void undo_mount(const struct record *rec, bool orderly)
+static void undo_mount(const struct op *op, const struct record *rec, bool orderly)
 {
 	auto_container struct container c = CONTAINER_INIT;
-	struct filesystem_spec spec = undo_filesystem(rec);
+	struct filesystem_spec spec = undo_filesystem(op, rec);
 	struct node_place place;
 	struct err why;
 	int r = 0;
@@ -142,7 +162,8 @@ static void undo_mount(const struct record *rec, bool orderly)
 		if (r < 0 && !process_ended(c.pidfd))
 			log_warning("ublkb%u: %s", rec->dev_id, why.text);
 	}
-	if (orderly && filesystem_wait_gone(&spec, UNDO_MOUNT_MS, NULL) == -ETIMEDOUT)
+	if (orderly && !spec.shared &&
+	    filesystem_wait_gone(&spec, UNDO_MOUNT_MS, NULL) == -ETIMEDOUT)
 		log_warning("ublkb%u: somebody keeps its file system; what they have not written "
 			    "yet is lost",
 			    rec->dev_id);
@@ -161,7 +182,7 @@ static int undo_claims(const struct op *op, const struct record *device, struct 
 		if (r < 0)
 			return r;
 		op_begin_undo(op, &claim);
-		undo_mount(&claim, true);
+		undo_mount(op, &claim, true);
 		r = undo_revoke(op, &claim, e);
 		if (r == 0)
 			r = op_drop(op, claim.generation, e);
@@ -169,6 +190,20 @@ static int undo_claims(const struct op *op, const struct record *device, struct 
 			return r;
 	}
 	return r == -ENOENT ? 0 : r;
+}
+
+static int undo_on_file(const struct op *op, const struct record *rec, struct err *e)
+{
+	auto_container struct container c = CONTAINER_INIT;
+	struct host_file_spec spec = undo_host_file(rec);
+	struct node_place place;
+	int r;
+
+	r = container_host(&c, e);
+	if (r < 0)
+		return r;
+	place = container_place(&c, UNDO_NODE_MS);
+	return host_file_remove(&place, op->helper->node_store, &spec, e);
 }
 
 /*
@@ -186,6 +221,8 @@ int undo_revoke(const struct op *op, const struct record *rec, struct err *e)
 
 	if (rec->flags & WIRE_AHEAD)
 		return undo_claims(op, rec, e);
+	if (record_is_host_file(rec) && rec->major)
+		return undo_on_file(op, rec, e);
 	if (rec->flags & WIRE_NO_CONTAINER || !rec->major)
 		return 0; /* nothing was put anywhere */
 	if (rec->filesystem) {
@@ -392,7 +429,7 @@ static int undo_wait_unused(const struct op *op, const struct record *rec, struc
 /*
  * The device goes on, for the next container. Who had it open before keeps it open, and would
  * write where the next one does: so until that ends, the claim does not. Others read what is
- * shared, and do no harm.
+ * shared, and do no harm; and while the host has it elsewhere, it is nobody else's.
  */
 static int undo_claim(const struct op *op, const struct record *rec, struct err *e)
 {
@@ -400,7 +437,7 @@ static int undo_claim(const struct op *op, const struct record *rec, struct err 
 
 	r = undo_revoke(op, rec, e);
 	timing_mark(op->timing, WIRE_STEP_REVOKE);
-	if (r == 0 && !(rec->flags & WIRE_READ_ONLY))
+	if (r == 0 && !record_device_reads(rec) && !undo_shared(op, rec))
 		r = undo_wait_unused(op, rec, e);
 	timing_mark(op->timing, WIRE_STEP_UNUSED);
 	if (r < 0)
@@ -414,7 +451,7 @@ int undo_run(const struct op *op, const struct record *rec, bool orderly, struct
 {
 	int r;
 
-	undo_mount(rec, orderly);
+	undo_mount(op, rec, orderly);
 	if (rec->flags & WIRE_CLAIMED)
 		return undo_claim(op, rec, e);
 

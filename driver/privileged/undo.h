@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "driver/privileged/filesystem.h"
+#include "driver/privileged/host_file.h"
 #include "driver/privileged/op.h"
 
 /*
@@ -42,7 +43,13 @@ int undo_other_worker(const struct record *rec, struct err *e);
 bool undo_other_lives(const struct record *rec);
 
 /* What is mounted in place of a node, for a record that has a file system. Borrows from rec. */
-struct filesystem_spec undo_filesystem(const struct record *rec);
+struct filesystem_spec undo_filesystem(const struct op *op, const struct record *rec);
+
+/* What is put on a file of the host, for a claim of that kind. Borrows from rec. */
+struct host_file_spec undo_host_file(const struct record *rec);
+
+/* Does the host have this device by another claim, too? The record is this op's. */
+bool undo_shared(const struct op *op, const struct record *rec);
 
 /* Where that is: its container, as container_find() finds it, or the host. */
 int undo_find_place(struct container *c, const struct record *rec, struct err *e);

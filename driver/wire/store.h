@@ -34,12 +34,14 @@ enum store_type {
 	STORE_DETACH,	/* name: that device is removed */
 	STORE_FORMAT,	/* name, filesystem: in a volume that is blank */
 	STORE_CHECK,	/* name: its file system, mended where that is safe */
+	STORE_CAPACITY, /* pool: what it has room for, as STORE_ROOM */
 	STORE_END,
 	/* answers */
 	STORE_REPLY = 64,
 	STORE_VOLUME,
 	STORE_PROGRESS,
 	STORE_FOUND, /* behind the volume, when it was looked at or checked */
+	STORE_ROOM,
 };
 
 enum store_flag {
@@ -124,6 +126,15 @@ struct store_progress {
 	uint64_t all_bytes;
 };
 static_assert(sizeof(struct store_progress) == 32, "wire format changed");
+
+/* For volumes of whoever asks. */
+struct store_room {
+	struct wire_head head;
+	uint64_t room_bytes;	/* that pool and filesystem have left for volumes */
+	uint64_t largest_bytes; /* of one volume more, as the policy has it too; 0: none */
+	char pool[STORE_POOL_SIZE];
+};
+static_assert(sizeof(struct store_room) == 96, "wire format changed");
 
 struct store_reply {
 	struct wire_head head;

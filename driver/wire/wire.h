@@ -79,6 +79,7 @@ enum wire_flag {
 	WIRE_CLAIMED = 1 << 9,	  /* answers only: not a device but what a container has of one */
 	WIRE_NO_ACCESS = 1 << 10, /* answers only: its container's filter keeps it from it */
 };
+#define WIRE_FLAGS_CLAIM (WIRE_READ_ONLY | WIRE_HOST)
 /* No container is known: none will be, or none yet. */
 #define WIRE_NO_CONTAINER (WIRE_HOST | WIRE_AHEAD)
 /* What stays true of a device. */
@@ -132,19 +133,23 @@ static_assert(sizeof(struct wire_attach) == 488, "wire format changed");
  * is ended like a device, by a WIRE_DETACH of its generation; the device goes on.
  * fds: the container's init process (pidfd).
  *
- * With a file system it is the host that has it, mounted. No container then; path is a label, and
- * the descriptor is the directory, as of a WIRE_ATTACH.
+ * With WIRE_HOST it is the host that has it. No container then, and path is a label. With a file
+ * system it is mounted, and the descriptor is the directory, as of a WIRE_ATTACH; without, the
+ * descriptor is an empty file, which becomes the device. One caller may have the same on the host
+ * several times. With WIRE_READ_ONLY this mount is, of a device that others may write.
  */
 struct wire_claim {
 	struct wire_head head;
 	uint64_t generation; /* of the device: not one that had its name before */
 	uint32_t timeout_ms;
 	uint32_t filesystem; /* enum catalog_filesystem: the host mounts it; else 0 */
+	uint32_t flags;	     /* WIRE_HOST, WIRE_READ_ONLY */
+	uint32_t pad;
 	char container[WIRE_CONTAINER_SIZE]; /* label; the process is the pidfd's */
 	char engine[WIRE_ENGINE_SIZE];	     /* label */
 	char path[WIRE_PATH_SIZE];	     /* "/dev/..."; empty: that of the device */
 };
-static_assert(sizeof(struct wire_claim) == 440, "wire format changed");
+static_assert(sizeof(struct wire_claim) == 448, "wire format changed");
 
 enum wire_detach_flag {
 	WIRE_DETACH_FORCE = 1 << 0, /* even if it is open or mounted: what is not written is lost */

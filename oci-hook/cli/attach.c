@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci-hook/cli/attach.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 static const struct cli_option attach_options[] = {
 	{ "container", "ID", 'c', "the container: its name, or (the beginning of) its ID" },
 	{ "host", NULL, 'H', "no container: a device for the host, /dev/ublkbN, or mounted there" },
+	{ "block", "FILE", 'b', "with --host --volume: this empty file becomes the device" },
 	{ "read-only", NULL, 'r', "short for --access ro" },
 	{ "ephemeral", NULL, 'E', "short for --delta ephemeral" },
 	{ "engine", "NAME", 'e', "ask this runtime only: crun or runc" },
@@ -39,7 +41,8 @@ static const struct cli_page attach_page = {
 		"attach --container ID --mount PATH --fs NAME --target NAME [OPTION]...\n"
 		"attach --container ID --volume NAME [--device PATH] [OPTION]...\n"
 		"attach --host --target NAME [OPTION]...\n"
-		"attach --host --mount DIR --fs NAME {--target NAME | --volume NAME} [OPTION]...",
+		"attach --host --mount DIR --fs NAME {--target NAME | --volume NAME} [OPTION]...\n"
+		"attach --host --block FILE --volume NAME [OPTION]...",
 	.about = "Gives a running container, or the host, a block device or a mounted file "
 		 "system.",
 	.options = attach_options,
@@ -55,6 +58,19 @@ struct attach_ask {
 	struct containers_query query;
 	struct attach_options keys;
 };
+
+static int attach_set_file(struct attach_options *o, const char *path, struct err *e)
+{
+	char real[PATH_MAX];
+
+	/* As it is called from the root; what it is the helper finds out. */
+	if (!realpath(path, real))
+		return err_sys(e, errno, "block: cannot find the file");
+	if (text_copy(o->path, sizeof(o->path), real) < 0)
+		return err_set(e, ENAMETOOLONG, "block: the path is too long");
+	o->on_file = true;
+	return 0;
+}
 
 /* CLI_DONE, or the exit status when *ret_leave is set. */
 static int attach_parse(struct attach_ask *a, int argc, char **argv, bool *ret_leave)
@@ -72,6 +88,8 @@ static int attach_parse(struct attach_ask *a, int argc, char **argv, bool *ret_l
 			a->container = optarg;
 		else if (c == 'H')
 			a->host = true;
+		else if (c == 'b')
+			r = attach_set_file(&a->keys, optarg, &e);
 		else if (c == 'r')
 			r = keys_set(&a->keys, KEY_ACCESS, "ro", &e);
 		else if (c == 'E')
@@ -126,7 +144,8 @@ static int attach_find_place(struct attach_ask *a, struct container *c, int *ret
 {
 	if (!a->host)
 		return container_find(c, &a->query, a->container, e);
-	return a->keys.filesystem ? keys_files_open_dir(&a->keys, ret_dir_fd, e) : 0;
+	return a->keys.filesystem || a->keys.on_file ? keys_files_open_host(&a->keys, ret_dir_fd, e)
+						     : 0;
 }
 
 static int attach_ask(struct attach_ask *a, struct container *c, struct wire_reply *ret,
@@ -174,6 +193,8 @@ static void attach_print(const struct attach_ask *a, const struct container *c,
 {
 	if (a->host && a->keys.filesystem)
 		printf("ublkb%" PRIu32 " is mounted at %s\n", reply->dev_id, a->keys.path);
+	else if (a->host && a->keys.on_file)
+		printf("ublkb%" PRIu32 " is %s\n", reply->dev_id, a->keys.path);
 	else if (a->host)
 		printf("/dev/ublkb%" PRIu32 "\n", reply->dev_id);
 	else if (a->keys.filesystem)

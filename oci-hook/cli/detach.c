@@ -24,6 +24,7 @@ static const struct cli_option detach_options[] = {
 	{ "device", "PATH", 'd', "the device at this path in the container" },
 	{ "mount", "PATH", 'm',
 	  "the file system mounted at this path, in the container or with --host on the host" },
+	{ "block", "FILE", 'b', "with --host: the device that this file has become" },
 	{ "all", NULL, 'a', "all devices of the container; without one, all of yours" },
 	{ "host", NULL, 'H', "of the host, from attach --host" },
 	{ "force", NULL, 'f', "even if it is open or mounted: what is not written is lost" },
@@ -34,7 +35,7 @@ static const struct cli_option detach_options[] = {
 static const struct cli_page detach_page = {
 	.command = "detach",
 	.synopsis = "detach --container ID (--device PATH | --mount PATH | --all) [OPTION]...\n"
-		    "detach --host --mount DIR [OPTION]...\n"
+		    "detach --host (--mount DIR | --block FILE) [OPTION]...\n"
 		    "detach [--host] DEVICE... [OPTION]...\n"
 		    "detach [--host] --all [OPTION]...",
 	.about = "Takes devices away. DEVICE is N, ublkbN, /dev/ublkbN or a generation.",
@@ -57,7 +58,7 @@ struct detach_ask {
 static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_leave)
 {
 	int c, status = CLI_DONE;
-	bool mounted = false;
+	bool mounted = false, on_host = false;
 
 	*ret_leave = true;
 	while ((c = cli_next(&detach_page, argc, argv, &status)) != 0) {
@@ -65,7 +66,7 @@ static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_l
 			return status;
 		if (c == 'c')
 			d->container = optarg;
-		else if (c == 'd' || c == 'm')
+		else if (c == 'd' || c == 'm' || c == 'b')
 			d->path = optarg;
 		else if (c == 'a')
 			d->all = true;
@@ -77,8 +78,8 @@ static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_l
 			d->json = true;
 		else
 			d->timed = true;
-		if (c == 'd' || c == 'm')
-			mounted = c == 'm';
+		if (c == 'd' || c == 'm' || c == 'b')
+			on_host = c == 'b', mounted = c != 'd';
 	}
 	d->names = argv + optind;
 	d->nr_names = argc - optind;
@@ -86,7 +87,7 @@ static int detach_parse(struct detach_ask *d, int argc, char **argv, bool *ret_l
 	    1)
 		return cli_misuse(&detach_page, "one of --container ID, --host --mount DIR, "
 						"DEVICE and --all is needed");
-	if (d->container && (d->host || !d->path == !d->all))
+	if (d->container && (d->host || on_host || !d->path == !d->all))
 		return cli_misuse(&detach_page, "with --container, one of --device PATH, --mount "
 						"PATH and --all is needed, and not --host");
 	if (d->path && !d->container && !(d->host && mounted))

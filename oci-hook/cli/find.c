@@ -69,7 +69,8 @@ static const struct wire_device *mounted_at(const struct client_devices *all, co
 	for (size_t i = 0; i < all->nr; i++) {
 		const struct wire_device *row = &all->rows[i];
 
-		if (row->flags & WIRE_HOST && row->filesystem && !strcmp(row->path, path))
+		if (row->flags & WIRE_HOST && (row->filesystem || row->flags & WIRE_CLAIMED) &&
+		    !strcmp(row->path, path))
 			return row;
 	}
 	return NULL;

@@ -53,7 +53,7 @@ static void cell_path(const struct wire_device *d, char *cell)
 {
 	size_t n;
 
-	if (d->flags & WIRE_HOST && !d->filesystem)
+	if (d->flags & WIRE_HOST && !d->filesystem && !(d->flags & WIRE_CLAIMED))
 		snprintf(cell, LIST_CELL_SIZE, "/dev/ublkb%" PRIu32, d->dev_id);
 	else
 		quote_text(cell, LIST_CELL_SIZE, d->path);

@@ -199,7 +199,7 @@ static int mount_open(struct call *c, int *ret_dir_fd, struct err *e)
 {
 	int r = keys_set(&c->keys, KEY_MOUNT, c->dir, e);
 
-	return r < 0 ? r : keys_files_open_dir(&c->keys, ret_dir_fd, e);
+	return r < 0 ? r : keys_files_open_host(&c->keys, ret_dir_fd, e);
 }
 
 static int keys_of_volume(struct call *c, struct err *e)

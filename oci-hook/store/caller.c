@@ -55,8 +55,8 @@ static void caller_audit(const struct caller *c, const struct caller_act *act,
 	log_text(LOG_LEVEL_INFO, text, strlen(text));
 }
 
-int caller_decide(const struct caller *c, const struct policy *policy, const struct caller_act *act,
-		  struct err *e)
+static bool caller_allowed(const struct caller *c, const struct policy *policy,
+			   const struct caller_act *act, struct policy_verdict *ret)
 {
 	/* Containers come later, when one claims the device: see policy_decide_use(). */
 	const struct policy_claim claim = {
@@ -74,9 +74,37 @@ int caller_decide(const struct caller *c, const struct policy *policy, const str
 		.devices_in_all = act->volumes,
 		.bytes_in_all = act->bytes,
 	};
+
+	policy_decide(policy, &claim, ret);
+	return ret->allowed;
+}
+
+int caller_decide(const struct caller *c, const struct policy *policy, const struct caller_act *act,
+		  struct err *e)
+{
 	struct policy_verdict v;
 
-	policy_decide(policy, &claim, &v);
+	caller_allowed(c, policy, act, &v);
 	caller_audit(c, act, &v);
 	return v.allowed ? 0 : err_set(e, EPERM, "the policy refuses it: %s", v.reason);
+}
+
+/* A rule that allows a size allows smaller ones. */
+uint64_t caller_largest(const struct caller *c, const struct policy *policy,
+			const struct caller_act *act)
+{
+	uint64_t good = 0, bad = VOLUME_BYTES_MAX / VOLUME_BLOCK_BYTES + 1; /* in blocks */
+	struct caller_act trial = *act;
+	struct policy_verdict v;
+
+	while (bad - good > 1) {
+		uint64_t middle = good + (bad - good) / 2;
+
+		trial.size_bytes = middle * VOLUME_BLOCK_BYTES;
+		if (caller_allowed(c, policy, &trial, &v))
+			good = middle;
+		else
+			bad = middle;
+	}
+	return good * VOLUME_BLOCK_BYTES;
 }

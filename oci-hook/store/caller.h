@@ -40,3 +40,7 @@ struct caller_act {
 /* -EPERM with the rule that came nearest. Either way one line in the log. */
 int caller_decide(const struct caller *c, const struct policy *policy, const struct caller_act *act,
 		  struct err *e);
+
+/* The largest size with which that would be allowed; 0: with none. Nothing is logged. */
+uint64_t caller_largest(const struct caller *c, const struct policy *policy,
+			const struct caller_act *act);

@@ -89,10 +89,11 @@ int device_grow(const char *name, uint64_t size_bytes, struct err *e)
 	if (r < 0)
 		return err_prefix(e, r, "cannot tell whether it is attached");
 	row = device_find(&d, name);
-	if (!row || row->size_bytes >= size_bytes)
+	if (!row || row->size_bytes > size_bytes)
 		return 0;
+	/* As large already: what is mounted of it may not be. */
 	r = client_resize(row->generation, size_bytes, CLIENT_TIMEOUT_MS, &grown, e);
-	if (r == 0)
+	if (r == 0 || (r == -EOPNOTSUPP && row->size_bytes == size_bytes))
 		return 0;
 	return err_prefix(e, r,
 			  "it is attached, and its device keeps its size until it is detached and "

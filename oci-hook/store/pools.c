@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "driver/base/clock.h"
@@ -256,27 +257,56 @@ int pools_count(const struct pools *p, size_t pool, const char *except, struct p
 	return pools_visit(&x, e);
 }
 
+/* What its volumes may have together; UINT64_MAX: no limit. */
+static uint64_t pool_most(const struct policy_pool *spec)
+{
+	uint64_t most;
+
+	if (!spec->capacity_bytes)
+		return UINT64_MAX;
+	/* In this order no product is cut off; what is below one percent does not count. */
+	if (__builtin_mul_overflow(spec->capacity_bytes / 100, spec->overcommit_percent, &most))
+		most = UINT64_MAX;
+	return most < spec->capacity_bytes ? spec->capacity_bytes : most;
+}
+
 int pools_check_room(const struct pools *p, size_t pool, const struct pools_sum *sum,
 		     uint64_t more_bytes, struct err *e)
 {
 	const struct policy_pool *spec = pools_at(p, pool);
 	char most[NUM_SIZE_TEXT], used[NUM_SIZE_TEXT], more[NUM_SIZE_TEXT];
-	uint64_t most_bytes;
+	uint64_t most_bytes = pool_most(spec);
 
 	if (!spec->capacity_bytes)
 		return 0;
-	/* In this order no product is cut off; what is below one percent does not count. */
-	if (__builtin_mul_overflow(spec->capacity_bytes / 100, spec->overcommit_percent,
-				   &most_bytes))
-		most_bytes = UINT64_MAX;
-	if (most_bytes < spec->capacity_bytes)
-		most_bytes = spec->capacity_bytes;
 	if (sum->pool_bytes <= most_bytes && more_bytes <= most_bytes - sum->pool_bytes)
 		return 0;
 	return err_set(e, ENOSPC,
 		       "the volumes of pool %s have %s already, and %s more are over its %s",
 		       spec->name, num_format_size(sum->pool_bytes, used),
 		       num_format_size(more_bytes, more), num_format_size(most_bytes, most));
+}
+
+int pools_room(const struct pools *p, size_t pool, const struct pools_sum *sum, uint64_t *ret,
+	       struct err *e)
+{
+	const struct policy_pool *spec = pools_at(p, pool);
+	uint64_t most = pool_most(spec), left;
+	struct statvfs fs;
+
+	if (fstatvfs(p->fds[pool], &fs) < 0)
+		return err_sys(e, errno, "cannot learn what room pool %s has", spec->name);
+	/* What is promised over what there is counts on the disk as well. */
+	if (__builtin_mul_overflow((uint64_t)fs.f_bavail * fs.f_frsize / 100,
+				   spec->overcommit_percent, ret))
+		*ret = UINT64_MAX;
+	left = most > sum->pool_bytes ? most - sum->pool_bytes : 0;
+	if (left < *ret)
+		*ret = left;
+	if (*ret > VOLUME_BYTES_MAX)
+		*ret = VOLUME_BYTES_MAX;
+	*ret &= ~(uint64_t)(VOLUME_BLOCK_BYTES - 1);
+	return 0;
 }
 
 int pools_remove_entry(int pool_fd, const char *entry, int dir_fd, struct err *e)

@@ -80,6 +80,10 @@ int pools_count(const struct pools *p, size_t pool, const char *except, struct p
 int pools_check_room(const struct pools *p, size_t pool, const struct pools_sum *sum,
 		     uint64_t more_bytes, struct err *e);
 
+/* What it has left for volumes, by its own limit and by the filesystem it is on. */
+int pools_room(const struct pools *p, size_t pool, const struct pools_sum *sum, uint64_t *ret,
+	       struct err *e);
+
 /* -EEXIST: a volume of this name is there, or being made. What was left of one is removed. */
 int pools_check_free(const struct pools *p, const char *name, struct err *e);
 

@@ -40,6 +40,7 @@ static const struct {
 	[STORE_DETACH] = { "detach", PART_NAME },
 	[STORE_FORMAT] = { "format", PART_NAME | PART_FILESYSTEM },
 	[STORE_CHECK] = { "check", PART_NAME },
+	[STORE_CAPACITY] = { "capacity", 0, PART_POOL },
 };
 
 const char *request_name(unsigned int type)

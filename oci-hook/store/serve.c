@@ -348,7 +348,9 @@ static int create_reserve(struct serve *s, size_t pool, const struct volume *v, 
 	struct pools_sum sum;
 	int r;
 
-	r = pools_count(&s->pools, pool, NULL, &sum, e);
+	/* One of this name, there or being made, is refused for that: it is not counted as another.
+	 */
+	r = pools_count(&s->pools, pool, v->name, &sum, e);
 	if (r < 0)
 		return r;
 	act.volumes = sum.all_volumes;
@@ -656,6 +658,31 @@ static int serve_detach(struct serve *s, struct err *e)
 	return r < 0 ? r : device_detach(s->ask.name, e);
 }
 
+static int serve_capacity(struct serve *s, struct err *e)
+{
+	struct store_room room = { .head = serve_head(STORE_ROOM, sizeof(room)) };
+	struct caller_act act = { .act = POLICY_CREATE };
+	struct pools_sum sum;
+	size_t pool = 0;
+	int r;
+
+	r = pools_find_pool(&s->pools, s->ask.pool, &pool, e);
+	if (r == 0)
+		r = pools_count(&s->pools, pool, NULL, &sum, e);
+	if (r == 0)
+		r = pools_room(&s->pools, pool, &sum, &room.room_bytes, e);
+	if (r < 0)
+		return r;
+	act.pool = pools_at(&s->pools, pool)->name;
+	act.volumes = sum.all_volumes;
+	act.bytes = sum.all_bytes;
+	room.largest_bytes = caller_largest(&s->caller, s->policy, &act);
+	if (room.largest_bytes > room.room_bytes)
+		room.largest_bytes = room.room_bytes;
+	text_copy(room.pool, sizeof(room.pool), act.pool);
+	return packet_send(s->fd, &room, sizeof(room), NULL, 0, SERVE_ANSWER_MS);
+}
+
 /* --- all of them -------------------------------------------------------------------------- */
 
 static int (*const served[STORE_END])(struct serve *s, struct err *e) = {
@@ -665,6 +692,7 @@ static int (*const served[STORE_END])(struct serve *s, struct err *e) = {
 	[STORE_DELETE] = serve_delete, [STORE_ATTACH] = serve_attach,
 	[STORE_DETACH] = serve_detach, [STORE_FORMAT] = serve_format,
 	[STORE_CHECK] = serve_check,
+	[STORE_CAPACITY] = serve_capacity,
 };
 
 static int serve_request(struct serve *s, const char *policy_file, struct err *e)

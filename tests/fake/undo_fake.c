@@ -18,6 +18,7 @@
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
 #include "driver/privileged/filesystem.h"
+#include "driver/privileged/host_file.h"
 #include "driver/privileged/hierarchy.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/keep.h"
@@ -105,7 +106,7 @@ int container_host(struct container *c, struct err *e)
 {
 	int r = fake_call(UNDO_FAKE_LOOK, NULL, e);
 
-	assert_true(fake.rec->flags & WIRE_HOST && fake.rec->filesystem);
+	assert_true(record_on_host(fake.rec));
 	if (r < 0)
 		return r;
 	c->mount_ns_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -239,6 +240,17 @@ int filesystem_remove(const struct node_place *place, const struct filesystem_sp
 	return fake_call(UNDO_FAKE_UNMOUNT, "unmount", e);
 }
 
+int host_file_remove(const struct node_place *place, const char *store_dir,
+		     const struct host_file_spec *spec, struct err *e)
+{
+	assert_true(place->mount_ns_fd >= 0);
+	assert_ptr_equal(spec->path, fake.rec->path);
+	assert_int_equal(spec->id.major, fake.rec->major);
+	assert_int_equal(spec->id.claim, (uint32_t)fake.rec->generation);
+	assert_ptr_equal(spec->file, &fake.rec->dir);
+	return fake_call(UNDO_FAKE_FILE, "file", e);
+}
+
 int filesystem_wait_gone(const struct filesystem_spec *spec, int timeout_ms, struct err *e)
 {
 	assert_true(timeout_ms > 0);
@@ -340,7 +352,7 @@ int loss_in_use(const struct op *op, const struct record *rec, int timeout_ms, s
 
 int op_drop(const struct op *op, uint64_t generation, struct err *e)
 {
-	if (fake.claim) {
+	if (fake.claim && fake.rec->flags & WIRE_AHEAD) {
 		assert_int_equal(generation, fake.claim->generation);
 		fake.claim = NULL;
 		return fake_call(UNDO_FAKE_NONE, "end", e);

@@ -22,6 +22,7 @@ enum undo_fake_call {
 	UNDO_FAKE_BEHIND,
 	UNDO_FAKE_REMOVE,
 	UNDO_FAKE_UNMOUNT,
+	UNDO_FAKE_FILE, /* of the host, that is the device */
 	UNDO_FAKE_GONE, /* the wait for the last user of its file system */
 	UNDO_FAKE_FLUSH,
 	UNDO_FAKE_KILL,

@@ -36,7 +36,9 @@ bundle_make "$TEST_DIR/one"
 container_start crun one "$TEST_DIR/one"
 expect_fail 'has it' ublk-oci attach --container one --volume data
 mkdir /srv/volume-host/pods/b
-expect_fail 'has it' give /srv/volume-host/pods/b
+give /srv/volume-host/pods/b >/dev/null
+[ "$(cat /srv/volume-host/pods/b/hello)" = hello ] || fail "a second mount has other data"
+ublk-oci detach --host --mount /srv/volume-host/pods/b
 expect_fail "it is mounted at $dir" ublk-oci volume detach data
 expect_fail 'volume data is attached' ublk-oci volume delete data
 (cd $dir && exec sleep 1000) &

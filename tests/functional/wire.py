@@ -130,8 +130,8 @@ def case_own_process():
     assert status == -1 and "not in a container" in reason, (status, reason)
 
 
-def claim_packet(container=b"c1", fds=1, generation=0x75626F6300000001, path=b""):
-    body = struct.pack("<QII", generation, 0, 0) + container.ljust(136, b"\0") + bytes(16) + path.ljust(256, b"\0")
+def claim_packet(container=b"c1", fds=1, generation=0x75626F6300000001, path=b"", flags=0):
+    body = struct.pack("<QIIII", generation, 0, 0, flags, 0) + container.ljust(136, b"\0") + bytes(16) + path.ljust(256, b"\0")
     return head(CLAIM, 16 + len(body), fds) + body
 
 
@@ -145,6 +145,9 @@ def case_claim():
                                 (claim_packet(b"../c1"), [own], -22),
                                 (claim_packet(path=b"/dev/../x"), [own], -22),
                                 (claim_packet(path=b"/etc/x"), [own], -22),
+                                (claim_packet(flags=1), [own], -22), (claim_packet(flags=HOST), [own], -22),
+                                (claim_packet(b"", flags=HOST | AHEAD, path=b"/srv/a"), [null], -22),
+                                (claim_packet(b"", flags=HOST, path=b"/srv/a"), [null], -22),
                                 (claim_packet(b""), [own], -22), (claim_packet(), [own], -1)):
         status, reason = answer(send(packet, fds))
         assert status == wanted, (status, reason)

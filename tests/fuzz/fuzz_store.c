@@ -30,7 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		return 0;
 	}
 	must(p.size == sizeof(ask) && p.nr_fds <= 1 && request_name(ask.head.type));
-	must(ask.head.type == STORE_LIST ? !*ask.name : text_device_name_ok(ask.name));
+	must(ask.head.type == STORE_LIST || ask.head.type == STORE_CAPACITY
+		     ? !*ask.name
+		     : text_device_name_ok(ask.name));
 	must(text_padded_ok(ask.from, sizeof(ask.from)) &&
 	     text_padded_ok(ask.pool, sizeof(ask.pool)) && !(*ask.from && p.nr_fds));
 	must(!ask.size_bytes || volume_size_ok(ask.size_bytes));

@@ -69,8 +69,8 @@ def resize(number, size=2 << 20):
     return head(RESIZE, 40) + struct.pack("<QQII", generation(number), size, 0, 0)
 
 
-def claim(number, container=b"c1", nr_fds=1, path=b"", engine=b"crun", filesystem=0):
-    return (head(CLAIM, 440, nr_fds) + struct.pack("<QII", generation(number), 0, filesystem)
+def claim(number, container=b"c1", nr_fds=1, path=b"", engine=b"crun", filesystem=0, flags=0):
+    return (head(CLAIM, 448, nr_fds) + struct.pack("<QIIII", generation(number), 0, filesystem, flags, 0)
             + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(256, b"\0"))
 
 
@@ -167,7 +167,11 @@ def requests():
     for name, who, kind in (("root", root, directory), ("owner", owner, directory),
                             ("no-directory", root, file)):
         yield f"claim-host-mount-{name}", seed(who, [kind], claim(
-            0, b"", path=b"/srv/a", engine=b"", filesystem=1))
+            0, b"", path=b"/srv/a", engine=b"", filesystem=1, flags=HOST))
+    for name, kind in (("file", file), ("directory", directory), ("pidfd", process)):
+        yield f"claim-host-file-{name}", seed(root, [kind], claim(
+            0, b"", path=b"/srv/a", engine=b"", flags=HOST | READ_ONLY))
+    yield "claim-flags-of-a-container", seed(root, [container], claim(0, flags=READ_ONLY))
     yield "claim-no-container-id", seed(root, [container], claim(0, container=b""))
     yield "attach-ahead", seed(root, [], attach(flags=AHEAD, container=b"", engine=b"", nr_fds=0))
     yield "attach-ahead-for-a-container", seed(root, [container], attach(flags=AHEAD))
@@ -508,9 +512,111 @@ def cows():
     yield "raw", seed([], b"ublkcow\n" + b"\0" * 100, mode=0)
 
 
+def varint(n):
+    out = b""
+    while n > 0x7F:
+        out += bytes([n & 0x7F | 0x80])
+        n >>= 7
+    return out + bytes([n])
+
+
+def pb(**fields):
+    """A message, of fields f1=, f2=, ...: a number, bytes, or a list of those."""
+    out = b""
+    for name, values in fields.items():
+        number = int(name[1:])
+        for value in values if isinstance(values, list) else [values]:
+            if isinstance(value, int):
+                out += varint(number << 3) + varint(value)
+            else:
+                out += varint(number << 3 | 2) + varint(len(value)) + value
+    return out
+
+
+def csi():
+    """fuzz_csi.c: which call, how often, the message."""
+    (info, _, probe, create, delete, validate, volumes, capacity, _, expand, get, snapshot, _,
+     snapshots, _, _, unpublish) = range(17)
+    mount = pb(f2=pb(f1=b"ext4", f2=[b"nosuid"]), f3=pb(f1=1))
+    block = pb(f1=b"", f3=pb(f1=7))
+
+    def seed(call, message, times=1):
+        return bytes([call, times - 1]) + message
+
+    yield "info", seed(info, b"")
+    yield "probe", seed(probe, b"")
+    yield "create", seed(create, pb(f1=b"pvc-1", f2=pb(f1=16 << 20, f2=32 << 20), f3=[mount],
+                                    f4=[pb(f1=b"pool", f2=b"default")]), 2)
+    yield "create-block", seed(create, pb(f1=b"a b" * 40, f3=[block, block]), 3)
+    yield "create-xfs", seed(create, pb(f1=b"x", f3=pb(f2=pb(f1=b"xfs"), f3=pb(f1=6))))
+    yield "create-source", seed(create, pb(f1=b"y", f3=[mount], f6=pb(f1=pb(f1=b"snapshot-1"))))
+    yield "create-clone", seed(create, pb(f1=b"y", f3=[mount], f6=pb(f2=pb(f1=b"pvc-1"))))
+    yield "create-topology", seed(create, pb(f1=b"z", f3=[block], f7=pb(
+        f1=pb(f1=pb(f1=b"topology.ublk-oci.io/node", f2=b"node")))))
+    yield "create-range", seed(create, pb(f1=b"z", f2=pb(f1=1 << 62, f2=5), f3=[block]))
+    yield "delete", seed(delete, pb(f1=b"pvc-1"))
+    yield "validate", seed(validate, pb(f1=b"pvc-1", f3=[mount]))
+    yield "list", seed(volumes, pb(f1=3, f2=b"after:pvc-1"))
+    yield "list-bad-token", seed(volumes, pb(f2=b"invalid"))
+    yield "capacity", seed(capacity, pb(f1=[mount], f2=[pb(f1=b"pool", f2=b"nowhere")]))
+    yield "expand", seed(expand, pb(f1=b"pvc-1", f2=pb(f1=1 << 30), f4=block))
+    yield "get", seed(get, pb(f1=b"../x"))
+    yield "snapshot", seed(snapshot, pb(f1=b"pvc-1", f2=b"snapshot-1"))
+    yield "snapshots", seed(snapshots, pb(f1=1, f3=b"pvc-1", f4=b"snapshot-1"))
+    yield "unpublish", seed(unpublish, pb(f1=b"pvc-1", f2=b"/var/lib/kubelet/x"))
+    yield "no-message", seed(create, b"\xff\xff\xff")
+
+
+def grpc():
+    """fuzz_grpc.c: how it is fed and answered, and what a client sends."""
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    data, headers, reset, settings, ping, window, continuation = 0, 1, 3, 4, 6, 8, 9
+    end_stream, end_headers = 1, 4
+
+    def frame(kind, flags, stream, payload=b""):
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    def field(name, value):
+        return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+    def fields(*more, path=b"/csi.v1.Identity/Probe", method=b"POST", kind=b"application/grpc"):
+        return b"".join(field(*f) for f in (
+            (b":method", method), (b":scheme", b"http"), (b":path", path),
+            (b":authority", b"localhost"), (b"content-type", kind), (b"te", b"trailers"), *more))
+
+    def message(body=b"", compressed=0, size=None):
+        return bytes([compressed]) + (len(body) if size is None else size).to_bytes(4, "big") + body
+
+    def call(stream, body, *more, **kw):
+        return (frame(headers, end_headers, stream, fields(*more, **kw))
+                + frame(data, end_stream, stream, body))
+
+    def seed(*frames, how=0xFF):
+        return bytes([how]) + preface + frame(settings, 0, 0) + b"".join(frames)
+
+    now, late, never, bytewise = 0xFD, 0xFE, 0xFC, 1
+    yield "call", seed(call(1, message()), how=now)
+    yield "call-bytewise", seed(call(1, message(b"x" * 20)), how=bytewise)
+    yield "calls-late", seed(call(1, message()), call(3, message(b"y"), (b"grpc-timeout", b"10S")), how=late)
+    yield "calls-reset", seed(call(1, message()), frame(reset, 0, 1, b"\0\0\0\x08"), call(3, message()), how=never)
+    yield "compressed", seed(call(1, message(b"z", 1)))
+    yield "two-messages", seed(call(1, message() + message()))
+    yield "short-message", seed(call(1, message(b"z", 0, 9)))
+    yield "no-message", seed(frame(headers, end_headers | end_stream, 1, fields()))
+    yield "get", seed(call(1, message(), method=b"GET"))
+    yield "no-grpc", seed(call(1, message(), kind=b"text/html"))
+    yield "bad-timeout", seed(call(1, message(), (b"grpc-timeout", b"tenS")))
+    yield "trailers", seed(frame(headers, end_headers, 1, fields()), frame(data, 0, 1, message()),
+                           frame(headers, end_headers | end_stream, 1, field(b"x", b"y")))
+    yield "continued", seed(frame(headers, end_stream, 1, fields()), frame(continuation, end_headers, 1,
+                                                                         field(b"x", b"y")))
+    yield "ping-window", seed(frame(ping, 0, 0, b"12345678"), frame(window, 0, 0, b"\x7f\xff\xff\xff"))
+    yield "no-preface", b"\xffGET / HTTP/1.1\r\n\r\n"
+
+
 FUZZERS = {"counters": counters, "cow": cows, "keep": keeps, "packet": packets, "request": requests,
            "start": starts, "proc": procs, "record": records, "audit": audits,
-           "notice": notices, "store": stores, "probe": probes}
+            "notice": notices, "store": stores, "probe": probes, "csi": csi, "grpc": grpc}
 
 
 def main():

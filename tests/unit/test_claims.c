@@ -26,7 +26,7 @@ static const char rules[] =
 	"\"io\":{\"write_ops\":9},\"max_devices_per_container\":2},"
 	"{\"id\":\"alone\",\"principal\":{\"any\":true},\"targets\":[\"null\"],"
 	"\"max_size\":\"1G\",\"max_devices_per_container\":2},"
-	"{\"id\":\"host\",\"principal\":{\"uid\":0},\"host\":true,\"may\":[\"mount\"],"
+	"{\"id\":\"host\",\"principal\":{\"uid\":0},\"host\":true,\"may\":[\"attach\",\"mount\"],"
 	"\"targets\":[\"memory\",\"null\"],\"max_size\":\"1G\","
 	"\"mount\":{\"under\":[\"/srv/\"],\"filesystems\":[\"ext4\"]}}]}";
 
@@ -194,7 +194,7 @@ static struct record ask_host(const struct record *device, const char *path)
 {
 	struct record rec = {
 		.generation = device->generation,
-		.flags = WIRE_HOST,
+		.flags = WIRE_HOST | WIRE_CLAIMED,
 		.filesystem = FILESYSTEM_EXT4,
 		.dir = { .dev = 1, .inode = 2, .mount = 3 },
 	};
@@ -229,8 +229,6 @@ static void test_the_host_claims_a_mount(void **state)
 	again.filesystem = FILESYSTEM_XFS;
 	assert_int_equal(begin(f, 0, &again, &e), -EEXIST);
 	/* Nor is it anybody else's then. */
-	other = ask_host(&device, "/srv/b");
-	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
 	other = ask(&device, 100);
 	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
 	assert_int_equal(update(f, &one, WIRE_STATE_DETACHING), 0);
@@ -254,6 +252,94 @@ static void test_the_host_claims_a_mount(void **state)
 	other = ask_host(&limited, "/srv/b");
 	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
 	assert_non_null(strstr(e.text, "containers of uid 3000"));
+}
+
+static void test_the_host_has_it_at_several_places(void **state)
+{
+	struct fixture *f = *state;
+	struct record device, one, two, other;
+	struct err e;
+
+	ahead_target = TARGET_NULL;
+	device = ahead(f, "/dev/data", 0, 0);
+	ahead_target = TARGET_MEMORY;
+	one = ask_host(&device, "/srv/a");
+	two = ask_host(&device, "/srv/b");
+	two.flags |= WIRE_READ_ONLY;
+	other = two;
+	assert_int_equal(begin(f, 0, &one, &e), 0);
+	assert_null(claims_find(&f->reg, &one));
+	/* Whoever works on one of them is waited for. */
+	assert_int_equal(begin(f, 0, &two, &e), -EAGAIN);
+	assert_int_equal(update(f, &one, WIRE_STATE_LIVE), 0);
+	two = other;
+	assert_int_equal(begin(f, 0, &two, &e), 0);
+	assert_int_equal(update(f, &two, WIRE_STATE_LIVE), 0);
+	assert_int_equal(two.flags, WIRE_CLAIMED | WIRE_HOST | WIRE_READ_ONLY);
+	assert_true(!record_device_reads(&two) && journal_record_ok(&two));
+	assert_int_equal(claims_find(&f->reg, &one)->rec.generation, two.generation);
+	assert_int_equal(claims_find(&f->reg, &two)->rec.generation, one.generation);
+	/* The same place is the same mount, not another kind of one. */
+	other.flags &= ~(uint32_t)WIRE_READ_ONLY;
+	assert_int_equal(begin(f, 0, &other, &e), -EEXIST);
+	/* In one way only, and by one user. */
+	other = ask_host(&device, "/srv/c");
+	other.filesystem = FILESYSTEM_NONE;
+	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
+	other = ask_host(&device, "/srv/c");
+	other.filesystem = FILESYSTEM_XFS;
+	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
+	other = ask_host(&device, "/srv/c");
+	assert_int_equal(begin(f, 1000, &other, &e), -EPERM);
+	other = ask(&device, 100);
+	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
+}
+
+static void test_the_host_has_so_many_places(void **state)
+{
+	struct fixture *f = *state;
+	struct record device, rec;
+	char path[32];
+	struct err e;
+
+	ahead_target = TARGET_NULL;
+	device = ahead(f, "/dev/data", 0, 0);
+	ahead_target = TARGET_MEMORY;
+	for (unsigned int i = 0; i <= CLAIMS_SHARED_MAX; i++) {
+		snprintf(path, sizeof(path), "/srv/%u", i);
+		rec = ask_host(&device, path);
+		assert_int_equal(begin(f, 0, &rec, &e), i < CLAIMS_SHARED_MAX ? 0 : -EUSERS);
+		if (i < CLAIMS_SHARED_MAX)
+			assert_int_equal(update(f, &rec, WIRE_STATE_LIVE), 0);
+	}
+}
+
+/* On a file there is the device itself, as it is. */
+static void test_the_host_has_a_device_on_a_file(void **state)
+{
+	struct fixture *f = *state;
+	struct record device, rec;
+	struct err e;
+
+	ahead_target = TARGET_NULL;
+	device = ahead(f, "/dev/data", 0, 0);
+	rec = ask_host(&device, "/srv/x");
+	rec.filesystem = FILESYSTEM_NONE;
+	rec.flags |= WIRE_READ_ONLY;
+	assert_int_equal(begin(f, 0, &rec, &e), -EROFS);
+	rec = ask_host(&device, "/srv/x");
+	rec.filesystem = FILESYSTEM_NONE;
+	assert_int_equal(begin(f, 0, &rec, &e), 0);
+	assert_true(record_is_host_file(&rec) && record_is_placed(&rec) && journal_record_ok(&rec));
+	strcpy(rec.path, "srv");
+	assert_false(journal_record_ok(&rec));
+	/* The rule for the host has to give devices there, and not mounts only. */
+	device = ahead(f, "/dev/other", 0, 0);
+	ahead_target = TARGET_MEMORY;
+	rec = ask_host(&device, "/etc/x");
+	rec.filesystem = FILESYSTEM_NONE;
+	assert_int_equal(begin(f, 0, &rec, &e), -EPERM);
+	assert_non_null(strstr(e.text, "mount path /etc/x is not in its list"));
 }
 
 /* Who had it made may claim it; to mount it on the host takes a rule for that, too. */
@@ -457,6 +543,9 @@ int main(void)
 		TEST(test_what_is_read_only_and_not_shared_is_left_at_once),
 		TEST(test_what_is_read_only_is_shared),
 		TEST(test_the_host_claims_a_mount),
+		TEST(test_the_host_has_it_at_several_places),
+		TEST(test_the_host_has_so_many_places),
+		TEST(test_the_host_has_a_device_on_a_file),
 		TEST(test_the_host_mounts_nothing_without_a_rule_for_it),
 		TEST(test_the_device_has_to_be_there),
 		TEST(test_its_rule_is_asked_again),

@@ -194,6 +194,9 @@ int __wrap_client_claim(const struct wire_claim *req, int place_fd, int timeout_
 		return err_set(e, ECONNREFUSED, "cannot reach the helper");
 	if (*world.mounted && strcmp(world.mounted, req->path) != 0)
 		return err_set(e, EBUSY, "the host has it, at %s", world.mounted);
+	if (*world.mounted && req->flags & WIRE_READ_ONLY) /* it can be written there */
+		return err_set(e, EEXIST, "another device (ublkb3) is at %s", world.mounted);
+	assert_true(req->flags & WIRE_HOST);
 	if (!*world.mounted)
 		world.changed++;
 	strcpy(world.mounted, req->path);
@@ -453,7 +456,7 @@ static void test_mount_and_unmount(void **state)
 	MOUNTS("Failure: no place to mount at", "mount", "/", data);
 	MOUNTS("Failure: the host has it, at /tmp/", "mount", "/tmp", data);
 	assert_true(world.attached);
-	MOUNTS("Failure: it is mounted at", "mount", dir,
+	MOUNTS("Failure: another device (ublkb3) is at", "mount", dir,
 	       "{\"volume\":\"data\",\"kubernetes.io/readwrite\":\"ro\"}");
 	MOUNTS("Success", "unmount", "/srv/elsewhere");
 	assert_string_equal(world.mounted, dir);

@@ -69,7 +69,7 @@ static void test_the_same_directory_is_opened(void **state)
 {
 	const struct place *p = *state;
 	struct host_dir want = identity(p->fd, "a/b");
-	auto_close int fd = host_dir_open(p->fd, "/a/b", &want, getuid(), NULL);
+	auto_close int fd = host_dir_open(p->fd, HOST_DIRECTORY, "/a/b", &want, getuid(), NULL);
 	struct stat st;
 
 	assert_true(fd >= 0);
@@ -88,8 +88,9 @@ static void test_another_directory_is_not(void **state)
 	wrong[1].dev++;
 	wrong[2].mount++; /* the same, by another way */
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-		assert_int_equal(host_dir_open(p->fd, "/a/b", &wrong[i], 0, &e), -ESTALE);
-	assert_int_equal(host_dir_open(p->fd, "/a/c", &want, 0, &e), -ESTALE);
+		assert_int_equal(host_dir_open(p->fd, HOST_DIRECTORY, "/a/b", &wrong[i], 0, &e),
+				 -ESTALE);
+	assert_int_equal(host_dir_open(p->fd, HOST_DIRECTORY, "/a/c", &want, 0, &e), -ESTALE);
 	assert_string_equal(e.text, "/a/c is another directory by now");
 }
 
@@ -99,10 +100,10 @@ static void test_what_leads_there_is_walked(void **state)
 	const struct host_dir want = identity(p->fd, "a/b");
 	struct err e;
 
-	assert_int_equal(host_dir_open(p->fd, "/a/link", &want, 0, &e), -ELOOP);
-	assert_int_equal(host_dir_open(p->fd, "/a/c/../b", &want, 0, &e), -EINVAL);
-	assert_int_equal(host_dir_open(p->fd, "/a/file", &want, 0, &e), -ENOTDIR);
-	assert_int_equal(host_dir_open(p->fd, "/a/none", &want, 0, &e), -ENOENT);
+	assert_int_equal(host_dir_open(p->fd, HOST_DIRECTORY, "/a/link", &want, 0, &e), -ELOOP);
+	assert_int_equal(host_dir_open(p->fd, HOST_DIRECTORY, "/a/c/../b", &want, 0, &e), -EINVAL);
+	assert_int_equal(host_dir_open(p->fd, HOST_DIRECTORY, "/a/file", &want, 0, &e), -ENOTDIR);
+	assert_int_equal(host_dir_open(p->fd, HOST_DIRECTORY, "/a/none", &want, 0, &e), -ENOENT);
 }
 
 static void test_it_is_roots_or_whose_the_mount_is(void **state)
@@ -123,7 +124,7 @@ static void test_what_is_no_directory_is_said(void **state)
 	struct host_place found;
 	struct err e;
 
-	assert_int_equal(host_dir_look(&found, fd, -1, 5000, &e), -ENOTDIR);
+	assert_int_equal(host_dir_look(&found, HOST_DIRECTORY, fd, -1, 5000, &e), -ENOTDIR);
 	assert_string_equal(e.text, "what came to mount on is no directory");
 }
 
@@ -140,25 +141,25 @@ static int look_here(const struct place *p)
 	ns_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	/* Opened in another one it is not found here. */
 	fd = openat(p->fd, "a/link", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (host_dir_look(&found, fd, ns_fd, 5000, NULL) != -ESTALE)
+	if (host_dir_look(&found, HOST_DIRECTORY, fd, ns_fd, 5000, NULL) != -ESTALE)
 		return 3;
 	snprintf(path, sizeof(path), "%s/a/link", p->dir);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	r = host_dir_look(&found, fd, ns_fd, 5000, NULL);
+	r = host_dir_look(&found, HOST_DIRECTORY, fd, ns_fd, 5000, NULL);
 	snprintf(path, sizeof(path), "%s/a/b", p->dir);
 	if (r < 0 || strcmp(found.path, path) != 0 || found.owner_uid != getuid())
 		return 4;
 	if (renameat(p->fd, "a/b", p->fd, "a/d") < 0)
 		return 5;
-	r = host_dir_look(&found, fd, ns_fd, 5000, NULL);
+	r = host_dir_look(&found, HOST_DIRECTORY, fd, ns_fd, 5000, NULL);
 	snprintf(path, sizeof(path), "%s/a/d", p->dir);
 	if (r < 0 || strcmp(found.path, path) != 0)
 		return 6;
 	if (renameat(p->fd, "a/d", p->fd, "a/d e") < 0 ||
-	    host_dir_look(&found, fd, ns_fd, 5000, NULL) != -EINVAL)
+	    host_dir_look(&found, HOST_DIRECTORY, fd, ns_fd, 5000, NULL) != -EINVAL)
 		return 7;
 	if (unlinkat(p->fd, "a/d e", AT_REMOVEDIR) < 0 ||
-	    host_dir_look(&found, fd, ns_fd, 5000, NULL) != -EINVAL)
+	    host_dir_look(&found, HOST_DIRECTORY, fd, ns_fd, 5000, NULL) != -EINVAL)
 		return 8;
 	return 0;
 }

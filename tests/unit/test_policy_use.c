@@ -24,6 +24,11 @@
 	"    \"cgroup\": \"/ci.slice/\" }, \"targets\": [\"memory\"],"                             \
 	"  \"max_size\": \"1G\", \"max_devices_per_container\": 1 }"
 
+/* Who mounts on the host may have what others had made. */
+#define RULE_GIVEN                                                                                 \
+	"{ \"id\": \"given\", \"principal\": { \"uid\": 1000 }, \"targets\": [\"memory\"],"        \
+	"  \"host_claims\": true, \"max_size\": \"1G\", \"max_devices_per_container\": 1 }"
+
 #define RULE_READ                                                                                  \
 	"{ \"id\": \"read\", \"principal\": { \"any\": true }, \"targets\": [\"memory\"],"         \
 	"  \"access\": \"ro\", \"max_size\": \"1G\", \"max_devices_per_container\": 1 }"
@@ -52,6 +57,15 @@ static const struct {
 	{ "nobody else",
 	  { SHARED, .uid = 1001, .hook = false },
 	  "rule \"shared\": uid 1000 had the device made, not uid 1001" },
+	{ "nor for the host",
+	  { SHARED, .uid = 1001, .hook = false, .host = true },
+	  "rule \"shared\": uid 1000 had the device made, not uid 1001, and \"host_claims\" is "
+	  "not true" },
+	{ "who mounts on the host has there what others had made",
+	  { ALONE, .rule = "given", .uid = 1001, .host = true } },
+	{ "but in no container",
+	  { ALONE, .rule = "given", .uid = 1001 },
+	  "rule \"given\": uid 1000 had the device made, not uid 1001" },
 	{ "what can be written is not shared",
 	  { SHARED, .read_only = false },
 	  "rule \"shared\": another container has it, and it can be written: only what is "
@@ -95,8 +109,8 @@ static const struct {
 
 static void test_what_was_made_ahead_is_used_as_the_table_says(void **state)
 {
-	auto_policy struct policy *p =
-		policy_of(POLICY_WITH(RULE_SHARED "," RULE_ALONE "," RULE_READ "," RULE_HOST));
+	auto_policy struct policy *p = policy_of(
+		POLICY_WITH(RULE_SHARED "," RULE_ALONE "," RULE_READ "," RULE_HOST "," RULE_GIVEN));
 	struct policy_verdict v;
 
 	for (size_t i = 0; i < ARRAY_SIZE(uses); i++) {

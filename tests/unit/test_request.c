@@ -391,6 +391,9 @@ static void test_a_claim_is_checked(void **state)
 	ask.filesystem = FILESYSTEM_EXT4; /* in a container it mounts its own */
 	assert_true(claim_check(&ask, 1, &e) < 0);
 	ask = good;
+	ask.flags = WIRE_READ_ONLY; /* its device is what it is */
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
 	memset(ask.container, 0, sizeof(ask.container));
 	assert_true(claim_check(&ask, 1, &e) < 0);
 	strcpy(ask.container, "../c1");
@@ -423,6 +426,7 @@ static void test_the_host_claims_what_it_mounts(void **state)
 		.head = HEAD(WIRE_CLAIM, sizeof(good), 1),
 		.generation = 7,
 		.filesystem = FILESYSTEM_XFS,
+		.flags = WIRE_HOST,
 		.path = "/srv/data",
 	};
 	struct wire_claim ask = good;
@@ -431,6 +435,18 @@ static void test_the_host_claims_what_it_mounts(void **state)
 	assert_int_equal(claim_check(&ask, 1, &e), 0);
 	assert_true(claim_check(&ask, 0, &e) < 0);
 	ask.filesystem = FILESYSTEM_END;
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask.filesystem = FILESYSTEM_NONE; /* the device itself, on a file */
+	assert_int_equal(claim_check(&ask, 1, &e), 0);
+	ask.flags |= WIRE_READ_ONLY;
+	assert_int_equal(claim_check(&ask, 1, &e), 0);
+	ask.flags |= WIRE_AHEAD;
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	ask.flags = 0;
+	assert_true(claim_check(&ask, 1, &e) < 0);
+	ask = good;
+	ask.pad = 1;
 	assert_true(claim_check(&ask, 1, &e) < 0);
 	ask = good;
 	ask.container[1] = 'a';

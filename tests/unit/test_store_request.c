@@ -61,7 +61,7 @@ static void test_each_request_has_what_belongs_to_it(void **state)
 		{ STORE_RESIZE, "ns", "", 0, 0 },    { STORE_EXPORT, "n", "", 1, 1 },
 		{ STORE_DELETE, "n", "w", 0, 0 },    { STORE_ATTACH, "n", "d", 0, 0 },
 		{ STORE_DETACH, "n", "", 0, 0 },     { STORE_FORMAT, "nm", "", 0, 0 },
-		{ STORE_CHECK, "n", "", 0, 0 },
+		{ STORE_CHECK, "n", "", 0, 0 },	     { STORE_CAPACITY, "", "p", 0, 0 },
 	};
 	static const char parts[] = "nfpsdwml";
 

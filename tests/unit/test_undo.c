@@ -45,6 +45,7 @@ struct row {
 	bool v1;      /* device filters are those of cgroup v1 */
 	bool in_unit; /* its container's systemd unit allows it */
 	bool mounted; /* the container has its file system, and no node */
+	bool shared;  /* the host has it by another claim, too */
 	/* What fails, and how. */
 	enum undo_fake_call fails;
 	enum ublk_fake_call ublk_fails;
@@ -378,6 +379,38 @@ static const struct row rows[] = {
 	  .flags = WIRE_CLAIMED,
 	  .worker = NONE,
 	  .steps = "revoke disarm remove unused drop" },
+	{ .what = "what the host has of it, mounted",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .place = HOST,
+	  .mounted = true,
+	  .steps = "sync unmount gone unused drop" },
+	{ .what = "the same, and it has it elsewhere, too",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .place = HOST,
+	  .mounted = true,
+	  .shared = true,
+	  .steps = "sync unmount drop" },
+	{ .what = "what the host has of it, on a file",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .place = HOST,
+	  .steps = "file unused drop" },
+	{ .what = "the same, and it has it elsewhere, too",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .place = HOST,
+	  .shared = true,
+	  .steps = "file drop" },
+	{ .what = "the same, and it cannot be taken from there",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .place = HOST,
+	  .fails = UNDO_FAKE_FILE,
+	  .code = EACCES,
+	  .r = -EACCES,
+	  .steps = "file" },
 	{ .what = "the same, with I/O limits",
 	  .flags = WIRE_CLAIMED,
 	  .worker = NONE,
@@ -498,7 +531,7 @@ static void life_connect(void)
 	undo_fake_fail(UNDO_FAKE_LOOK, place == AWAY ? ESRCH : 0);
 	if (life.row->v1)
 		undo_fake_v1();
-	if (life.row->flags & WIRE_AHEAD)
+	if (life.row->flags & WIRE_AHEAD || life.row->shared)
 		undo_fake_claim(&life.claim);
 }
 
@@ -517,8 +550,8 @@ static void life_begin(const struct row *row)
 		rec->flags |= WIRE_READ_ONLY;
 	if (row->place == HOST) {
 		rec->flags |= WIRE_HOST;
-		if (row->mounted) {
-			rec->filesystem = FILESYSTEM_EXT4;
+		if (row->mounted || row->flags & WIRE_CLAIMED) {
+			rec->filesystem = row->mounted ? FILESYSTEM_EXT4 : FILESYSTEM_NONE;
 			rec->dir.inode = 12;
 			strcpy(rec->path, "/srv/data");
 		}
@@ -580,10 +613,10 @@ static int life_undo(const struct row *row, struct err *e)
 /* Out of reach, then stopped, then deleted, then forgotten: never another way round. */
 static unsigned int rank_of(const char *step)
 {
-	static const char *const order[] = { "sync",   "unmount", "gone",   "take",   "revoke",
-					     "forget", "unit",	  "disarm", "behind", "lift",
-					     "remove", "unused",  "end",    "flush",  "stop",
-					     "delete", "cgroup",  "drop" };
+	static const char *const order[] = { "sync",   "unmount", "gone",   "file",   "take",
+					     "revoke", "forget",  "unit",   "disarm", "behind",
+					     "lift",   "remove",  "unused", "end",    "flush",
+					     "stop",   "delete",  "cgroup", "drop" };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
 		if (!strcmp(order[i], step))
