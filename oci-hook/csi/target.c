@@ -38,10 +38,10 @@ int target_confine(const char *root, const char *socket, struct err *e)
 	dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
 		return err_sys(e, errno, "cannot open %s", dir);
-	return landlock_enter_but(
-		(const struct landlock_row[]){ { TARGET_ALLOWED, root_fd },
-					       { LANDLOCK_ACCESS_FS_REMOVE_FILE, dir_fd } },
-		2, e);
+	return landlock_enter_but((const struct landlock_row[]){ { TARGET_ALLOWED, root_fd },
+								 { LANDLOCK_ACCESS_FS_REMOVE_FILE,
+								   dir_fd } },
+				  2, e);
 }
 
 int target_check(const char *path, struct err *e)

@@ -691,8 +691,7 @@ static int (*const served[STORE_END])(struct serve *s, struct err *e) = {
 	[STORE_RESIZE] = serve_resize, [STORE_EXPORT] = serve_export,
 	[STORE_DELETE] = serve_delete, [STORE_ATTACH] = serve_attach,
 	[STORE_DETACH] = serve_detach, [STORE_FORMAT] = serve_format,
-	[STORE_CHECK] = serve_check,
-	[STORE_CAPACITY] = serve_capacity,
+	[STORE_CHECK] = serve_check,   [STORE_CAPACITY] = serve_capacity,
 };
 
 static int serve_request(struct serve *s, const char *policy_file, struct err *e)
