@@ -102,6 +102,7 @@ struct policy_use {
 	uint32_t uid;	    /* who asks */
 	uint32_t maker_uid; /* who had it made */
 	bool hook;	    /* who asks is the user of the OCI hook */
+	bool host;	    /* the host is to mount it; a rule for that is asked too */
 	bool taken;	    /* another container has it */
 	const char *cgroup; /* of the container, and the rest of it, as in a claim */
 	uint32_t owner_uid;

@@ -135,6 +135,7 @@ static const struct field rule_fields[] = {
 	{ "access", field_choice, offsetof(struct rule, read_only), .words = { "rw", "ro" } },
 	{ "share_read_only", field_bool, offsetof(struct rule, share_read_only) },
 	{ "hook_claims", field_bool, offsetof(struct rule, hook_claims) },
+	{ "host_claims", field_bool, offsetof(struct rule, host_claims) },
 	{ "zero_copy", field_bool, offsetof(struct rule, zero_copy) },
 	{ "discard", field_bool, offsetof(struct rule, discard) },
 	{ "host", field_bool, offsetof(struct rule, host) },
@@ -169,7 +170,7 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 		      const struct rule *rule)
 {
 	static const char *const container[] = { "max_bytes_per_container", "io", "share_read_only",
-						 "hook_claims" };
+						 "hook_claims", "host_claims" };
 	static const char *const container_principal[] = { "cgroup", "owner", "owner_uid" };
 	static const char words[] = "the rule is for containers";
 	const struct document_node *principal = document_find(n, "principal");

@@ -39,6 +39,7 @@ struct rule {
 	bool read_only;		/* only read-only devices */
 	bool share_read_only;	/* several containers may have one that was made ahead */
 	bool hook_claims;	/* the OCI hook may give containers what others had made */
+	bool host_claims;	/* users may have the host mount what others had made */
 	bool zero_copy;
 	bool discard;
 	uint64_t max_size_bytes;

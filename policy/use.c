@@ -22,7 +22,14 @@ static bool use_check_who(const struct rule *rule, const struct policy_use *use,
 	/* Whoever starts containers as root, the hook asks for. */
 	if (use->hook && (!use->maker_uid || rule->hook_claims))
 		return true;
-	if (use->hook)
+	/* Whom a rule lets mount it on the host. */
+	if (use->host && rule->host_claims)
+		return true;
+	if (use->host)
+		snprintf(why, CHECK_WHY_SIZE,
+			 "uid %u had the device made, not uid %u, and \"host_claims\" is not true",
+			 use->maker_uid, use->uid);
+	else if (use->hook)
 		snprintf(why, CHECK_WHY_SIZE,
 			 "uid %u had the device made, and \"hook_claims\" is not true",
 			 use->maker_uid);

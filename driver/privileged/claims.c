@@ -129,6 +129,7 @@ static int claims_decide(const struct registry *reg, const struct registry_peer 
 		.uid = peer->uid,
 		.maker_uid = maker_uid,
 		.hook = peer->uid == reg->hook_uid,
+		.host = record_on_host(rec),
 		.taken = claims_taken(reg, rec),
 		.cgroup = sums.cgroup,
 		.owner_uid = sums.owner_uid,

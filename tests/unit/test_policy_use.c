@@ -16,7 +16,8 @@
 /* Shared, and given by the hook; the other is for containers of one owner in one slice. */
 #define RULE_SHARED                                                                                \
 	"{ \"id\": \"shared\", \"principal\": { \"uid\": 1000 }, \"targets\": [\"memory\"],"       \
-	"  \"share_read_only\": true, \"hook_claims\": true, \"max_size\": \"1G\","                \
+	"  \"share_read_only\": true, \"hook_claims\": true, \"host_claims\": true,"               \
+	"  \"max_size\": \"1G\","                                                                  \
 	"  \"max_bytes_per_container\": \"2G\", \"max_devices_per_container\": 2 }"
 
 #define RULE_ALONE                                                                                 \
@@ -52,6 +53,16 @@ static const struct {
 	{ "nobody else",
 	  { SHARED, .uid = 1001, .hook = false },
 	  "rule \"shared\": uid 1000 had the device made, not uid 1001" },
+	{ "but for the host, where a rule for that is asked too",
+	  { SHARED, .uid = 1001, .hook = false, .host = true } },
+	{ "for the host, and the rule does not say so",
+	  { ALONE, .uid = 1001, .host = true },
+	  "rule \"alone\": uid 1000 had the device made, not uid 1001, and \"host_claims\" is not "
+	  "true" },
+	{ "the hook claims nothing for the host by that",
+	  { ALONE, .uid = 970, .hook = true, .host = true },
+	  "rule \"alone\": uid 1000 had the device made, not uid 970, and \"host_claims\" is not "
+	  "true" },
 	{ "what can be written is not shared",
 	  { SHARED, .read_only = false },
 	  "rule \"shared\": another container has it, and it can be written: only what is "
