@@ -24,6 +24,12 @@ static const char rules[] =
 	"{\"id\":\"all\",\"principal\":{\"any\":true,\"owner_uid\":3000},\"targets\":[\"memory\"],"
 	"\"share_read_only\":true,\"max_size\":\"1G\",\"max_bytes\":\"3M\","
 	"\"io\":{\"write_ops\":9},\"max_devices_per_container\":2},"
+	"{\"id\":\"volumes\",\"principal\":{\"uid\":990},\"targets\":[\"null\"],\"host_claims\":"
+	"true,"
+	"\"max_size\":\"1G\",\"max_devices_per_container\":2},"
+	"{\"id\":\"plugin\",\"principal\":{\"uid\":991},\"host\":true,\"may\":[\"mount\"],"
+	"\"targets\":[\"null\"],\"max_size\":\"1G\","
+	"\"mount\":{\"under\":[\"/srv/\"],\"filesystems\":[\"ext4\"],\"trust_raw_writers\":true}},"
 	"{\"id\":\"alone\",\"principal\":{\"any\":true},\"targets\":[\"null\"],"
 	"\"max_size\":\"1G\",\"max_devices_per_container\":2},"
 	"{\"id\":\"host\",\"principal\":{\"uid\":0},\"host\":true,\"may\":[\"attach\",\"mount\"],"
@@ -357,6 +363,32 @@ static void test_the_host_mounts_nothing_without_a_rule_for_it(void **state)
 	assert_non_null(strstr(audit.last, "\"verdict\":\"refused\""));
 }
 
+/* A plug-in's user, what the store had made; both rules have to allow it. */
+static void test_users_mount_on_the_host_what_others_had_made(void **state)
+{
+	struct fixture *f = *state;
+	struct record device, others, rec;
+	struct err e;
+
+	ahead_target = TARGET_NULL;
+	device = ahead(f, "/dev/data", 990, 0);
+	others = ahead(f, "/dev/others", 1000, 0);
+	ahead_target = TARGET_MEMORY;
+	rec = ask_host(&others, "/srv/a");
+	assert_int_equal(begin(f, 991, &rec, &e), -EPERM);
+	assert_non_null(strstr(e.text, "\"host_claims\" is not true"));
+	rec = ask_host(&device, "/srv/a");
+	assert_int_equal(begin(f, 1000, &rec, &e), -EPERM); /* no rule for the host */
+	rec = ask(&device, 100);
+	assert_int_equal(begin(f, 991, &rec, &e), -EPERM); /* no container's */
+	rec = ask_host(&device, "/etc");
+	assert_int_equal(begin(f, 991, &rec, &e), -EPERM);
+	assert_non_null(strstr(e.text, "mount path /etc is not in its list"));
+	rec = ask_host(&device, "/srv/a");
+	assert_int_equal(begin(f, 991, &rec, &e), 0);
+	assert_int_equal(rec.peer_uid, 991);
+}
+
 static void test_what_is_read_only_is_shared(void **state)
 {
 	struct fixture *f = *state;
@@ -547,6 +579,7 @@ int main(void)
 		TEST(test_the_host_has_so_many_places),
 		TEST(test_the_host_has_a_device_on_a_file),
 		TEST(test_the_host_mounts_nothing_without_a_rule_for_it),
+		TEST(test_users_mount_on_the_host_what_others_had_made),
 		TEST(test_the_device_has_to_be_there),
 		TEST(test_its_rule_is_asked_again),
 		TEST(test_a_name_is_one_device),

@@ -236,7 +236,7 @@ static void test_what_is_not_written_has_its_default(void **state)
 	assert_int_equal(rule->acts, 1 << POLICY_ATTACH);
 	assert_false(rule->any_backing_owner);
 	assert_false(rule->share_read_only);
-	assert_false(rule->hook_claims);
+	assert_false(rule->hook_claims || rule->host_claims);
 	assert_false(rule->zero_copy);
 	assert_true(rule->discard);
 	assert_int_equal(rule->max_bytes_per_container, 0);
@@ -324,7 +324,7 @@ static void test_what_is_made_ahead_has_grants_of_its_own(void **state)
 	auto_policy struct policy *p = good_policy("made-ahead");
 
 	assert_true(p->rules[0].share_read_only);
-	assert_true(p->rules[0].hook_claims);
+	assert_true(p->rules[0].hook_claims && p->rules[0].host_claims);
 }
 
 static void test_the_size_limit_is_exact(void **state)
