@@ -48,7 +48,7 @@ LAYERS = {
                  "policy/policy.h"],
     "oci-hook/store": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
                        "driver/wire/store.h", "policy/policy.h", "oci-hook/auto_json.h",
-                       "oci-hook/client.h", "oci-hook/options.h", "oci-hook/run.h",
+                       "oci-hook/client.h", "oci-hook/listen.h", "oci-hook/options.h", "oci-hook/run.h",
                        "targets/catalog.h"],
     # Tests look into everything; nothing looks into tests.
     "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
