@@ -24,16 +24,15 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
-#include "driver/base/num.h"
 #include "driver/base/text.h"
 #include "driver/wire/store.h"
+#include "oci-hook/listen.h"
 #include "oci-hook/options.h"
 #include "oci-hook/store/pools.h"
 #include "oci-hook/store/serve.h"
 
 #define MAIN_NAME "ublk-oci-store"
 #define MAIN_GROUP "ublk-oci" /* who may ask */
-#define MAIN_LISTEN_FD 3      /* where sd_listen_fds(3) says it is */
 #define MAIN_BACKLOG 64
 #define MAIN_CHILDREN_MAX 64
 #define MAIN_CHILDREN_OF_USER_MAX 8
@@ -51,30 +50,6 @@ struct main {
 	struct child children[MAIN_CHILDREN_MAX];
 	size_t nr_children;
 };
-
-/* The service manager's socket, when it passed one. */
-static int main_listen_passed(struct main *m, struct err *e)
-{
-	const char *pid = getenv("LISTEN_PID"), *nr = getenv("LISTEN_FDS");
-	int type = 0, listening = 0;
-	socklen_t size = sizeof(int);
-	uint64_t n = 0;
-
-	if (!pid || !nr || num_parse_u64(pid, INT32_MAX, &n) < 0 || n != (uint64_t)getpid())
-		return -ENOENT;
-	if (strcmp(nr, "1") || getsockopt(MAIN_LISTEN_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
-	    getsockopt(MAIN_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 ||
-	    type != SOCK_SEQPACKET || !listening)
-		return err_set(e, EINVAL,
-			       "expected one listening SEQPACKET socket of the service manager");
-	fcntl(MAIN_LISTEN_FD, F_SETFD, FD_CLOEXEC);
-	fcntl(MAIN_LISTEN_FD, F_SETFL, O_NONBLOCK);
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
-	m->listen_fd = MAIN_LISTEN_FD;
-	return 0;
-}
 
 /* Is somebody listening at this address already? */
 static bool main_answered(const struct sockaddr_un *address)
@@ -271,7 +246,7 @@ static int main_begin(struct main *m, struct err *e)
 	signal(SIGPIPE, SIG_IGN);
 	r = main_signals(m, e);
 	if (r == 0)
-		r = main_listen_passed(m, e);
+		r = listen_passed(SOCK_SEQPACKET, &m->listen_fd, e);
 	return r == -ENOENT ? main_listen_own(m, e) : r;
 }
 

@@ -32,9 +32,11 @@ static int find_name(const char *name, uint32_t *ret_id)
 	static const struct {
 		const char *name;
 		uint32_t id;
-	} known[] = { { "ublk-oci-hook", 970 }, { "ublk-oci", 971 }, { "ublk-oci-store", 972 },
-		      { "ublk-oci-csi", 973 },	{ "ci", 980 },	     { "acme", 981 },
-		      { "globex", 982 } };
+	} known[] = {
+		{ "ublk-oci-hook", 970 }, { "ublk-oci", 971 },	      { "ublk-oci-store", 972 },
+		{ "ublk-oci-csi", 973 },  { "ublk-oci-volume", 974 }, { "ci", 980 },
+		{ "acme", 981 },	  { "globex", 982 }
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		if (!strcmp(known[i].name, name)) {
@@ -156,6 +158,9 @@ static uint64_t get_number(struct json_object *o, const char *key)
 #define ACME_USER "--uid 2100 --gid ublk-oci --gid acme "
 #define GLOBEX_USER "--uid 2200 --gid ublk-oci --gid globex "
 #define USER "--uid 1000 --gid 1000 --gid ublk-oci "
+#define ENGINE_PLUGIN                                                                              \
+	"--uid ublk-oci-volume --gid 974 --host " FILE_OF(                                         \
+		"972", "/var/lib/ublk-oci/volumes/a/data") "1G --fs ext4 "
 #define PLUGIN "--uid 0 --gid 0 --host " FILE_OF("0", "/srv/ublk-oci/volumes/a") "1G --fs ext4 "
 #define CSI                                                                                        \
 	"--uid 973 --gid 973 --host " FILE_OF("972",                                               \
@@ -221,6 +226,14 @@ static const struct {
 	{ "volume-plugins", CSI "--mount /var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/a/mount",
 	  "csi-on-the-host" },
 	{ "volume-plugins", CSI "--mount /var/lib/docker/a", NULL, "mount path" },
+
+	/* that of Docker and podman, which is a user of its own */
+	{ "volume-plugins", ENGINE_PLUGIN "--mount /run/ublk-oci-volume/a", "engine-mounts" },
+	{ "volume-plugins", ENGINE_PLUGIN "--mount /srv/a", NULL, "mount path" },
+	{ "volume-plugins",
+	  "--uid ublk-oci-volume --gid 974 --host " FILE_OF(
+		  "0", "/srv/ublk-oci/volumes/a") "1G --fs ext4 --mount /run/ublk-oci-volume/a",
+	  NULL, "backing" },
 
 	/* two tenants, each with its part of the cgroup tree and a group of people */
 	{ "multi-tenant", IN_ACME FILE_OF("0", "/srv/tenants/acme/a") "100G", "acme-disks" },
