@@ -54,6 +54,9 @@ static const int shut_calls[] = {
 	SCMP_SYS(madvise),	 SCMP_SYS(brk),		 SCMP_SYS(futex),
 	SCMP_SYS(getrandom),	 SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
 	SCMP_SYS(clock_gettime), SCMP_SYS(exit_group),
+#ifdef SANITIZED
+	SCMP_SYS(sigaltstack), /* a sanitizer, before _exit() */
+#endif
 };
 
 /*

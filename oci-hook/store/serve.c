@@ -368,18 +368,18 @@ static int create_reserve(struct serve *s, size_t pool, const struct volume *v, 
 static int create_fill(struct serve *s, const struct source *src, struct making *m, struct err *e)
 {
 	const struct copy_watch watch = { serve_step, s };
+	struct err why = { "" };
 	int r;
 
-	if (src->written && making_share(m, src->fd, src->bytes, e) == 0)
+	if (src->written && making_share(m, src->fd, src->bytes, NULL) == 0)
 		return 0;
-	r = src->written ? device_check_free(s->ask.from, true, e) : 0;
-	if (r == -EBUSY)
-		return err_set(e, EBUSY,
-			       "volume %s is attached, as a device that is written, and cannot be "
-			       "shared with pool %s: detach it first (ublk-oci volume detach %s), "
-			       "or keep both in one pool on btrfs, or XFS with reflink",
-			       s->ask.from, pools_at(&s->pools, m->pool)->name, s->ask.from);
-	return r < 0 ? r : making_fill(m, src->fd, src->bytes, &watch, e);
+	r = src->written ? device_check_free(s->ask.from, true, &why) : 0;
+	if (r < 0)
+		return err_set(e, -r,
+			       "%s; or keep it and its copy in one pool on btrfs, or on XFS with "
+			       "reflink",
+			       why.text);
+	return making_fill(m, src->fd, src->bytes, &watch, e);
 }
 
 /* What was there, or is to be there. */

@@ -54,7 +54,7 @@ for fs in xfs btrfs; do
     ok "pools: $fs: snapshots, clones and exports share, and are independent"
 done
 
-bytes=33554432
+bytes=16777216
 for fs in xfs btrfs; do
     rm -f "$TEST_DIR/count"
     ublk-oci volume create live --size $bytes --pool $fs
@@ -71,7 +71,7 @@ for fs in xfs btrfs; do
         kill -0 $writer || fail "$fs: the writer has ended: nothing is shown"
         said+=("$("$here/ordered.py" check "$pools/$fs/s$n/data" $bytes "$before")")
     done
-    expect_fail 'attached, as a device that is written, and cannot be shared with pool default' \
+    expect_fail 'volume live is attached, as ublkb.* or keep it and its copy in one pool' \
         ublk-oci volume clone live elsewhere --pool default
     kill $writer
     wait $writer || true
@@ -84,7 +84,7 @@ done
 # Where nothing is shared.
 ublk-oci volume create live --size 1M
 ublk-oci volume attach live >/dev/null
-expect_fail 'volume live is attached, .*detach it first .ublk-oci volume detach live.' \
+expect_fail 'volume live is attached, as ublkb.*end that first .ublk-oci volume detach live.' \
     ublk-oci volume snapshot live then
 ublk-oci volume detach live
 ublk-oci volume snapshot live then
