@@ -431,7 +431,7 @@ def notices():
 
 def stores():
     """fuzz_store.c: how many fds, the packet."""
-    LIST, INSPECT, CREATE, SNAPSHOT, RESIZE, EXPORT, DELETE, ATTACH, DETACH = range(1, 10)
+    LIST, INSPECT, CREATE, SNAPSHOT, RESIZE, EXPORT, DELETE, ATTACH, DETACH, CAPACITY = range(1, 11)
 
     def ask(kind, name=b"", source=b"", pool=b"", size=0, flags=0, device_flags=0, mode=0, nr_fds=0,
             version=1, magic=STORE_MAGIC, filesystem=0):
@@ -456,6 +456,7 @@ def stores():
     yield "attach", ask(ATTACH, b"a", mode=0o660, device_flags=READ_ONLY)
     yield "attach-to-the-host", ask(ATTACH, b"a", mode=0o660, device_flags=HOST)
     yield "detach", ask(DETACH, b"a")
+    yield "capacity", ask(CAPACITY, pool=b"fast")
     yield "name-without-an-end", ask(INSPECT, b"a" * 64)
     yield "name-with-dots", ask(INSPECT, b"../a")
     yield "other-version", ask(LIST, version=2)
