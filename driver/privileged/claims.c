@@ -13,12 +13,18 @@ static bool claims_is_of(const struct record *claim, const struct record *device
 
 const struct device *claims_find(const struct registry *reg, const struct record *device)
 {
+	const struct device *leaving = NULL;
+
 	for (size_t i = 0; i < reg->nr_devices; i++) {
-		if (claims_is_of(&reg->devices[i]->rec, device) &&
-		    reg->devices[i]->rec.generation != device->generation)
-			return reg->devices[i];
+		const struct device *d = reg->devices[i];
+
+		if (!claims_is_of(&d->rec, device) || d->rec.generation == device->generation)
+			continue;
+		if (d->rec.state != WIRE_STATE_DETACHING)
+			return d;
+		leaving = d;
 	}
-	return NULL;
+	return leaving;
 }
 
 const struct device *claims_device(const struct registry *reg, const struct record *claim)

@@ -26,7 +26,10 @@
 int claims_begin(struct registry *reg, const struct registry_peer *peer, struct record *rec,
 		 struct err *e);
 
-/* A claim to this device; of a claim, another to the same device. NULL: there is none. */
+/*
+ * A claim to this device; of a claim, another to the same device. One that ends is found last.
+ * NULL: there is none.
+ */
 const struct device *claims_find(const struct registry *reg, const struct record *device);
 
 /* The device of a claim; NULL: there is none any more. */

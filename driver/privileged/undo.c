@@ -103,7 +103,7 @@ bool undo_shared(const struct op *op, const struct record *rec)
 	struct record other;
 
 	return rec->flags & WIRE_CLAIMED && record_on_host(rec) &&
-	       op_find_claim(op, rec, &other, NULL) == 0;
+	       op_find_claim(op, rec, &other, NULL) == 0 && other.state != WIRE_STATE_DETACHING;
 }
 
 struct host_file_spec undo_host_file(const struct record *rec)

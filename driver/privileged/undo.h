@@ -48,7 +48,7 @@ struct filesystem_spec undo_filesystem(const struct op *op, const struct record 
 /* What is put on a file of the host, for a claim of that kind. Borrows from rec. */
 struct host_file_spec undo_host_file(const struct record *rec);
 
-/* Does the host have this device by another claim, too? The record is this op's. */
+/* Does the host have this device by another claim, too, and keep it? The record is this op's. */
 bool undo_shared(const struct op *op, const struct record *rec);
 
 /* Where that is: its container, as container_find() finds it, or the host. */

@@ -65,6 +65,12 @@ static const struct volume_command volume_commands[] = {
 	  "spfcSFj",
 	  { WORD_NAME } },
 	{ "list", STORE_LIST, "volume list [--json]", "lists volumes", "j", { WORD_END } },
+	{ "room",
+	  STORE_CAPACITY,
+	  "volume room [--pool POOL] [--json]",
+	  "says what a pool has left for volumes of yours",
+	  "pj",
+	  { WORD_END } },
 	{ "inspect",
 	  STORE_INSPECT,
 	  "volume inspect NAME [--json]",
@@ -374,10 +380,30 @@ static void rows_print(const struct volumes *v)
 	}
 }
 
+static void room_print(const struct store_room *room, bool json)
+{
+	auto_json struct json_object *o = json_object_new_object();
+	char left[NUM_SIZE_TEXT], largest[NUM_SIZE_TEXT];
+
+	show_add_text(o, "pool", room->pool);
+	show_add_number(o, "room_bytes", room->room_bytes);
+	show_add_number(o, "largest_bytes", room->largest_bytes);
+	if (json)
+		show_json_print(o);
+	else
+		printf("pool %s has room for %s; the largest volume: %s\n", room->pool,
+		       num_format_size(room->room_bytes, left),
+		       num_format_size(room->largest_bytes, largest));
+}
+
 static void result_print(const struct volume_ask *a, const struct volumes *v)
 {
 	auto_json struct json_object *o = NULL;
 
+	if (a->command->type == STORE_CAPACITY) {
+		room_print(&v->room, a->json);
+		return;
+	}
 	if (a->command->type == STORE_LIST && !a->json) {
 		rows_print(v);
 		return;

@@ -431,7 +431,8 @@ def notices():
 
 def stores():
     """fuzz_store.c: how many fds, the packet."""
-    LIST, INSPECT, CREATE, SNAPSHOT, RESIZE, EXPORT, DELETE, ATTACH, DETACH, FORMAT, CHECK = range(1, 12)
+    (LIST, INSPECT, CREATE, SNAPSHOT, RESIZE, EXPORT, DELETE, ATTACH, DETACH, FORMAT, CHECK,
+     CAPACITY) = range(1, 13)
 
     def ask(kind, name=b"", source=b"", pool=b"", size=0, flags=0, device_flags=0, mode=0, nr_fds=0,
             version=1, magic=STORE_MAGIC, filesystem=0):
@@ -460,6 +461,7 @@ def stores():
     yield "format", ask(FORMAT, b"a", filesystem=2)
     yield "format-nothing", ask(FORMAT, b"a")
     yield "check", ask(CHECK, b"a")
+    yield "capacity", ask(CAPACITY, pool=b"fast")
     yield "name-without-an-end", ask(INSPECT, b"a" * 64)
     yield "name-with-dots", ask(INSPECT, b"../a")
     yield "other-version", ask(LIST, version=2)

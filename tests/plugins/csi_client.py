@@ -115,6 +115,34 @@ def test_deadline():
     assert room() == 100 * MIB
 
 
+def outcome(call):
+    try:
+        call.result()
+    except grpc.RpcError as e:
+        return e.code().name
+    except grpc.FutureCancelledError:
+        return "CANCELLED"
+    return "OK"
+
+
+def test_together():
+    """Calls about one volume at a time: one of them works, and others are told so."""
+    request = {"name": "pvc-1", "capacity_range": {"required_bytes": 64 * MIB}, "volume_capabilities": [
+        {"mount": {"fs_type": "ext4"}, "access_mode": {"mode": "SINGLE_NODE_WRITER"}}]}
+    outcomes = [outcome(call) for call in [driver.begin("Controller/CreateVolume", request) for _ in range(4)]]
+    assert "OK" in outcomes and set(outcomes) <= {"OK", "ABORTED"}, outcomes
+    assert "ABORTED" in outcomes, outcomes
+    driver.call("Controller/DeleteVolume", {"volume_id": "pvc-1"})
+    # Taken back: what was half made is removed, so that there is room for it again.
+    call = driver.begin("Controller/CreateVolume", request)
+    time.sleep(0.1)
+    call.cancel()
+    deadline = time.monotonic() + 60
+    while outcome(driver.begin("Controller/DeleteVolume", {"volume_id": "pvc-1"})) != "OK" or room() != 100 * MIB:
+        assert time.monotonic() < deadline, room()
+        time.sleep(0.2)
+
+
 def test_others():
     """Connections that say nothing, or nonsense, are in nobody's way."""
     idle = []
@@ -145,6 +173,7 @@ driver = Driver(sys.argv[1], messages())
 for test, what in ((test_capacity, "the capacity is right, and lists come in pages"),
                    (test_content, "snapshots and clones"), (test_errors, "errors"),
                    (test_deadline, "a call that takes too long is ended"),
+                   (test_together, "one call at a time works on a volume, and one taken back leaves nothing"),
                    (test_others, "who says nothing or nonsense is in nobody's way")):
     test()
     print(f"ok csi: {what}", flush=True)

@@ -149,11 +149,14 @@ def case_block(node):
     for name in "ab":
         node.unpublish(volume, name)
     node.call("Node/NodePublishVolume", **node.published(volume, "a", block=True, readonly=True))
+    fd = os.open(node.target("a"), os.O_RDWR)
     try:
-        with open(node.target("a"), "wb"):
-            raise AssertionError("what is read-only can be opened to be written")
-    except OSError:
+        os.write(fd, bytes(4096))
+        raise AssertionError("what is read-only can be written")
+    except PermissionError:
         pass
+    finally:
+        os.close(fd)
     node.unpublish(volume, "a")
     node.remove(volume)
 

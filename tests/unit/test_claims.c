@@ -285,6 +285,10 @@ static void test_the_host_has_it_at_several_places(void **state)
 	assert_true(!record_device_reads(&two) && journal_record_ok(&two));
 	assert_int_equal(claims_find(&f->reg, &one)->rec.generation, two.generation);
 	assert_int_equal(claims_find(&f->reg, &two)->rec.generation, one.generation);
+	assert_int_equal(update(f, &two, WIRE_STATE_DETACHING), 0);
+	assert_int_equal(claims_find(&f->reg, &one)->rec.state, WIRE_STATE_DETACHING);
+	assert_int_equal(claims_find(&f->reg, &device)->rec.generation, one.generation);
+	assert_int_equal(update(f, &two, WIRE_STATE_LIVE), 0);
 	/* The same place is the same mount, not another kind of one. */
 	other.flags &= ~(uint32_t)WIRE_READ_ONLY;
 	assert_int_equal(begin(f, 0, &other, &e), -EEXIST);

@@ -180,6 +180,27 @@ static void test_it_is_found_where_the_kernel_says(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_begin, place_end)
 
+/* A file that is to become a device: empty, and of whoever asks. */
+static void test_a_file_is_taken_empty(void **state)
+{
+	struct place *p = *state;
+	auto_close int made = openat(p->fd, "a/empty", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	const struct host_dir want = identity(p->fd, "a/empty"), dir = identity(p->fd, "a/b");
+	struct err e;
+	int fd;
+
+	assert_true(made >= 0);
+	fd = host_dir_open(p->fd, HOST_FILE, "/a/empty", &want, getuid(), &e);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(host_dir_open(p->fd, HOST_DIRECTORY, "/a/empty", &want, 0, &e), -ENOTDIR);
+	assert_int_equal(host_dir_open(p->fd, HOST_FILE, "/a/b", &dir, 0, &e), -EINVAL);
+	assert_int_equal(host_dir_open(p->fd, HOST_FILE, "/a/empty", &dir, 0, &e), -ESTALE);
+	assert_int_equal(write(made, "x", 1), 1);
+	assert_int_equal(host_dir_open(p->fd, HOST_FILE, "/a/empty", &want, 0, &e), -ENOTEMPTY);
+	assert_int_equal(unlinkat(p->fd, "a/empty", 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +210,7 @@ int main(void)
 		TEST(test_it_is_roots_or_whose_the_mount_is),
 		TEST(test_what_is_no_directory_is_said),
 		TEST(test_it_is_found_where_the_kernel_says),
+		TEST(test_a_file_is_taken_empty),
 	};
 
 	return cmocka_run_group_tests_name("host_dir", tests, NULL, NULL);

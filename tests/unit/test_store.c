@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "driver/base/cleanup.h"
+#include "oci-hook/store/caller.h"
 #include "oci-hook/store/change.h"
 #include "oci-hook/store/examine.h"
 #include "tests/unit/policy_of.h"
@@ -340,6 +341,7 @@ static void test_a_pool_holds_what_its_overcommit_lets_it(void **state)
 {
 	struct fixture *f = *state;
 	struct pools_sum sum;
+	uint64_t room;
 	struct err e;
 
 	must_make(f, 0, "a", 15 * MIB);
@@ -352,8 +354,49 @@ static void test_a_pool_holds_what_its_overcommit_lets_it(void **state)
 	assert_non_null(strstr(e.text, "the volumes of pool first have 15M already"));
 	assert_int_equal(pools_check_room(&f->pools, 0, &sum, UINT64_MAX, &e), -ENOSPC);
 	assert_int_equal(pools_check_room(&f->pools, 1, &sum, UINT64_MAX, &e), 0);
+	/* What is said to be left is what there is room for. */
+	assert_int_equal(pools_room(&f->pools, 0, &sum, &room, &e), 0);
+	assert_in_range(room, 4096, 5 * MIB - 4096);
+	assert_int_equal(pools_check_room(&f->pools, 0, &sum, room, &e), 0);
+	sum.pool_bytes = 30 * MIB;
+	assert_int_equal(pools_room(&f->pools, 0, &sum, &room, &e), 0);
+	assert_int_equal(room, 0);
+	assert_int_equal(pools_room(&f->pools, 1, &sum, &room, &e), 0);
+	assert_true(room && room % 4096 == 0);
 	assert_int_equal(pools_count(&f->pools, 0, "a", &sum, &e), 0);
 	assert_int_equal(sum.pool_bytes, 0);
+}
+
+/* The largest one is allowed, and one block more is not; what is there already counts. */
+static void test_the_largest_volume_a_rule_allows(void **state)
+{
+	auto_policy struct policy *policy = policy_of(
+		"{ \"version\": 1, \"worker_ids\": { \"first\": 910000, \"count\": 1 }, "
+		"\"rules\": [ { \"id\": \"small\", \"principal\": { \"uid\": 7 }, \"may\": "
+		"[ \"create\" ], \"targets\": [ \"file\" ], \"pools\": [ \"first\" ], "
+		"\"max_size\": \"1M\", \"max_devices_per_container\": 1 }, { \"id\": \"large\", "
+		"\"principal\": { \"uid\": 7 }, \"may\": [ \"create\" ], \"targets\": [ \"file\" "
+		"], \"pools\": [ \"first\" ], \"max_size\": \"5G\", "
+		"\"max_devices_per_container\": 1 } ] }");
+	struct caller caller = { .uid = 7, .gids = { 7 }, .nr_gids = 1 };
+	struct caller_act act = {
+		.request = "create", .act = POLICY_CREATE, .volume = "v", .pool = "first"
+	};
+	struct err e;
+
+	act.size_bytes = caller_largest(&caller, policy, &act);
+	assert_int_equal(act.size_bytes, 5 * 1024 * MIB);
+	assert_int_equal(caller_decide(&caller, policy, &act, &e), 0);
+	act.size_bytes += 4096;
+	assert_int_equal(caller_decide(&caller, policy, &act, &e), -EPERM);
+	act.pool = "second";
+	assert_int_equal(caller_largest(&caller, policy, &act), 0);
+	act.pool = "first";
+	act.act = POLICY_DELETE;
+	assert_int_equal(caller_largest(&caller, policy, &act), 0);
+	act.act = POLICY_CREATE;
+	caller.uid = 8;
+	assert_int_equal(caller_largest(&caller, policy, &act), 0);
 }
 
 static void test_a_copy_has_the_data_and_its_holes(void **state)
@@ -882,6 +925,7 @@ int main(void)
 		TEST(test_what_is_worked_on_is_busy),
 		TEST(test_what_is_being_made_counts_and_has_its_name),
 		TEST(test_a_pool_holds_what_its_overcommit_lets_it),
+		cmocka_unit_test(test_the_largest_volume_a_rule_allows),
 		TEST(test_a_copy_has_the_data_and_its_holes),
 		TEST(test_a_copy_by_hand_has_holes_too),
 		TEST(test_a_copy_that_is_stopped_leaves_nothing),

@@ -45,7 +45,8 @@ struct row {
 	bool v1;      /* device filters are those of cgroup v1 */
 	bool in_unit; /* its container's systemd unit allows it */
 	bool mounted; /* the container has its file system, and no node */
-	bool shared;  /* the host has it by another claim, too */
+	bool shared;  /* the host has it by another claim, too, */
+	bool ends;    /* which is being undone */
 	/* What fails, and how. */
 	enum undo_fake_call fails;
 	enum ublk_fake_call ublk_fails;
@@ -392,6 +393,14 @@ static const struct row rows[] = {
 	  .mounted = true,
 	  .shared = true,
 	  .steps = "sync unmount drop" },
+	{ .what = "the same, and it ends there at the same time",
+	  .flags = WIRE_CLAIMED,
+	  .worker = NONE,
+	  .place = HOST,
+	  .mounted = true,
+	  .shared = true,
+	  .ends = true,
+	  .steps = "sync unmount gone unused drop" },
 	{ .what = "what the host has of it, on a file",
 	  .flags = WIRE_CLAIMED,
 	  .worker = NONE,
@@ -577,6 +586,7 @@ static void life_begin(const struct row *row)
 	life.claim = *rec;
 	life.claim.generation = GENERATION + 5;
 	life.claim.flags = WIRE_CLAIMED;
+	life.claim.state = row->ends ? WIRE_STATE_DETACHING : WIRE_STATE_LIVE;
 	worker_make(row);
 	device_make(row);
 	if (row->place == ENDING)
