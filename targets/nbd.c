@@ -126,8 +126,8 @@ struct nbd {
 	uint16_t free;
 	bool ticking;
 	bool lost;
-	struct nbd_slot *slots;
 	struct nbd_connection connections[NBD_CONNECTIONS_MAX];
+	struct nbd_slot slots[]; /* one for each tag */
 };
 
 /* Own operations on the ring: of each connection two, and the clock. */
@@ -146,19 +146,14 @@ static const struct target_ring_op nbd_ring_ops[] = {
 static int nbd_open(struct target *t, struct err *e)
 {
 	uint64_t tick_ns = (uint64_t)t->nbd.timeout_ms * 1000000u / NBD_TICKS;
-	struct nbd *n = calloc(1, sizeof(*n));
+	struct nbd *n = calloc(1, sizeof(*n) + t->nr_tags * sizeof(n->slots[0]));
 
 	if (!n)
-		return err_sys(e, ENOMEM, "cannot begin");
-	if (!tick_ns)
-		return err_set(e, EINVAL, "no time for a request");
+		return err_sys(e, ENOMEM, "no memory for %u requests", t->nr_tags);
 	n->tick_time.tv_sec = (int64_t)(tick_ns / 1000000000u);
 	n->tick_time.tv_nsec = (long long)(tick_ns % 1000000000u);
 	n->nr_connections = t->nr_files;
 	n->nr_slots = t->nr_tags;
-	n->slots = calloc(n->nr_slots, sizeof(*n->slots));
-	if (!n->slots)
-		return err_sys(e, ENOMEM, "no memory for %u requests", n->nr_slots);
 	for (unsigned int i = 0; i < n->nr_slots; i++)
 		n->slots[i].next = i + 1 < n->nr_slots ? (uint16_t)(i + 1) : NBD_NONE;
 	for (unsigned int i = 0; i < n->nr_connections; i++) {
@@ -452,7 +447,7 @@ static int nbd_answer(const struct target *t, struct nbd *n, struct nbd_slot *s,
 }
 
 /* The request a reply on this connection is to, or NULL. */
-static struct nbd_slot *nbd_find(const struct nbd *n, unsigned int nr, uint64_t cookie)
+static struct nbd_slot *nbd_find(struct nbd *n, unsigned int nr, uint64_t cookie)
 {
 	uint16_t slot = (uint16_t)cookie;
 	struct nbd_slot *s = slot < n->nr_slots ? &n->slots[slot] : NULL;

@@ -132,6 +132,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		answer(&t, 1, 0); /* the end */
 	must(world.lost);
 	guards_must_stand();
-	target_nbd_free(&t);
+	free(t.priv);
 	return 0;
 }

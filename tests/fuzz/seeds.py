@@ -252,6 +252,31 @@ def starts():
                                              b"\xff"))
 
 
+def nbds():
+    """fuzz_nbd.c: how long pieces are, less one; what a server says. Of each connection the
+    requests are 0, 2, ... and 1, 3, ..., in the order read, write, flush, discard."""
+    def cookie(tag):
+        return (tag + 1) << 16 | tag
+
+    def reply(tag, error=0, magic=0x67446698, data=b"", bits=0):
+        return struct.pack(">IIQ", magic, error, cookie(tag) ^ bits) + data
+
+    full = bytes([255])
+    yield "answered", bytes([15]) + reply(2) + reply(1) + reply(6) + reply(3)
+    yield "data", full + reply(0, data=b"x" * 4096) + reply(2)
+    yield "data-in-bytes", bytes([0]) + reply(0, data=b"x" * 64)
+    yield "data-cut-off", full + reply(0, data=b"x" * 100)
+    yield "errors", bytes([15]) + reply(0, 5) + reply(1, 28) + reply(2, 22) + reply(3, 95)
+    yield "error-unknown", full + reply(0, 2)
+    yield "goes", full + reply(0, 108)
+    yield "twice", bytes([31]) + reply(2) + reply(2)
+    yield "magic", full + reply(0, magic=0x668E33EF)
+    yield "nobodys-request", full + reply(0, bits=1 << 40)
+    yield "no-tag", full + reply(0, bits=0xFF00)
+    yield "another-connection", full + reply(1)
+    yield "half-a-head", full + reply(0)[:7]
+
+
 def keeps():
     """fuzz_keep.c: rows of descriptors, size, packet."""
     def ask(kind, name=7, nr_fds=None, version=1, magic=KEEP_MAGIC, size=24, sent_fds=None):
@@ -501,7 +526,7 @@ def cows():
 
 FUZZERS = {"counters": counters, "cow": cows, "keep": keeps, "packet": packets, "request": requests,
            "start": starts, "proc": procs, "record": records, "audit": audits,
-           "notice": notices, "store": stores}
+           "nbd": nbds, "notice": notices, "store": stores}
 
 
 def main():
