@@ -16,6 +16,7 @@
 #include "driver/privileged/keep.h"
 #include "driver/wire/packet.h"
 
+#define NBD_END_MS 3000
 #define NBD_GRACE_MS 7000 /* of the connector, behind its deadline */
 #define NBD_BLOCK_MAX 4096u
 #define NBD_SECTOR 512u
@@ -233,7 +234,7 @@ static int nbd_find_old(const struct record *rec, int fds[WIRE_CONNECTIONS_MAX],
  * A server may still be at a write of the old worker's. Were it asked that again by a new
  * connection, and then to write something else there, the first could come last.
  */
-static int nbd_close_old(const struct record *rec, int timeout_ms, struct err *e)
+static int nbd_close_old(const struct record *rec, struct err *e)
 {
 	struct nbd_server old = NBD_SERVER_INIT;
 	struct err why;
@@ -243,7 +244,7 @@ static int nbd_close_old(const struct record *rec, int timeout_ms, struct err *e
 		return 0;
 	r = nbd_find_old(rec, old.fds, &why);
 	if (r == 0)
-		r = nbd_end(old.fds, rec->nbd.nr_connections, timeout_ms, &why);
+		r = nbd_end(old.fds, rec->nbd.nr_connections, NBD_END_MS, &why);
 	nbd_server_fini(&old);
 	if (r == 0 || rec->grants & RECORD_REISSUE) {
 		if (r < 0)
@@ -264,7 +265,7 @@ int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_
 	struct record now = *rec;
 	int r;
 
-	r = nbd_close_old(rec, timeout_ms, e);
+	r = nbd_close_old(rec, e);
 	if (r == 0)
 		r = nbd_connect(ret, &place, timeout_ms, e);
 	if (r == 0)
