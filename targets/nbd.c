@@ -309,7 +309,8 @@ static uint32_t nbd_gather(const struct target *t, struct nbd *n, struct nbd_con
 		if (at + sizeof(struct nbd_request) + copy > sizeof(c->out))
 			break;
 		at = nbd_put_header(t, c, at, s);
-		memcpy(c->out + at, s->io->buf, copy);
+		if (copy)
+			memcpy(c->out + at, s->io->buf, copy);
 		at += copy;
 		s->state = data && !copy ? NBD_SENDING : NBD_SENT;
 		if (data && !copy)
