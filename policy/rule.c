@@ -15,6 +15,8 @@
 #define RULE_SIZE_MIN 512 /* one sector */
 #define RULE_DEVICES_MAX 65536
 #define RULE_OPS_MAX 1000000000
+#define RULE_NBD_SECONDS_MAX 3600
+#define RULE_NBD_SECONDS 30
 
 #define RULE_PATH_EXPECTED                                                                         \
 	"expected a path that begins with /, without . and .. and //; at its end, / means "        \
@@ -130,6 +132,9 @@ static const struct field rule_fields[] = {
 	  .words = { "caller", "any" } },
 	{ "nbd", field_list, offsetof(struct rule, nbd), .ok = address_pattern_ok,
 	  .expected = "expected \"unix:/PATH\" or \"tcp:HOST:PORT\", as in ublk-oci-policy(5)" },
+	{ "nbd_timeout", field_u32, offsetof(struct rule, nbd_timeout_seconds), false, 1,
+	  RULE_NBD_SECONDS_MAX },
+	{ "nbd_reissue", field_bool, offsetof(struct rule, nbd_reissue) },
 	{ "pools", field_list, offsetof(struct rule, pools), .ok = field_name_ok,
 	  .expected = FIELD_NAME_EXPECTED },
 	{ "access", field_choice, offsetof(struct rule, read_only), .words = { "rw", "ro" } },
@@ -172,6 +177,7 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 	static const char *const container[] = { "max_bytes_per_container", "io", "share_read_only",
 						 "hook_claims", "host_claims" };
 	static const char *const container_principal[] = { "cgroup", "owner", "owner_uid" };
+	static const char *const servers[] = { "nbd_timeout", "nbd_reissue" };
 	static const char words[] = "the rule is for containers";
 	const struct document_node *principal = document_find(n, "principal");
 	bool files, address;
@@ -193,6 +199,8 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 				    "mount is in may");
 	if (!r)
 		r = field_needed_if(p, n, "max_devices_per_container", !rule->host, words);
+	for (size_t i = 0; i < ARRAY_SIZE(servers) && !r; i++)
+		r = field_only_if(p, n, servers[i], address, "target nbd is in targets");
 	for (size_t i = 0; i < ARRAY_SIZE(container) && !r; i++)
 		r = field_only_if(p, n, container[i], !rule->host, words);
 	for (size_t i = 0; i < ARRAY_SIZE(container_principal) && !r; i++)
@@ -209,6 +217,7 @@ int rule_read(const struct field_reader *p, const struct document_node *n, struc
 	rule->max_devices = 64;
 	rule->max_queues = 4;
 	rule->max_depth = 64;
+	rule->nbd_timeout_seconds = RULE_NBD_SECONDS;
 	r = field_read_all(p, n, rule_fields, ARRAY_SIZE(rule_fields), rule);
 	return r < 0 ? r : rule_check(p, n, rule);
 }

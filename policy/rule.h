@@ -35,11 +35,13 @@ struct rule {
 	struct texts backing;
 	bool any_backing_owner; /* else who asks owns the file, or is root */
 	struct texts nbd;	/* addresses; empty unless target nbd is there */
-	struct texts pools;	/* empty: not for volumes */
-	bool read_only;		/* only read-only devices */
-	bool share_read_only;	/* several containers may have one that was made ahead */
-	bool hook_claims;	/* the OCI hook may give containers what others had made */
-	bool host_claims;	/* who may mount on the host may have there what others had made */
+	bool nbd_reissue;
+	uint32_t nbd_timeout_seconds;
+	struct texts pools;   /* empty: not for volumes */
+	bool read_only;	      /* only read-only devices */
+	bool share_read_only; /* several containers may have one that was made ahead */
+	bool hook_claims;     /* the OCI hook may give containers what others had made */
+	bool host_claims;     /* who may mount on the host may have there what others had made */
 	bool zero_copy;
 	bool discard;
 	uint64_t max_size_bytes;

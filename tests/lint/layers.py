@@ -31,6 +31,8 @@ LAYERS = {
                       "driver/wire/stats.h", "driver/wire/packet.h", "driver/worker/uapi", "targets/target.h"],
     "driver/keeper": ["driver/base", "driver/wire/keep.h", "driver/wire/packet.h",
                       "driver/worker/sandbox.h"],
+    "driver/connector": ["driver/base", "driver/wire/connect.h", "driver/wire/packet.h",
+                         "driver/wire/start.h"],
     # The kernel's own header, vendored: constants for both sides of the wall.
     "driver/worker/uapi": [],
     "targets": ["driver/base", "targets/catalog.h", "targets/cow_format.h"],
@@ -54,7 +56,7 @@ LAYERS = {
     "oci-hook/probe": ["driver/base", "oci-hook/probe.h", "targets/catalog.h"],
     # Tests look into everything; nothing looks into tests.
     "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
-              "driver/keeper", "driver/worker/uapi", "targets", "targets/catalog.h",
+              "driver/keeper", "driver/connector", "driver/worker/uapi", "targets", "targets/catalog.h",
               "targets/cow_format.h", "policy", "oci-hook", "oci-hook/probe", "oci-hook/store"],
 }
 
@@ -108,6 +110,7 @@ def self_check():
             ("driver/worker/main.c", "driver/privileged/spawn.h"),
             ("driver/worker/main.c", "driver/wire/wire.h"),
             ("driver/keeper/main.c", "driver/privileged/keep.h"),
+            ("driver/connector/serve.c", "driver/privileged/nbd.h"),
             ("driver/keeper/main.c", "driver/worker/queue.h"),
             ("driver/privileged/main.c", "driver/keeper/table.h"),
             ("driver/privileged/main.c", "targets/target.h"),
