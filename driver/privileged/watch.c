@@ -40,8 +40,10 @@ void watch_retry_later(struct device *d, int64_t now_ms)
 /* Has it lost its server, so that no worker could do better? */
 static bool watch_server_lost(const struct device *d)
 {
-	return d->rec.nbd.state == RECORD_NBD_LOST ||
-	       (d->lost && d->rec.nbd.state != RECORD_NBD_NONE);
+	const struct record *rec = &d->rec;
+
+	return rec->nbd.state != RECORD_NBD_NONE &&
+	       (d->lost || (rec->state == WIRE_STATE_RECOVERING && *rec->failure));
 }
 
 void watch_recover_later(struct device *d, int64_t now_ms)

@@ -309,6 +309,28 @@ static void test_deaths_in_a_row_are_counted(void **state)
 	assert_int_equal(d.nr_deaths, 1);
 }
 
+/* Neither that its worker ended by it, nor that it is not found again, is a death. */
+static void test_a_lost_server_is_looked_for_without_end(void **state)
+{
+	static const int delays_ms[] = {
+		0, 100, 200, 400, 800, 1600, 3200, 3200, 3200, 3200, 3200
+	};
+	struct device d = { .rec.nbd.state = RECORD_NBD_USED };
+
+	for (size_t i = 0; i < ARRAY_SIZE(delays_ms); i++) {
+		d.lost = !i;
+		d.rec.state = i ? WIRE_STATE_RECOVERING : WIRE_STATE_LIVE;
+		strcpy(d.rec.failure, i ? "nobody is there" : "");
+		watch_recover_later(&d, 100000);
+		assert_int_equal(d.retry_ms, 100000 + delays_ms[i]);
+		assert_true(d.recover && !d.lost && !d.nr_deaths);
+	}
+	/* A worker that dies of something else is counted. */
+	*d.rec.failure = '\0';
+	watch_recover_later(&d, 100000);
+	assert_int_equal(d.nr_deaths, 1);
+}
+
 static void test_a_device_somebody_works_on_is_left_to_him(void **state)
 {
 	struct fixture *f = *state;
@@ -446,6 +468,7 @@ static const struct CMUnitTest tests[] = {
 	WITH_SERVER(test_nobody_waits_for_who_does_not_read),
 	WITH_SERVER(test_who_is_undoing_may_go_on),
 	cmocka_unit_test(test_deaths_in_a_row_are_counted),
+	cmocka_unit_test(test_a_lost_server_is_looked_for_without_end),
 	WITH_SERVER(test_a_device_the_driver_holds_gets_another_worker),
 	cmocka_unit_test(test_trying_again_takes_longer_and_longer),
 };
