@@ -15,12 +15,8 @@ csi_log() { journalctl -b -o cat -u ublk-oci-csi.service -n 20 --no-pager; }
 cp /etc/ublk-oci/policy.json "$TEST_DIR/policy.json"
 undo systemctl stop ublk-ocid.service
 undo cp "$TEST_DIR/policy.json" /etc/ublk-oci/policy.json
-jq '.rules += [{ id: "csi", principal: { user: "ublk-oci-csi" }, may: ["create", "delete", "attach"],
-        targets: ["file"], pools: ["default"], max_size: "2G", max_devices_per_container: 256 },
-    { id: "csi-host", principal: { user: "ublk-oci-csi" }, host: true, may: ["mount"], targets: ["file"],
-        backing: ["/var/lib/ublk-oci/volumes/"], backing_owner: "any", max_size: "2G",
-        mount: { under: ["/var/lib/kubelet/"], filesystems: ["ext4"], trust_raw_writers: true } }]
-    | (.rules[] | select(.principal.user == "ublk-oci-store")) |= (.host_claims = true)' \
+jq '.rules += [{ id: "csi", principal: { user: "ublk-oci-csi" }, may: ["create", "delete"], targets: ["file"],
+    pools: ["default"], max_size: "2G", max_devices_per_container: 256 }]' \
     "$TEST_DIR/policy.json" >/etc/ublk-oci/policy.json
 if ! mountpoint -q $volumes; then
     mount -t tmpfs -o mode=700,uid="$(id -u ublk-oci-store)",gid="$(id -g ublk-oci-store)" store $volumes
@@ -49,20 +45,6 @@ systemctl restart ublk-oci-csi.service
 wait_for 20 csi Identity/Probe
 [ "$(stat -c %i /run/ublk-oci-csi)" = "$inode" ] || fail "another directory: pods that have it mounted lost it"
 csi Node/NodeGetInfo | jq -e --arg host "$(uname -n)" '.node_id == $host' >/dev/null || fail "another node"
-# Targets are made and removed from inside, and mounted where everybody sees it.
-target=/var/lib/kubelet/csi-target
-capability='{"mount": {"fs_type": "ext4"}, "access_mode": {"mode": "SINGLE_NODE_WRITER"}}'
-at='"volume_id": "pvc-1", "staging_target_path": "/var/lib/kubelet/staging", "volume_capability": '$capability
-csi Node/NodeStageVolume "{$at}" >/dev/null || fail "$(csi_log)"
-csi Node/NodePublishVolume "{$at, \"target_path\": \"$target\"}" >/dev/null || fail "$(csi_log)"
-grep -q " $target rw,nosuid,nodev" /proc/1/mountinfo || fail "it is not mounted"
-! csi Node/NodePublishVolume "{$at, \"target_path\": \"/etc/target\"}" 2>/dev/null || fail "it makes what it likes"
-[ ! -e /etc/target ] || fail "it made what it likes"
-csi Node/NodeUnpublishVolume "{\"volume_id\": \"pvc-1\", \"target_path\": \"$target\"}" >/dev/null || fail "$(csi_log)"
-[ ! -e $target ] || fail "the target is left: $(ls -ld $target)"
-csi Node/NodeUnstageVolume '{"volume_id": "pvc-1", "staging_target_path": "/var/lib/kubelet/staging"}' >/dev/null ||
-    fail "$(csi_log)"
-ok "csi: a volume is published and unpublished from inside"
 csi Controller/DeleteVolume '{"volume_id": "pvc-1"}' >/dev/null || fail "$(csi_log)"
 [ -z "$(ls -A $volumes)" ] || fail "left: $(ls -A $volumes)"
 ok "csi: volumes are made and removed inside, over a restart"
