@@ -123,7 +123,7 @@ int nbd_connect(struct nbd_server *ret, const struct nbd_place *place, int timeo
 	if (r < 0)
 		return r;
 	if (made.status < 0)
-		return err_set(e, -made.status, "NBD server %s: %s", place->address, made.reason);
+		return err_set(e, EREMOTEIO, "NBD server %s: %s", place->address, made.reason);
 	if (!nbd_made_ok(&made, &answer))
 		return err_set(e, EPROTO, "NBD server %s is not like one", place->address);
 	*ret = (struct nbd_server){

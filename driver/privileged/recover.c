@@ -92,7 +92,7 @@ static int recover_lost(struct recover *r, const char *why, struct err *e)
 static int recover_server(struct recover *r, struct err *e)
 {
 	auto_nbd_server struct nbd_server server = NBD_SERVER_INIT;
-	struct record *rec = &r->rec;
+	struct record *rec = &r->rec, now;
 	struct err why;
 	int ret;
 
@@ -104,7 +104,10 @@ static int recover_server(struct recover *r, struct err *e)
 		*e = why;
 		return recover_lost(r, why.text, NULL) < 0 ? -EIO : ret;
 	}
-	ret = nbd_note(rec, &server, e);
+	/* The device stays what it was made as: its blocks, its size, its largest request. */
+	now = *rec;
+	ret = nbd_note(&now, &server, e);
+	rec->nbd = now.nbd;
 	if (ret == 0)
 		ret = nbd_note_sockets(rec, server.fds, server.nr, e);
 	if (ret < 0)
