@@ -349,9 +349,12 @@ static void test_keeper_has_sockets_only(void **state)
 	dir = opendir(path);
 	assert_non_null(dir);
 	for (struct dirent *d; (d = readdir(dir));) {
-		if (d->d_name[0] == '.')
+		ssize_t n = readlinkat(dirfd(dir), d->d_name, link, sizeof(link));
+
+		/* The last one who asked is hung up on at this moment. */
+		if (d->d_name[0] == '.' || (n < 0 && errno == ENOENT))
 			continue;
-		assert_true(readlinkat(dirfd(dir), d->d_name, link, sizeof(link)) > 7);
+		assert_true(n > 7);
 		assert_memory_equal(link, "socket:", 7);
 		nr++;
 	}
