@@ -28,9 +28,12 @@ def refused(code, method, request, words=""):
     raise AssertionError(f"{method} {request}: not {code}, but {answer}")
 
 
+def asked(name, size=MIB, **more):
+    return {"name": name, "capacity_range": {"required_bytes": size}, "volume_capabilities": [BLOCK], **more}
+
+
 def create(name, size=MIB, **more):
-    request = {"name": name, "capacity_range": {"required_bytes": size}, "volume_capabilities": [BLOCK], **more}
-    return driver.call("Controller/CreateVolume", request).volume
+    return driver.call("Controller/CreateVolume", asked(name, size, **more)).volume
 
 
 def room():
@@ -49,19 +52,22 @@ def pages(method, most):
 
 
 def test_capacity():
-    """Right through many volumes."""
+    """Right through a hundred volumes, which are all the pool has room for."""
     assert room() == 100 * MIB, room()
     made = [create(f"pvc-{i:03}").volume_id for i in range(30)]
     assert room() == 70 * MIB, room()
-    refused("RESOURCE_EXHAUSTED", "Controller/CreateVolume",
-            {"name": "big", "capacity_range": {"required_bytes": 71 * MIB}, "volume_capabilities": [BLOCK]})
+    refused("RESOURCE_EXHAUSTED", "Controller/CreateVolume", asked("big", 71 * MIB))
+    # Many at once: the store takes eight of a user at a time, and no caller sees that.
+    calls = [driver.begin("Controller/CreateVolume", asked(f"pvc-{i:03}"), 120) for i in range(30, 100)]
+    made += [call.result().volume.volume_id for call in calls]
+    assert room() == 0, room()
+    refused("RESOURCE_EXHAUSTED", "Controller/CreateVolume", asked("one-more"))
     refused("INVALID_ARGUMENT", "Controller/GetCapacity",
             {"parameters": [{"key": "pool", "value": "nowhere"}]}, "nowhere")
     elsewhere = {"accessible_topology": {"segments": [{"key": "topology.ublk-oci.io/node", "value": "b"}]}}
     assert driver.call("Controller/GetCapacity", elsewhere).available_capacity == 0
     names = [e.volume.volume_id for e in pages("Controller/ListVolumes", 7)]
     assert names == made, names
-    # Many at once: the store takes eight of a user at a time, and no caller sees that.
     calls = [driver.begin("Controller/DeleteVolume", {"volume_id": name}, 120) for name in made]
     for call in calls:
         call.result()
