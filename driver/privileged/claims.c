@@ -11,6 +11,12 @@ static bool claims_is_of(const struct record *claim, const struct record *device
 	return claim->flags & WIRE_CLAIMED && claim->dev_id == device->dev_id;
 }
 
+/* Does the host have both, in one way: mounted, or as a device? */
+static bool claims_alike(const struct record *a, const struct record *b)
+{
+	return record_on_host(a) && record_on_host(b) && a->filesystem == b->filesystem;
+}
+
 const struct device *claims_find(const struct registry *reg, const struct record *device)
 {
 	const struct device *leaving = NULL;
@@ -19,6 +25,8 @@ const struct device *claims_find(const struct registry *reg, const struct record
 		const struct device *d = reg->devices[i];
 
 		if (!claims_is_of(&d->rec, device) || d->rec.generation == device->generation)
+			continue;
+		if (device->flags & WIRE_CLAIMED && !claims_alike(&d->rec, device))
 			continue;
 		if (d->rec.state != WIRE_STATE_DETACHING)
 			return d;
@@ -114,11 +122,10 @@ static int claims_check_place(const struct registry *reg, struct record *rec, st
 	return 0;
 }
 
-/* The host has a device as often as one user asks for it, in one way: mounted, or as a device. */
+/* The host has a device as often as one user asks for it, in one way. */
 static bool claims_share(const struct record *a, const struct record *b)
 {
-	return record_on_host(a) && record_on_host(b) && a->peer_uid == b->peer_uid &&
-	       a->filesystem == b->filesystem;
+	return claims_alike(a, b) && a->peer_uid == b->peer_uid;
 }
 
 /*
