@@ -17,6 +17,7 @@
 #include "driver/wire/packet.h"
 
 #define NBD_END_MS 3000
+#define NBD_LET_GO_MS 100
 #define NBD_GRACE_MS 7000 /* of the connector, behind its deadline */
 #define NBD_BLOCK_MAX 4096u
 #define NBD_SECTOR 512u
@@ -236,16 +237,19 @@ static int nbd_find_old(const struct record *rec, int fds[WIRE_CONNECTIONS_MAX],
  */
 static int nbd_close_old(const struct record *rec, struct err *e)
 {
+	bool harmless = rec->flags & WIRE_READ_ONLY || rec->nbd.state == RECORD_NBD_FRESH;
 	struct nbd_server old = NBD_SERVER_INIT;
 	struct err why;
 	int r;
 
-	if (rec->flags & WIRE_READ_ONLY || rec->nbd.state == RECORD_NBD_FRESH)
-		return 0;
 	r = nbd_find_old(rec, old.fds, &why);
 	if (r == 0)
-		r = nbd_end(old.fds, rec->nbd.nr_connections, NBD_END_MS, &why);
+		r = nbd_end(old.fds, rec->nbd.nr_connections, harmless ? NBD_LET_GO_MS : NBD_END_MS,
+			    &why);
 	nbd_server_fini(&old);
+	/* Nobody waits for those; but a server that has no room for others must see them end. */
+	if (harmless)
+		return 0;
 	if (r == 0 || rec->grants & RECORD_REISSUE) {
 		if (r < 0)
 			log_warning("ublkb%u: %s; its rule has \"nbd_reissue\", so it goes on",
