@@ -56,10 +56,10 @@ static bool step(void)
 		return step() ? __real_##name passed : -1;                                         \
 	}
 
+/* _FILE_OFFSET_BITS=64 gives some calls other names, and hardening one of them a third. */
 WRAP(int, mkdirat, (int fd, const char *name, mode_t mode), (fd, name, mode))
-WRAP(int, ftruncate, (int fd, off_t size), (fd, size))
+WRAP(int, ftruncate64, (int fd, off_t size), (fd, size))
 WRAP(int, fsync, (int fd), (fd))
-WRAP(int, fallocate, (int fd, int mode, off64_t at, off64_t size), (fd, mode, at, size))
 WRAP(int, renameat, (int from_fd, const char *from, int to_fd, const char *to),
      (from_fd, from, to_fd, to))
 WRAP(int, renameat2, (int from_fd, const char *from, int to_fd, const char *to, unsigned int flags),
@@ -68,12 +68,14 @@ WRAP(int, unlinkat, (int fd, const char *name, int flags), (fd, name, flags))
 WRAP(ssize_t, copy_file_range,
      (int from_fd, off64_t *from, int to_fd, off64_t *to, size_t size, unsigned int flags),
      (from_fd, from, to_fd, to, size, flags))
-WRAP(ssize_t, pwrite, (int fd, const void *at, size_t size, off_t offset), (fd, at, size, offset))
+WRAP(ssize_t, pwrite64, (int fd, const void *at, size_t size, off_t offset), (fd, at, size, offset))
 WRAP(ssize_t, write, (int fd, const void *at, size_t size), (fd, at, size))
 
-int __real_openat(int fd, const char *name, int flags, ...);
-int __wrap_openat(int fd, const char *name, int flags, ...);
-int __wrap_openat(int fd, const char *name, int flags, ...)
+WRAP(int, __openat64_2, (int fd, const char *name, int flags), (fd, name, flags))
+
+int __real_openat64(int fd, const char *name, int flags, ...);
+int __wrap_openat64(int fd, const char *name, int flags, ...);
+int __wrap_openat64(int fd, const char *name, int flags, ...)
 {
 	va_list ap;
 	mode_t mode;
@@ -81,7 +83,39 @@ int __wrap_openat(int fd, const char *name, int flags, ...)
 	va_start(ap, flags);
 	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
 	va_end(ap);
-	return step() ? __real_openat(fd, name, flags, mode) : -1;
+	return step() ? __real_openat64(fd, name, flags, mode) : -1;
+}
+
+/* A call that is not seen is no step, and nothing is tested there. */
+static void test_each_call_is_a_step(void **state)
+{
+	int flags = steps_left < 0 ? O_RDONLY | O_CLOEXEC : 0; /* not known before */
+	off64_t at = 0;
+	char byte = 0;
+
+#define MUST_BE_STEP(call)                                                                         \
+	do {                                                                                       \
+		fails_with = EXFULL;                                                               \
+		steps_left = 0;                                                                    \
+		errno = 0;                                                                         \
+		assert_int_equal(call, -1);                                                        \
+		assert_int_equal(errno, EXFULL);                                                   \
+		assert_int_equal(steps_left, -1);                                                  \
+		fails_with = 0;                                                                    \
+	} while (0)
+	MUST_BE_STEP(mkdirat(-1, "a", 0700));
+	MUST_BE_STEP(openat(-1, "a", O_RDONLY | O_CLOEXEC));
+	MUST_BE_STEP(openat(-1, "a", flags));
+	MUST_BE_STEP(openat(-1, "a", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	MUST_BE_STEP(ftruncate(-1, 0));
+	MUST_BE_STEP(fsync(-1));
+	MUST_BE_STEP(renameat(-1, "a", -1, "b"));
+	MUST_BE_STEP(renameat2(-1, "a", -1, "b", RENAME_NOREPLACE));
+	MUST_BE_STEP(unlinkat(-1, "a", 0));
+	MUST_BE_STEP(copy_file_range(-1, &at, -1, &at, 1, 0));
+	MUST_BE_STEP(pwrite(-1, &byte, 1, 0));
+	MUST_BE_STEP(write(-1, &byte, 1));
+#undef MUST_BE_STEP
 }
 
 /* --- two pools ----------------------------------------------------------------------------- */
@@ -918,6 +952,7 @@ static void test_a_full_disk_leaves_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_call_is_a_step),
 		cmocka_unit_test(test_a_record_is_read_as_it_was_written),
 		cmocka_unit_test(test_another_text_is_no_record),
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
