@@ -667,6 +667,15 @@ static void must_check(const struct place *p, bool read_only, enum store_verdict
 	assert_int_equal(found.verdict, verdict);
 }
 
+static uint64_t ext4_bytes(int fd)
+{
+	uint32_t blocks, log;
+
+	assert_int_equal(pread(fd, &blocks, 4, 1024 + 4), 4);
+	assert_int_equal(pread(fd, &log, 4, 1024 + 24), 4);
+	return (uint64_t)blocks << (10 + log);
+}
+
 static void test_a_file_system_is_checked_mended_and_grown(void **state)
 {
 	struct fixture *f = *state;
@@ -696,13 +705,32 @@ static void test_a_file_system_is_checked_mended_and_grown(void **state)
 	if (examine_grow(&p, &probing, &e) < 0)
 		fail_msg("%s", e.text);
 	must_check(&p, true, STORE_CLEAN);
-	{
-		uint32_t blocks, log;
+	assert_int_equal(ext4_bytes(fd), 16 * MIB);
+}
 
-		assert_int_equal(pread(fd, &blocks, 4, 1024 + 4), 4);
-		assert_int_equal(pread(fd, &log, 4, 1024 + 24), 4);
-		assert_int_equal((uint64_t)blocks << (10 + log), 16 * MIB);
-	}
+/* What a copy is of stays as it was. */
+static void test_a_larger_copy_has_a_larger_file_system(void **state)
+{
+	struct fixture *f = *state;
+	auto_place struct place p = PLACE_INIT;
+	auto_making struct making m = MAKING_INIT;
+	struct volume v = a_volume("b", 16 * MIB);
+	auto_close int fd = -1;
+	struct err e = { "" };
+
+	if (!have_ext4())
+		skip();
+	must_make(f, 1, "a", 8 * MIB);
+	must_find(f, "a", &p);
+	fd = place_data(&p);
+	assert_int_equal(change_format(&p, FILESYSTEM_EXT4, &probing, &e), 0);
+	v.filesystem = FILESYSTEM_EXT4;
+	assert_int_equal(making_begin(&m, &f->pools, 1, &v, &e), 0);
+	assert_int_equal(making_fill(&m, fd, 8 * MIB, NULL, &e), 0);
+	if (examine_grow_data(m.data_fd, &m.volume, &probing, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(ext4_bytes(m.data_fd), 16 * MIB);
+	assert_int_equal(ext4_bytes(fd), 8 * MIB);
 }
 
 /* --- killed at each step ------------------------------------------------------------------- */
@@ -969,6 +997,7 @@ int main(void)
 		TEST(test_a_format_that_fails_leaves_it_blank),
 		TEST(test_what_was_half_made_is_begun_anew),
 		TEST(test_a_file_system_is_checked_mended_and_grown),
+		TEST(test_a_larger_copy_has_a_larger_file_system),
 		TEST(test_killed_while_it_is_made),
 		TEST(test_killed_while_it_is_formatted),
 		TEST(test_killed_while_it_grows),
