@@ -348,6 +348,7 @@ static void test_snapshots_and_clones(void **state)
 	assert_int_equal(created("y", .volume = id), CODE_NOT_FOUND);
 	store_fake_find("v")->flags |= STORE_IS_ATTACHED;
 	assert_int_equal(snapshot("used", "v", NULL), CODE_FAILED_PRECONDITION);
+	assert_int_equal(created("used", .volume = "v"), CODE_FAILED_PRECONDITION);
 }
 
 static enum code removed(const char *id, bool is_snapshot)
@@ -411,13 +412,29 @@ static void test_a_volume_grows_and_does_not_shrink(void **state)
 	assert_int_equal(bytes, 16 * MIB);
 	assert_int_equal(expanded("v", 4 * MIB, 8 * MIB, &bytes), CODE_OUT_OF_RANGE);
 	assert_int_equal(expanded("none", 4 * MIB, 0, &bytes), CODE_NOT_FOUND);
-	assert_int_equal(store_fake.changed, 2);
+	/* The store is asked again each time: what is in the volume may not be as large yet. */
+	assert_int_equal(store_fake.changed, 4);
 	/* While it is used only where the kernel can. */
 	store_fake_find("v")->flags |= STORE_IS_ATTACHED;
 	assert_int_equal(expanded("v", 32 * MIB, 0, &bytes), CODE_OK);
 	config.online = false;
 	assert_int_equal(expanded("v", 64 * MIB, 0, &bytes), CODE_FAILED_PRECONDITION);
 	assert_int_equal(expanded("v", 32 * MIB, 0, &bytes), CODE_OK);
+}
+
+/* What the node does not do later is done, or not well done. */
+static void test_a_file_system_that_stays_small_is_no_success(void **state)
+{
+	int64_t bytes;
+
+	assert_int_equal(created("v", .required = 8 * MIB, .filesystem = "ext4"), CODE_OK);
+	strcpy(store_fake.warning, "its file system has the size it had");
+	assert_int_equal(expanded("v", 16 * MIB, 0, &bytes), CODE_OK); /* NodeExpandVolume */
+	config.online = false;
+	assert_int_equal(expanded("v", 16 * MIB, 0, &bytes), CODE_INTERNAL);
+	*store_fake.warning = '\0';
+	assert_int_equal(expanded("v", 16 * MIB, 0, &bytes), CODE_OK);
+	assert_int_equal(bytes, 16 * MIB);
 }
 
 /* --- lists -------------------------------------------------------------------------------- */
@@ -539,6 +556,7 @@ int main(void)
 		cmocka_unit_test_setup(test_snapshots_and_clones, begin),
 		cmocka_unit_test_setup(test_what_is_deleted_is_not_there, begin),
 		cmocka_unit_test_setup(test_a_volume_grows_and_does_not_shrink, begin),
+		cmocka_unit_test_setup(test_a_file_system_that_stays_small_is_no_success, begin),
 		cmocka_unit_test_setup(test_lists_come_in_pages, begin),
 		cmocka_unit_test_setup(test_one_call_at_a_time_works_on_a_volume, begin),
 		cmocka_unit_test_setup(test_a_call_goes_through_the_table, begin),
