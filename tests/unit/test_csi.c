@@ -20,6 +20,7 @@
 #include "oci-hook/csi/controller.h"
 #include "oci-hook/csi/identity.h"
 #include "oci-hook/csi/ids.h"
+#include "oci-hook/csi/publish.h"
 #include "oci-hook/csi/service.h"
 #include "oci-hook/csi/snapshot.h"
 #include "targets/catalog.h"
@@ -437,6 +438,41 @@ static void test_a_file_system_that_stays_small_is_no_success(void **state)
 	assert_int_equal(bytes, 16 * MIB);
 }
 
+/* --- inline volumes ----------------------------------------------------------------------- */
+
+static void test_an_inline_volume_that_is_not_published_is_not_kept(void **state)
+{
+	auto_call struct call c = a_call();
+	Csi__NodePublishVolumeRequest q = CSI__NODE_PUBLISH_VOLUME_REQUEST__INIT;
+	Csi__VolumeCapability cap = CSI__VOLUME_CAPABILITY__INIT;
+	Csi__VolumeCapability__AccessMode mode = CSI__VOLUME_CAPABILITY__ACCESS_MODE__INIT;
+	Csi__VolumeCapability__MountVolume mount = CSI__VOLUME_CAPABILITY__MOUNT_VOLUME__INIT;
+	Csi__Pair ephemeral = CSI__PAIR__INIT, *context[] = { &ephemeral };
+	char id[IDS_SIZE];
+
+	ephemeral.key = (char *)"csi.storage.k8s.io/ephemeral";
+	ephemeral.value = (char *)"true";
+	mode.mode = MODE(SINGLE_NODE_WRITER);
+	cap.access_mode = &mode;
+	cap.access_type_case = CSI__VOLUME_CAPABILITY__ACCESS_TYPE_MOUNT;
+	cap.mount = &mount;
+	q.volume_id = (char *)"csi-of-a-pod";
+	q.target_path = (char *)"/nowhere/at/all";
+	q.volume_capability = &cap;
+	q.volume_context = context;
+	q.n_volume_context = 1;
+	assert_int_equal(publish_publish(&c, &q, NULL), CODE_FAILED_PRECONDITION);
+	assert_non_null(strstr(c.e.text, "cannot make /nowhere/at/all"));
+	assert_int_equal(store_fake.nr, 0);
+	/* One that was there before may have something in it. */
+	assert_int_equal(ids_of_inline("csi-of-a-pod", id), 0);
+	store_fake.rows[0].filesystem = FILESYSTEM_EXT4;
+	strcpy(store_fake.rows[0].name, id);
+	store_fake.nr = 1;
+	assert_int_equal(publish_publish(&c, &q, NULL), CODE_FAILED_PRECONDITION);
+	assert_int_equal(store_fake.nr, 1);
+}
+
 /* --- lists -------------------------------------------------------------------------------- */
 
 static enum code listed(const char *token, int32_t most, char *names, char next[IDS_SIZE * 2])
@@ -557,6 +593,8 @@ int main(void)
 		cmocka_unit_test_setup(test_what_is_deleted_is_not_there, begin),
 		cmocka_unit_test_setup(test_a_volume_grows_and_does_not_shrink, begin),
 		cmocka_unit_test_setup(test_a_file_system_that_stays_small_is_no_success, begin),
+		cmocka_unit_test_setup(test_an_inline_volume_that_is_not_published_is_not_kept,
+				       begin),
 		cmocka_unit_test_setup(test_lists_come_in_pages, begin),
 		cmocka_unit_test_setup(test_one_call_at_a_time_works_on_a_volume, begin),
 		cmocka_unit_test_setup(test_a_call_goes_through_the_table, begin),
