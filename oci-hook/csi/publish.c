@@ -21,11 +21,12 @@
 #define PUBLISH_KUBERNETES "csi.storage.k8s.io/" /* what kubelet says of the pod */
 #define PUBLISH_INLINE_SIZE (UINT64_C(1) << 30)	 /* where none is asked for */
 
+/* The helper is given an end also by a call that has none. */
 static int left_ms(const struct call *c)
 {
 	int left = clock_left_ms(c->deadline_ms);
 
-	return left > CLIENT_TIMEOUT_MS ? CLIENT_TIMEOUT_MS : left;
+	return left < 0 || left > CLIENT_TIMEOUT_MS ? CLIENT_TIMEOUT_MS : left;
 }
 
 /* --- what there is ------------------------------------------------------------------------ */

@@ -15,11 +15,14 @@
 #include <csi.pb-c.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
 #include "driver/base/text.h"
+#include "oci-hook/client.h"
 #include "oci-hook/csi/ask.h"
 #include "oci-hook/csi/controller.h"
 #include "oci-hook/csi/identity.h"
 #include "oci-hook/csi/ids.h"
+#include "oci-hook/csi/node.h"
 #include "oci-hook/csi/publish.h"
 #include "oci-hook/csi/service.h"
 #include "oci-hook/csi/snapshot.h"
@@ -30,6 +33,15 @@
 #define MODE(name) CSI__VOLUME_CAPABILITY__ACCESS_MODE__MODE__##name
 
 static struct config config;
+
+static int helper_waited_ms; /* for its last answer */
+
+int __wrap_client_list(struct client_devices *ret, int timeout_ms, struct err *e);
+int __wrap_client_list(struct client_devices *ret, int timeout_ms, struct err *e)
+{
+	helper_waited_ms = timeout_ms;
+	return 0;
+}
 
 static int begin(void **state)
 {
@@ -473,6 +485,22 @@ static void test_an_inline_volume_that_is_not_published_is_not_kept(void **state
 	assert_int_equal(store_fake.nr, 1);
 }
 
+static void test_the_helper_is_waited_for(void **state)
+{
+	auto_call struct call c = a_call();
+	Csi__NodeGetVolumeStatsRequest q = CSI__NODE_GET_VOLUME_STATS_REQUEST__INIT;
+	Csi__NodeGetVolumeStatsResponse r = CSI__NODE_GET_VOLUME_STATS_RESPONSE__INIT;
+
+	assert_int_equal(created("v", .required = 8 * MIB), CODE_OK);
+	q.volume_id = (char *)"v";
+	q.volume_path = (char *)"/v";
+	assert_int_equal(node_stats(&c, &q, &r), CODE_NOT_FOUND);
+	assert_int_equal(helper_waited_ms, CLIENT_TIMEOUT_MS);
+	c.deadline_ms = clock_deadline_ms(CLIENT_TIMEOUT_MS / 2);
+	assert_int_equal(node_stats(&c, &q, &r), CODE_NOT_FOUND);
+	assert_in_range(helper_waited_ms, 1, CLIENT_TIMEOUT_MS / 2);
+}
+
 /* --- lists -------------------------------------------------------------------------------- */
 
 static enum code listed(const char *token, int32_t most, char *names, char next[IDS_SIZE * 2])
@@ -595,6 +623,7 @@ int main(void)
 		cmocka_unit_test_setup(test_a_file_system_that_stays_small_is_no_success, begin),
 		cmocka_unit_test_setup(test_an_inline_volume_that_is_not_published_is_not_kept,
 				       begin),
+		cmocka_unit_test_setup(test_the_helper_is_waited_for, begin),
 		cmocka_unit_test_setup(test_lists_come_in_pages, begin),
 		cmocka_unit_test_setup(test_one_call_at_a_time_works_on_a_volume, begin),
 		cmocka_unit_test_setup(test_a_call_goes_through_the_table, begin),
