@@ -231,13 +231,27 @@ static int nbd_find_old(const struct record *rec, int fds[WIRE_CONNECTIONS_MAX],
 	return 0;
 }
 
+/* Nothing can come of the old ones that would do harm. */
+static bool nbd_is_harmless(const struct record *rec)
+{
+	return rec->flags & WIRE_READ_ONLY || rec->nbd.state == RECORD_NBD_FRESH;
+}
+
+int nbd_may_leave(const struct record *rec, struct err *e)
+{
+	auto_nbd_server struct nbd_server old = NBD_SERVER_INIT;
+
+	return nbd_is_harmless(rec) || rec->grants & RECORD_REISSUE ? 0
+								    : nbd_find_old(rec, old.fds, e);
+}
+
 /*
  * A server may still be at a write of the old worker's. Were it asked that again by a new
  * connection, and then to write something else there, the first could come last.
  */
 static int nbd_close_old(const struct record *rec, struct err *e)
 {
-	bool harmless = rec->flags & WIRE_READ_ONLY || rec->nbd.state == RECORD_NBD_FRESH;
+	bool harmless = nbd_is_harmless(rec);
 	struct nbd_server old = NBD_SERVER_INIT;
 	struct err why;
 	int r;

@@ -191,6 +191,7 @@ static void test_old_connections_are_let_go_of_first(void **state)
 		memset(&world, 0, sizeof(world));
 		world.kept_fd = pair[0];
 		world.ended = row->ended;
+		assert_int_equal(nbd_may_leave(&rec, &e), 0);
 		assert_true(nbd_reconnect(&server, &rec, 100, &e) < 0);
 		hear();
 		if (world.nr != (row->made ? 2u : 1u) || world.asked[0] != CONNECT_END ||
@@ -202,11 +203,22 @@ static void test_old_connections_are_let_go_of_first(void **state)
 	close(pair[1]);
 }
 
+static void test_who_has_no_way_back_does_not_leave(void **state)
+{
+	struct record rec = { .nbd = { .state = RECORD_NBD_USED, .nr_connections = 1 } };
+	struct err e;
+
+	assert_int_equal(nbd_may_leave(&rec, &e), -ENOENT);
+	rec.grants = RECORD_REISSUE;
+	assert_int_equal(nbd_may_leave(&rec, &e), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_device_is_what_its_server_says),
 		cmocka_unit_test(test_old_connections_are_let_go_of_first),
+		cmocka_unit_test(test_who_has_no_way_back_does_not_leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
