@@ -196,6 +196,9 @@ static int serve_find(struct serve *s, const char *name, int lock, struct place 
 		return 0;
 	place_close(ret);
 	r = pools_find(&s->pools, name, lock, ret, e);
+	/* It may be gone by now, and somebody else's have its name. */
+	if (r == 0 && !hook && !caller_owns(&s->caller, &ret->volume))
+		r = err_set(e, ENOENT, "there is no volume %s", name);
 	return r < 0 ? r : serve_check_whole(s, &ret->volume, e);
 }
 

@@ -197,8 +197,10 @@ static int remove_run(struct work *w, struct err *e)
 	int r;
 
 	r = store_inspect(volume, &v, e);
-	if (r == -ENOENT)
+	if (r == -ENOENT) {
+		kept_remove(w->plugin->kept_fd, volume);
 		return 0;
+	}
 	if (r == 0)
 		r = mounts_find(w->plugin, volume, &m, e);
 	if (r == 0 && m.generation)

@@ -467,6 +467,12 @@ static void test_what_was_made_unheard_is_as_it_was_asked_for(void **state)
 	assert_true(row_find("data")->read_only);
 	WORKS("Unmount", "{\"Name\":\"data\",\"ID\":\"1\"}");
 	WORKS("Remove", data);
+	/* And it is forgotten with what was not made after all. */
+	world.quiet = true;
+	FAILS("closed the connection", "Create", data);
+	*row_find("data") = (struct row){ 0 };
+	WORKS("Remove", data);
+	assert_int_equal(faccessat(plugin.kept_fd, "data", F_OK, AT_SYMLINK_NOFOLLOW), -1);
 }
 
 static void test_copies_and_snapshots(void **state)
