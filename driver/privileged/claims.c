@@ -106,6 +106,18 @@ static int claims_check_way(const struct record *rec, struct err *e)
 		       rec->path);
 }
 
+static int claims_refuse_place(const struct record *there, const struct record *rec, struct err *e)
+{
+	if (!claims_is_of(there, rec))
+		return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
+			       there->dev_id, rec->path);
+	return err_set(e, EEXIST, "it is %s %s already, %s",
+		       there->filesystem ? "mounted at" : "put on", rec->path,
+		       there->filesystem != rec->filesystem ? "as something else"
+		       : there->flags & WIRE_READ_ONLY	    ? "to be read only"
+							    : "to be written");
+}
+
 static int claims_check_place(const struct registry *reg, struct record *rec, struct err *e)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {
@@ -115,8 +127,7 @@ static int claims_check_place(const struct registry *reg, struct record *rec, st
 			continue;
 		if (!claims_is_of(&d->rec, rec) || d->rec.filesystem != rec->filesystem ||
 		    (d->rec.flags ^ rec->flags) & WIRE_READ_ONLY)
-			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
-				       d->rec.dev_id, rec->path);
+			return claims_refuse_place(&d->rec, rec, e);
 		return registry_again(d, rec, e);
 	}
 	return 0;

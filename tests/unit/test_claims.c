@@ -234,6 +234,7 @@ static void test_the_host_claims_a_mount(void **state)
 	again = ask_host(&device, "/srv/a");
 	again.filesystem = FILESYSTEM_XFS;
 	assert_int_equal(begin(f, 0, &again, &e), -EEXIST);
+	assert_string_equal(e.text, "it is mounted at /srv/a already, as something else");
 	/* Nor is it anybody else's then. */
 	other = ask(&device, 100);
 	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
@@ -292,6 +293,7 @@ static void test_the_host_has_it_at_several_places(void **state)
 	/* The same place is the same mount, not another kind of one. */
 	other.flags &= ~(uint32_t)WIRE_READ_ONLY;
 	assert_int_equal(begin(f, 0, &other, &e), -EEXIST);
+	assert_non_null(strstr(e.text, "already, to be read only"));
 	/* In one way only, and by one user. */
 	other = ask_host(&device, "/srv/c");
 	other.filesystem = FILESYSTEM_NONE;
