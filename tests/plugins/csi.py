@@ -46,10 +46,10 @@ class Driver:
         name = method.split("/")[1]
         message = getattr(self.csi, name + "Request")()
         json_format.ParseDict(request or {}, message)
-        stub = self.channel.unary_unary(
+        ask = self.channel.unary_unary(
             f"/csi.v1.{method}", request_serializer=lambda m: m.SerializeToString(),
             response_deserializer=getattr(self.csi, name + "Response").FromString)
-        return stub.future(message, timeout=seconds, wait_for_ready=False)
+        return ask.future(message, timeout=seconds, wait_for_ready=False)
 
 
 def main():
