@@ -22,8 +22,9 @@
 #define BACKEND_STEP_MS 5000
 #define BACKEND_WORDS_BYTES 4096
 #define BACKEND_BACKLOG 16
-#define BACKEND_MEMORY_BYTES "268435456" /* with the page cache it makes; a hint of the kernel's   \
-					  */
+#define BACKEND_MEMORY_BYTES                                                                       \
+	"268435456" /* with the page cache it makes; a hint of the kernel's                        \
+		     */
 
 void backend_fini(struct backend *b)
 {
@@ -86,8 +87,9 @@ void backend_words(const struct backend *b, char words[BACKEND_WORDS_SIZE])
 		text[n - 1] = '\0';
 	line = strrchr(text, '\n');
 	line = line ? line + 1 : text;
+	/* Of a long line the end: it begins with the arguments, and ends with the reason. */
 	if (strlen(line) >= BACKEND_WORDS_SIZE)
-		line[BACKEND_WORDS_SIZE - 1] = '\0';
+		line += strlen(line) - (BACKEND_WORDS_SIZE - 1);
 	for (c = line; *c; c++) {
 		if (*c < ' ' || *c > '~')
 			*c = '?';

@@ -17,6 +17,7 @@ chmod 700 .
 
 # start ARG...: sets $pid. What it says is in $TEST_DIR/said.
 start() {
+    rm -f "$TEST_DIR/said"
     mkfifo "$TEST_DIR/end"
     exec 5<>"$TEST_DIR/end"
     rm "$TEST_DIR/end"
@@ -150,7 +151,7 @@ pread) tail -c +$(($4 + 1)) /tmp/disk | head -c "$3" ;;
 esac
 END
 chmod 755 /usr/libexec/backend-test/plugin
-start exec /usr/sbin/nbdkit --foreground sh /usr/libexec/backend-test/plugin
+start exec /usr/bin/nbdkit --foreground sh /usr/libexec/backend-test/plugin
 : >"/run/backend-secret"
 undo rm /run/backend-secret
 qemu-img convert -f raw -O raw "nbd+unix:///?socket=$sock" said.raw || fail "$(cat "$TEST_DIR/said")"
