@@ -35,10 +35,12 @@ struct rule {
 	struct texts backing;
 	bool any_backing_owner; /* else who asks owns the file, or is root */
 	struct texts nbd;	/* addresses; empty unless target nbd is there */
-	struct texts pools;	/* empty: not for volumes */
-	bool read_only;		/* only read-only devices */
-	bool share_read_only;	/* several containers may have one that was made ahead */
-	bool hook_claims;	/* the OCI hook may give containers what others had made */
+	uint32_t formats; /* bit mask of 1 << enum image_format; 0 unless target image is there */
+	struct texts image_chain; /* paths, as in backing; empty: an image has no other behind it */
+	struct texts pools;	  /* empty: not for volumes */
+	bool read_only;		  /* only read-only devices */
+	bool share_read_only;	  /* several containers may have one that was made ahead */
+	bool hook_claims;	  /* the OCI hook may give containers what others had made */
 	bool zero_copy;
 	bool discard;
 	uint64_t max_size_bytes;

@@ -61,6 +61,14 @@ static const struct catalog_target targets[TARGET_END] = {
 		.zero_copy = true,
 		.based = true,
 	},
+	[TARGET_IMAGE] = {
+		.name = "image",
+		.help = "an image such as qcow2 or vmdk, by QEMU's own code, confined",
+		.nr_fds = 1,
+		.volatile_cache = true,
+		.discards = true,
+		.image = true,
+	},
 };
 
 static const struct catalog_key_row keys[KEY_END] = {

@@ -115,7 +115,7 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 
 	if (!target)
 		return err_set(e, EINVAL, "there is no target number %u", ask->target);
-	if (target->by_address)
+	if (target->by_address || target->image)
 		return err_set(e, ENOTSUP, "this helper serves no target %s", target->name);
 	if (ask->flags & ~(uint32_t)WIRE_FLAGS_ALL)
 		return err_set(e, EINVAL, "the request has flags this helper does not know");

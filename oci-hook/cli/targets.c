@@ -114,10 +114,10 @@ static const struct {
 	{ "rule_keys", "RULE KEYS", rule_keys, ARRAY_SIZE(rule_keys) },
 };
 
-/* An address is for a policy to name; nothing serves one yet. */
+/* Addresses and formats are for a policy to name; nothing serves them yet. */
 static bool targets_served(const struct catalog_target *t)
 {
-	return t && !t->by_address;
+	return t && !t->by_address && !t->image;
 }
 
 /* --- both ways of showing them ------------------------------------------------------------------

@@ -44,6 +44,7 @@ LAYERS = {
     "targets/catalog.h": [],
     "targets/catalog.c": ["driver/base", "targets/catalog.h"],
     "targets/image_format.h": [],
+    "targets/image_format.c": ["targets/image_format.h"],
     # start.h has the limits of queues and depth, which rules are checked against.
     "policy": ["driver/base", "driver/wire/start.h", "targets/catalog.h", "targets/image_format.h"],
     "oci-hook": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
