@@ -125,4 +125,7 @@ void keys_fill(const struct attach_options *o, bool host, struct wire_attach *re
 	if (o->given[KEY_ERROR_RANGE] && !o->given[KEY_ERROR_RATIO])
 		ret->fault.error_ppm = WIRE_FAULT_PPM_MAX;
 	memcpy(ret->path, o->path, sizeof(ret->path));
+	memcpy(ret->address, o->address, sizeof(ret->address));
+	memcpy(ret->export_name, o->export_name, sizeof(ret->export_name));
+	ret->nr_connections = o->nr_connections;
 }

@@ -42,7 +42,10 @@ struct attach_options {
 	char volume[TEXT_DEVICE_NAME_MAX + 1];
 	char base[PATH_MAX];
 	uint32_t cluster_bytes; /* of a delta that is made; 0: the default */
-	bool ephemeral;		/* backing is the directory of a delta nobody keeps */
+	char address[WIRE_ADDRESS_SIZE];
+	char export_name[WIRE_EXPORT_SIZE];
+	uint32_t nr_connections; /* 0: the helper's default */
+	bool ephemeral;		 /* backing is the directory of a delta nobody keeps */
 };
 
 void keys_init(struct attach_options *o);

@@ -34,7 +34,8 @@ static int keys_check_volume(const struct attach_options *o, bool host, struct e
 {
 	static const enum catalog_key others[] = { KEY_TARGET, KEY_BACKING,	KEY_SIZE,
 						   KEY_DELAY,  KEY_ERROR_RATIO, KEY_ERROR_RANGE,
-						   KEY_BASE,   KEY_CLUSTER,	KEY_DELTA };
+						   KEY_BASE,   KEY_CLUSTER,	KEY_DELTA,
+						   KEY_NBD,    KEY_EXPORT,	KEY_CONNECTIONS };
 
 	if (host != o->given[KEY_MOUNT])
 		return err_set(e, EINVAL,
@@ -55,6 +56,7 @@ static int keys_check_own(const struct attach_options *o, const struct catalog_t
 {
 	static const enum catalog_key fault_keys[] = { KEY_DELAY, KEY_ERROR_RATIO,
 						       KEY_ERROR_RANGE };
+	static const enum catalog_key nbd_keys[] = { KEY_NBD, KEY_EXPORT, KEY_CONNECTIONS };
 	static const enum catalog_key cow_keys[] = { KEY_BASE, KEY_CLUSTER, KEY_DELTA };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fault_keys); i++) {
@@ -67,6 +69,13 @@ static int keys_check_own(const struct attach_options *o, const struct catalog_t
 			return err_set(e, EINVAL, "%s is for target cow",
 				       catalog_key(cow_keys[i])->name);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(nbd_keys); i++) {
+		if (o->given[nbd_keys[i]] && !t->by_address)
+			return err_set(e, EINVAL, "%s is for target nbd",
+				       catalog_key(nbd_keys[i])->name);
+	}
+	if (t->by_address && !o->given[KEY_NBD])
+		return err_set(e, EINVAL, "target %s needs an address (nbd)", t->name);
 	if (t->based && !o->given[KEY_BASE])
 		return err_set(e, EINVAL, "target %s needs a base", t->name);
 	if (o->ephemeral && o->read_only)

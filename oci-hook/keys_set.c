@@ -316,8 +316,42 @@ static int set_error_range(struct attach_options *o, const char *value, struct e
 		       quote_text(word, sizeof(word), value));
 }
 
+static int set_nbd(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+
+	if (strncmp(value, "unix:/", strlen("unix:/")) && strncmp(value, "tcp:", strlen("tcp:")))
+		return err_set(e, EINVAL, "\"%s\" is neither unix:/PATH nor tcp:HOST:PORT",
+			       quote_text(word, sizeof(word), value));
+	if (text_copy(o->address, sizeof(o->address), value) < 0)
+		return err_set(e, ENAMETOOLONG, "the address is longer than %zu bytes",
+			       sizeof(o->address) - 1);
+	return 0;
+}
+
+static int set_export(struct attach_options *o, const char *value, struct err *e)
+{
+	if (text_copy(o->export_name, sizeof(o->export_name), value) < 0)
+		return err_set(e, ENAMETOOLONG, "the name is longer than %zu bytes",
+			       sizeof(o->export_name) - 1);
+	return 0;
+}
+
+static int set_connections(struct attach_options *o, const char *value, struct err *e)
+{
+	uint64_t n = 0;
+	int r;
+
+	r = set_number(value, 1, WIRE_CONNECTIONS_MAX, &n, e);
+	o->nr_connections = (uint32_t)n;
+	return r;
+}
+
 static int (*const setters[KEY_END])(struct attach_options *o, const char *value, struct err *e) = {
 	[KEY_TARGET] = set_target,
+	[KEY_NBD] = set_nbd,
+	[KEY_EXPORT] = set_export,
+	[KEY_CONNECTIONS] = set_connections,
 	[KEY_BACKING] = set_backing,
 	[KEY_SIZE] = set_size,
 	[KEY_PATH] = set_path,

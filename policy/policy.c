@@ -15,6 +15,8 @@ static void verdict_allow(struct policy_verdict *ret, const struct rule *rule)
 	ret->discard = rule->discard;
 	ret->trust_raw_writers = rule->mount.trust_raw_writers;
 	ret->zero_copy = rule->zero_copy;
+	ret->nbd_reissue = rule->nbd_reissue;
+	ret->nbd_timeout_seconds = rule->nbd_timeout_seconds;
 	ret->io = rule->io;
 }
 

@@ -85,9 +85,11 @@ struct policy_verdict {
 	char rule[POLICY_ID_MAX + 1]; /* the rule that allowed it; "" when none did */
 	char reason[ERR_TEXT_SIZE];   /* when refused: the nearest rule and what it lacks; ASCII */
 	/* what comes with it, when allowed */
-	bool discard;		/* the container may give space back */
-	bool zero_copy;		/* the worker may be handed the kernel's pages */
-	bool trust_raw_writers; /* the host may mount what others could write raw */
+	bool discard;		      /* the container may give space back */
+	bool zero_copy;		      /* the worker may be handed the kernel's pages */
+	bool trust_raw_writers;	      /* the host may mount what others could write raw */
+	bool nbd_reissue;	      /* a server is asked again what it may yet be doing */
+	uint32_t nbd_timeout_seconds; /* it has for an answer */
 	struct policy_io io;
 };
 

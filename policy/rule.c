@@ -16,6 +16,8 @@
 #define RULE_SIZE_MIN 512 /* one sector */
 #define RULE_DEVICES_MAX 65536
 #define RULE_OPS_MAX 1000000000
+#define RULE_NBD_SECONDS_MAX 3600
+#define RULE_NBD_SECONDS 30
 
 #define RULE_PATH_EXPECTED                                                                         \
 	"expected a path that begins with /, without . and .. and //; at its end, / means "        \
@@ -132,6 +134,9 @@ static const struct field rule_fields[] = {
 	{ "nbd", field_list, offsetof(struct rule, nbd), .ok = address_pattern_ok,
 	  .expected = "expected \"unix:/PATH\", \"exec:/usr/PROGRAM\" or \"tcp:HOST:PORT\", as in "
 		      "ublk-oci-policy(5)" },
+	{ "nbd_timeout", field_u32, offsetof(struct rule, nbd_timeout_seconds), false, 1,
+	  RULE_NBD_SECONDS_MAX },
+	{ "nbd_reissue", field_bool, offsetof(struct rule, nbd_reissue) },
 	{ "formats", field_set, offsetof(struct rule, formats), false, IMAGE_NONE + 1,
 	  .name = image_format_name },
 	{ "image_chain", field_list, offsetof(struct rule, image_chain), .ok = pattern_path_ok,
@@ -177,6 +182,7 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 	static const char *const container[] = { "max_bytes_per_container", "io", "share_read_only",
 						 "hook_claims" };
 	static const char *const container_principal[] = { "cgroup", "owner", "owner_uid" };
+	static const char *const servers[] = { "nbd_timeout", "nbd_reissue" };
 	static const char words[] = "the rule is for containers";
 	static const char image_words[] = "target image is in targets";
 	const struct document_node *principal = document_find(n, "principal");
@@ -204,6 +210,8 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 				    "mount is in may");
 	if (!r)
 		r = field_needed_if(p, n, "max_devices_per_container", !rule->host, words);
+	for (size_t i = 0; i < ARRAY_SIZE(servers) && !r; i++)
+		r = field_only_if(p, n, servers[i], address, "target nbd is in targets");
 	for (size_t i = 0; i < ARRAY_SIZE(container) && !r; i++)
 		r = field_only_if(p, n, container[i], !rule->host, words);
 	for (size_t i = 0; i < ARRAY_SIZE(container_principal) && !r; i++)
@@ -220,6 +228,7 @@ int rule_read(const struct field_reader *p, const struct document_node *n, struc
 	rule->max_devices = 64;
 	rule->max_queues = 4;
 	rule->max_depth = 64;
+	rule->nbd_timeout_seconds = RULE_NBD_SECONDS;
 	r = field_read_all(p, n, rule_fields, ARRAY_SIZE(rule_fields), rule);
 	return r < 0 ? r : rule_check(p, n, rule);
 }

@@ -37,10 +37,12 @@ struct rule {
 	struct texts nbd;	/* addresses; empty unless target nbd is there */
 	uint32_t formats; /* bit mask of 1 << enum image_format; 0 unless target image is there */
 	struct texts image_chain; /* paths, as in backing; empty: an image has no other behind it */
-	struct texts pools;	  /* empty: not for volumes */
-	bool read_only;		  /* only read-only devices */
-	bool share_read_only;	  /* several containers may have one that was made ahead */
-	bool hook_claims;	  /* the OCI hook may give containers what others had made */
+	bool nbd_reissue;
+	uint32_t nbd_timeout_seconds;
+	struct texts pools;   /* empty: not for volumes */
+	bool read_only;	      /* only read-only devices */
+	bool share_read_only; /* several containers may have one that was made ahead */
+	bool hook_claims;     /* the OCI hook may give containers what others had made */
 	bool zero_copy;
 	bool discard;
 	uint64_t max_size_bytes;

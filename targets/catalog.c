@@ -72,7 +72,7 @@ static const struct catalog_target targets[TARGET_END] = {
 };
 
 static const struct catalog_key_row keys[KEY_END] = {
-	[KEY_TARGET] = { "target", "NAME", "null, memory, file, fault or cow" },
+	[KEY_TARGET] = { "target", "NAME", "null, memory, file, fault, cow or nbd" },
 	[KEY_BACKING] = { "backing", "PATH", "the file or block device behind the target" },
 	[KEY_SIZE] = { "size", "BYTES", "size of the device; suffixes K, M, G, T" },
 	[KEY_PATH] = { "path", "PATH", "where it appears in the container, below /dev" },
@@ -102,6 +102,11 @@ static const struct catalog_key_row keys[KEY_END] = {
 	[KEY_DELTA] = { "delta", "kept|ephemeral",
 			"target cow: ephemeral: --backing is a directory, the delta ends with the "
 			"device" },
+	[KEY_NBD] = { "nbd", "ADDRESS", "target nbd: its server, unix:/PATH or tcp:HOST:PORT" },
+	[KEY_EXPORT] = { "export", "NAME", "target nbd: what of the server's; default its own" },
+	[KEY_CONNECTIONS] = { "connections", "N",
+			      "target nbd: 1 to 4, where the server allows more than one; default "
+			      "2" },
 };
 
 static const char *const filesystems[FILESYSTEM_END] = {

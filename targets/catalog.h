@@ -92,6 +92,9 @@ enum catalog_key {
 	KEY_BASE,
 	KEY_CLUSTER,
 	KEY_DELTA,
+	KEY_NBD,
+	KEY_EXPORT,
+	KEY_CONNECTIONS,
 	KEY_END,
 };
 

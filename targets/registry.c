@@ -8,7 +8,7 @@
 static const struct target_ops *const registry[TARGET_END] = {
 	[TARGET_NULL] = &target_null, [TARGET_MEMORY] = &target_memory,
 	[TARGET_FILE] = &target_file, [TARGET_FAULT] = &target_fault,
-	[TARGET_COW] = &target_cow,
+	[TARGET_COW] = &target_cow,   [TARGET_NBD] = &target_nbd,
 };
 
 const struct target_ops *target_find(unsigned int target_id)

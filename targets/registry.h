@@ -9,3 +9,4 @@ extern const struct target_ops target_memory;
 extern const struct target_ops target_file;
 extern const struct target_ops target_fault;
 extern const struct target_ops target_cow;
+extern const struct target_ops target_nbd;

@@ -70,6 +70,7 @@ struct target_ring_op {
 struct target_ops {
 	const char *name;
 	unsigned int nr_files;		       /* backing files it is opened with */
+	unsigned int fewest_files;	       /* or as few as so many; 0: exactly nr_files */
 	unsigned int io_ops;		       /* bit mask of 1 << enum io_op it serves */
 	const struct target_ring_op *ring_ops; /* NULL: none */
 	/*
@@ -77,11 +78,18 @@ struct target_ops {
 	 * finish the I/O itself when the ring moved them all. complete() sees the rest.
 	 */
 	bool links;
+	bool has_server; /* struct target_nbd_server is its */
 
 	int (*open)(struct target *t, struct err *e); /* optional: prepare t->priv */
 	void (*submit)(struct target *t, struct queue *q, struct io *io);
-	/* What the ring answered: bytes, 0 or -errno. Not needed without ring_ops. */
+	/* What the ring answered: bytes, 0 or -errno. Not needed without io_sqe(). */
 	void (*complete)(struct target *t, struct queue *q, struct io *io, int result);
+
+	/* Only with threads of one: operations that are of no I/O, see io_own_sqe(). */
+	unsigned int nr_own;
+	void (*own)(struct target *t, struct queue *q, unsigned int which, int result);
+	/* Optional: all that came together was submitted and completed. */
+	void (*settle)(struct target *t);
 };
 
 /* Of target fault; all zero for the others. */
@@ -90,6 +98,19 @@ struct target_fault {
 	uint32_t error_ppm; /* of the requests below, so many of a million fail */
 	uint64_t error_off; /* those that touch these bytes */
 	uint64_t error_len; /* 0: all, flushes too */
+};
+
+enum target_nbd_flag {
+	TARGET_NBD_FLUSH = 1 << 1,
+	TARGET_NBD_FUA = 1 << 2,
+	TARGET_NBD_TRIM = 1 << 3,
+	TARGET_NBD_ZERO = 1 << 4,
+};
+
+/* Of target nbd: what its server can do, and in which time it must; all zero for the others. */
+struct target_nbd_server {
+	uint32_t flags; /* enum target_nbd_flag, among others */
+	uint32_t timeout_ms;
 };
 
 struct target {
@@ -103,6 +124,7 @@ struct target {
 	unsigned int nr_files;
 	unsigned int first_file; /* registered-file index of its first backing file */
 	struct target_fault fault;
+	struct target_nbd_server nbd;
 	const int *fds; /* plain descriptors, valid in open() only */
 	void *priv;
 };
@@ -135,6 +157,16 @@ void io_done(struct queue *q, struct io *io, int error);
  * per piece_bytes up to TARGET_PIECES_MAX, and so never NULL: the ring has room for them.
  */
 struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file);
+
+/*
+ * A ring entry of no I/O, on the target's file number `file`. Its result arrives in own(), with
+ * the number `which` below nr_own; at most one of each at a time.
+ */
+struct io_uring_sqe *io_own_sqe(struct target *t, struct queue *q, unsigned int which,
+				unsigned int file);
+
+/* What is behind the target is lost to this worker, which ends; the next may find it again. */
+void io_lost(struct queue *q);
 
 /* NULL for a target that is not served here. */
 const struct target_ops *target_find(unsigned int target_id);

@@ -20,6 +20,7 @@
 #include "driver/privileged/disk.h"
 #include "driver/privileged/iolimit.h"
 #include "driver/privileged/keep.h"
+#include "driver/privileged/nbd.h"
 #include "driver/privileged/place.h"
 #include "driver/privileged/remake.h"
 #include "driver/privileged/request.h"
@@ -28,6 +29,7 @@
 #include "targets/catalog.h"
 
 #define ATTACH_START_MS 5000
+#define ATTACH_CONNECT_MS 10000
 #define ATTACH_NUMBERS_MAX 4096 /* of devices of other ublk servers that are stepped over */
 
 struct attach {
@@ -38,6 +40,7 @@ struct attach {
 	struct host_dir dir; /* what the caller handed in to mount on */
 	struct backing backing;
 	struct backing base;
+	struct nbd_server server;
 	struct ublk_ctl *ctl;
 	struct birth birth;
 	struct disk disk;
@@ -49,6 +52,7 @@ static void attach_fini(struct attach *a)
 	close_fdp(&a->dir_fd);
 	backing_fini(&a->backing);
 	backing_fini(&a->base);
+	nbd_server_fini(&a->server);
 	ublk_ctl_close(a->ctl);
 	birth_fini(&a->birth);
 	disk_fini(&a->disk);
@@ -66,7 +70,7 @@ static int attach_check_path(const struct wire_attach *ask, const struct catalog
 		return *ask->path ? err_set(e, EINVAL, "a device for the host has no path") : 0;
 	if (ask->filesystem && !catalog_filesystem(ask->filesystem))
 		return err_set(e, EINVAL, "there is no file system number %u", ask->filesystem);
-	if (ask->filesystem && !target->nr_fds)
+	if (ask->filesystem && !target->nr_fds && !target->by_address)
 		return err_set(e, EINVAL, "target %s has no file system to mount", target->name);
 	if (!text_padded_ok(ask->path, sizeof(ask->path)) ||
 	    !(ask->filesystem ? text_mount_path_ok(ask->path, &why)
@@ -107,6 +111,15 @@ static bool attach_fault_ok(const struct wire_attach *ask, const struct catalog_
 	       f->error_len <= UINT64_MAX - f->error_off;
 }
 
+static bool attach_server_ok(const struct wire_attach *ask, const struct catalog_target *target)
+{
+	return text_padded_ok(ask->address, sizeof(ask->address)) &&
+	       text_padded_ok(ask->export_name, sizeof(ask->export_name)) && !ask->pad &&
+	       ask->nr_connections <= WIRE_CONNECTIONS_MAX &&
+	       !*ask->address == !target->by_address &&
+	       (target->by_address || (!*ask->export_name && !ask->nr_connections));
+}
+
 int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e)
 {
 	const struct catalog_target *target = catalog_target(ask->target);
@@ -115,8 +128,6 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 
 	if (!target)
 		return err_set(e, EINVAL, "there is no target number %u", ask->target);
-	if (target->by_address || target->image)
-		return err_set(e, ENOTSUP, "this helper serves no target %s", target->name);
 	if (ask->flags & ~(uint32_t)WIRE_FLAGS_ALL)
 		return err_set(e, EINVAL, "the request has flags this helper does not know");
 	if ((ask->flags & WIRE_COPY && ask->flags & WIRE_ZERO_COPY) ||
@@ -136,6 +147,9 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 	if (ask->nr_queues > START_QUEUES_MAX || ask->depth > START_DEPTH_MAX)
 		return err_set(e, EINVAL, "at most %d queues of depth %d", START_QUEUES_MAX,
 			       START_DEPTH_MAX);
+	if (!attach_server_ok(ask, target))
+		return err_set(e, EINVAL, "target %s is reached by %s address", target->name,
+			       target->by_address ? "an" : "no");
 	if (!attach_fault_ok(ask, target))
 		return err_set(e, EINVAL, "target %s cannot fail like this", target->name);
 	if (ask->mode & ~0777u || ask->uid == UINT32_MAX || ask->gid == UINT32_MAX)
@@ -165,6 +179,14 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 	rec->node_mode = ask->mode;
 	rec->filesystem = ask->filesystem;
 	rec->fault = ask->fault;
+	if (*ask->address) {
+		static_assert(sizeof(rec->backing) == sizeof(ask->address), "an address fits");
+		memcpy(rec->backing, ask->address, sizeof(rec->backing));
+		memcpy(rec->nbd.export_name, ask->export_name, sizeof(rec->nbd.export_name));
+		rec->nbd.asked_connections =
+			ask->nr_connections ? ask->nr_connections : HELPER_CONNECTIONS;
+		rec->raw_writers = 1;
+	}
 	memcpy(rec->container, ask->container, sizeof(rec->container));
 	memcpy(rec->engine, ask->engine, sizeof(rec->engine));
 	memcpy(rec->path, ask->path, sizeof(rec->path));
@@ -262,6 +284,31 @@ static int attach_look_files(struct attach *a, const struct catalog_target *targ
 	return attach_note_size(&a->rec, target->based ? &a->base : &a->backing, e);
 }
 
+/*
+ * Nobody is connected to for who would not get it, whatever the size, which only the server knows.
+ * What there is then is decided on once more, with that.
+ */
+static int attach_look_server(struct attach *a, struct err *e)
+{
+	struct record *rec = &a->rec;
+	const struct nbd_place place = {
+		.address = rec->backing,
+		.export_name = rec->nbd.export_name,
+		.nr_connections = rec->nbd.asked_connections,
+	};
+	struct policy_claim claim = registry_claim(a->op->registry, &a->op->peer, rec);
+	struct policy_verdict verdict;
+	int r;
+
+	if (!claim.size_bytes)
+		claim.size_bytes = rec->logical_block_bytes;
+	policy_decide(a->op->registry->policy, &claim, &verdict);
+	if (!verdict.allowed)
+		return err_set(e, EPERM, "the policy refuses it: %s", verdict.reason);
+	r = nbd_connect(&a->server, &place, op_left_ms(a->op, ATTACH_CONNECT_MS), e);
+	return r < 0 ? r : nbd_note(rec, &a->server, e);
+}
+
 /* Held for as long as this takes, so that its mount's number stays its own. */
 static int attach_look_dir(struct attach *a, int dir_fd, struct err *e)
 {
@@ -286,7 +333,8 @@ static int attach_look(struct attach *a, struct packet *p, struct err *e)
 		r = place_look(a->op, &a->container, &a->rec, fd_take(&p->fds[next++]), e);
 	if (r < 0)
 		return r;
-	return attach_look_files(a, target, p->fds + next, e);
+	return target->by_address ? attach_look_server(a, e)
+				  : attach_look_files(a, target, p->fds + next, e);
 }
 
 static int attach_control(struct attach *a, struct err *e)
@@ -305,6 +353,9 @@ static uint32_t attach_piece_bytes(const struct attach *a)
 {
 	uint32_t piece = a->backing.piece_bytes;
 
+	/* What a server takes at once is what its device is asked. */
+	if (a->server.nr)
+		return a->rec.max_io_bytes;
 	return piece && piece < a->rec.max_io_bytes ? piece : a->rec.max_io_bytes;
 }
 
@@ -319,10 +370,21 @@ static uint64_t attach_recovery(uint64_t features, uint64_t flags)
 			   (flags & UBLK_F_BATCH_IO ? 0 : UBLK_F_QUIESCE));
 }
 
+/* Of what the target could do, what there is. */
+static void attach_features(const struct attach *a, struct ublk_spec *spec)
+{
+	const struct catalog_target *target = catalog_target(a->rec.target);
+	uint32_t has = a->server.flags;
+
+	spec->volatile_cache = target->volatile_cache && (!a->server.nr || has & START_NBD_FLUSH);
+	spec->discards = target->discards && a->rec.grants & RECORD_DISCARD &&
+			 (!a->server.nr || has & (START_NBD_TRIM | START_NBD_ZERO));
+	spec->rotational = a->backing.rotational || has & START_NBD_ROTATIONAL;
+}
+
 /* ADD_DEV with the lowest number nobody has; journalled before it is made. */
 static int attach_add(struct attach *a, struct err *e)
 {
-	const struct catalog_target *target = catalog_target(a->rec.target);
 	struct record *rec = &a->rec;
 	struct ublk_spec spec = {
 		.cookie = rec->generation,
@@ -333,11 +395,8 @@ static int attach_add(struct attach *a, struct err *e)
 		.physical_block_bytes = rec->physical_block_bytes,
 		.io_min_bytes = a->backing.io_min_bytes,
 		.io_opt_bytes = a->backing.io_opt_bytes,
-		.rotational = a->backing.rotational,
 		.memory_align_bytes = a->backing.memory_align_bytes,
 		.read_only = rec->flags & WIRE_READ_ONLY,
-		.volatile_cache = target->volatile_cache,
-		.discards = target->discards && rec->grants & RECORD_DISCARD,
 	};
 	uint64_t wanted;
 	int r;
@@ -345,6 +404,9 @@ static int attach_add(struct attach *a, struct err *e)
 	r = datapath_choose(rec, &spec.flags, &spec.max_io_bytes, e);
 	if (r < 0)
 		return r;
+	attach_features(a, &spec);
+	if (a->server.nr && rec->piece_bytes < spec.max_io_bytes)
+		spec.max_io_bytes = rec->piece_bytes;
 	spec.flags |= attach_recovery(rec->kernel_features, spec.flags);
 	wanted = spec.flags;
 	for (unsigned int i = 0; i < ATTACH_NUMBERS_MAX; i++) {
@@ -380,7 +442,31 @@ static int attach_backing(struct attach *a, struct err *e)
 		a->birth.files[a->birth.nr_files++] = a->backing.fd;
 	if (a->base.fd >= 0)
 		a->birth.files[a->birth.nr_files++] = a->base.fd;
+	for (unsigned int i = 0; i < a->server.nr; i++)
+		a->birth.files[a->birth.nr_files++] = a->server.fds[i];
 	return r;
+}
+
+/* What is kept goes on record, to be known again. */
+static int attach_note_kept(struct attach *a, struct err *e)
+{
+	struct record *rec = &a->rec;
+	struct stat st;
+
+	rec->nbd.state = a->server.nr ? RECORD_NBD_USED : RECORD_NBD_NONE;
+	if (a->server.nr)
+		return nbd_note_sockets(rec, a->server.fds, a->server.nr, e);
+	if (fstat(a->backing.fd, &st) < 0)
+		return err_sys(e, errno, "cannot look at what the worker serves from");
+	rec->kept_dev = st.st_dev;
+	rec->kept_inode = st.st_ino;
+	if (a->base.fd < 0)
+		return 0;
+	if (fstat(a->base.fd, &st) < 0)
+		return err_sys(e, errno, "cannot look at the base");
+	rec->base_kept_dev = st.st_dev;
+	rec->base_kept_inode = st.st_ino;
+	return 0;
 }
 
 /*
@@ -390,19 +476,11 @@ static int attach_backing(struct attach *a, struct err *e)
 static int attach_keep(struct attach *a, struct err *e)
 {
 	struct record *rec = &a->rec;
-	struct stat st;
 	int r;
 
-	if (fstat(a->backing.fd, &st) < 0)
-		return err_sys(e, errno, "cannot look at what the worker serves from");
-	rec->kept_dev = st.st_dev;
-	rec->kept_inode = st.st_ino;
-	if (a->base.fd >= 0) {
-		if (fstat(a->base.fd, &st) < 0)
-			return err_sys(e, errno, "cannot look at the base");
-		rec->base_kept_dev = st.st_dev;
-		rec->base_kept_inode = st.st_ino;
-	}
+	r = attach_note_kept(a, e);
+	if (r < 0)
+		return r;
 	r = keep_put_files(rec->generation, a->birth.files, a->birth.nr_files, e);
 	if (r != -ENOTCONN)
 		return r;
@@ -535,6 +613,7 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 		.dir_fd = -1,
 		.backing = BACKING_INIT,
 		.base = BACKING_INIT,
+		.server = NBD_SERVER_INIT,
 		.birth = BIRTH_INIT(op, &a.rec),
 		.disk = DISK_INIT,
 	};

@@ -70,6 +70,8 @@ static void audit_put_device(struct json *j, const struct record *rec)
 	else
 		json_null(j, "bytes");
 	json_text(j, "access", !target ? NULL : rec->flags & WIRE_READ_ONLY ? "ro" : "rw");
+	if (target && target->by_address)
+		json_text(j, "export", rec->nbd.export_name);
 	json_text(j, "backing", rec && *rec->backing ? rec->backing : NULL);
 	if (rec && *rec->base)
 		json_text(j, "base", rec->base);

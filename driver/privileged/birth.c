@@ -114,6 +114,7 @@ int birth_prepare(struct birth *b, struct err *e)
 		.nr_filter = h->nr_filter,
 		.fault = { rec->fault.delay_us, rec->fault.error_ppm, rec->fault.error_off,
 			   rec->fault.error_len },
+		.nbd = { rec->nbd.flags, rec->nbd.timeout_ms },
 	};
 	int r;
 

@@ -57,6 +57,8 @@ static void claims_fill(struct record *rec, const struct record *device)
 	claim.kept_dev = claim.kept_inode = 0;
 	claim.backing_dev = claim.backing_inode = 0;
 	claim.base_kept_dev = claim.base_kept_inode = 0;
+	memset(claim.nbd.kept_inodes, 0, sizeof(claim.nbd.kept_inodes));
+	claim.nbd.state = RECORD_NBD_NONE;
 	claim.base_dev = claim.base_inode = 0;
 	claim.kernel_flags = 0;
 	claim.handed_over = 0;

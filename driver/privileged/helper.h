@@ -13,6 +13,7 @@
 #define HELPER_IO_BYTES_ZERO_COPY (1u << 20)
 #define HELPER_QUEUES 2u
 #define HELPER_DEPTH 32u
+#define HELPER_CONNECTIONS 2u /* to a server that allows as many */
 
 struct helper {
 	const char *policy_path;

@@ -130,6 +130,18 @@ static bool journal_grants_ok(const struct record *rec)
 	       !(rec->grants & RECORD_IO_BEHIND && !(limits && rec->backing_dev));
 }
 
+static bool journal_nbd_ok(const struct record *rec)
+{
+	static const struct record_nbd none;
+	const struct catalog_target *target = catalog_target(rec->target);
+
+	if (!target || !target->by_address)
+		return !memcmp(&rec->nbd, &none, sizeof(none));
+	return rec->nbd.state < RECORD_NBD_STATES &&
+	       rec->nbd.nr_connections <= WIRE_CONNECTIONS_MAX &&
+	       text_padded_ok(rec->nbd.export_name, sizeof(rec->nbd.export_name));
+}
+
 bool journal_record_ok(const struct record *rec)
 {
 	return rec->magic == RECORD_MAGIC && rec->version == RECORD_VERSION &&
@@ -145,7 +157,7 @@ bool journal_record_ok(const struct record *rec)
 	       text_padded_ok(rec->container_cgroup, sizeof(rec->container_cgroup)) &&
 	       text_padded_ok(rec->cgroup, sizeof(rec->cgroup)) &&
 	       text_padded_ok(rec->failure, sizeof(rec->failure)) && journal_places_ok(rec) &&
-	       journal_grants_ok(rec);
+	       journal_nbd_ok(rec) && journal_grants_ok(rec);
 }
 
 /* file: the same as name, or where it was set aside. */

@@ -20,7 +20,7 @@
 #include "driver/wire/wire.h"
 
 #define RECORD_MAGIC 0x6f726375u
-#define RECORD_VERSION 7
+#define RECORD_VERSION 8
 #define RECORD_CGROUP_SIZE 256
 
 /* The upper half of every generation, and so of the cookie the driver keeps for us. */
@@ -32,9 +32,31 @@ enum record_grant {
 	RECORD_ZERO_COPY = 1 << 2, /* the worker may be handed the kernel's pages */
 	RECORD_UNIT = 1 << 4,	   /* the container's systemd unit allows the device, see unit.h */
 	RECORD_IO_BEHIND = 1 << 5, /* with IO_LIMITS: io.max of the worker's cgroup, for the disk */
+	RECORD_REISSUE = 1 << 6,   /* target nbd: a server may be asked again what it may yet do */
 };
 #define RECORD_GRANTS_ALL                                                                          \
-	(RECORD_DISCARD | RECORD_IO_LIMITS | RECORD_ZERO_COPY | RECORD_UNIT | RECORD_IO_BEHIND)
+	(RECORD_DISCARD | RECORD_IO_LIMITS | RECORD_ZERO_COPY | RECORD_UNIT | RECORD_IO_BEHIND |   \
+	 RECORD_REISSUE)
+
+enum record_nbd_state {
+	RECORD_NBD_NONE,
+	RECORD_NBD_FRESH, /* nobody has written to its connections yet */
+	RECORD_NBD_USED,
+	RECORD_NBD_LOST, /* used as well, and there are no others yet */
+	RECORD_NBD_STATES,
+};
+
+/* Of target nbd, whose address is in place of the path of a backing file. */
+struct record_nbd {
+	uint32_t state; /* enum record_nbd_state */
+	uint32_t flags; /* enum start_nbd_flag */
+	uint32_t timeout_ms;
+	uint32_t nr_connections;
+	uint32_t asked_connections;
+	uint32_t pad;
+	uint64_t kept_inodes[WIRE_CONNECTIONS_MAX]; /* of their sockets, on kept_dev */
+	char export_name[WIRE_EXPORT_SIZE];
+};
 
 struct record {
 	uint32_t magic;
@@ -111,8 +133,9 @@ struct record {
 	char base[WIRE_BACKING_SIZE];
 	/* What path was, with WIRE_HOST and a file system, before that was mounted on it. */
 	struct host_dir dir;
+	struct record_nbd nbd; /* all zero for the other targets */
 };
-static_assert(sizeof(struct record) == 2432, "journal format changed: raise RECORD_VERSION");
+static_assert(sizeof(struct record) == 2616, "journal format changed: raise RECORD_VERSION");
 
 /* Is it a file system that is mounted on the host? */
 static inline bool record_on_host(const struct record *rec)

@@ -53,7 +53,7 @@ int keep_hear(struct keep *k, struct err *e);
 /* fd is borrowed; replaces what it had for this device. 0: the keeper has it. */
 int keep_put(uint64_t generation, int fd, struct err *e);
 /* The same for a few, in one box: at most KEEP_FILES_MAX. */
-#define KEEP_FILES_MAX 2
+#define KEEP_FILES_MAX 4
 int keep_put_files(uint64_t generation, const int *fds, unsigned int nr, struct err *e);
 
 /* -ENOENT: it has none. */

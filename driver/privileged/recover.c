@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -15,16 +16,19 @@
 #include "driver/privileged/birth.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/keep.h"
+#include "driver/privileged/nbd.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/ublk_ctl.h"
 #include "driver/privileged/undo.h"
+#include "targets/catalog.h"
 
 #define RECOVER_END_MS 2000 /* every tag is fetched by then: nothing is waited for */
 #define RECOVER_COMMAND_MS 5000
 #define RECOVER_NOTICE_MS 10000 /* until the driver sees that a worker is gone */
 #define RECOVER_RETRY_MS 2
 #define RECOVER_QUIESCE_MS 2000 /* until a tag of each queue is idle */
-#define RECOVER_LEAVE_MS 1000	/* until what a worker has begun is finished, and it has ended */
+#define RECOVER_CONNECT_MS 10000
+#define RECOVER_LEAVE_MS 1000 /* until what a worker has begun is finished, and it has ended */
 
 struct recover {
 	const struct op *op;
@@ -54,13 +58,83 @@ static void recover_fini(struct recover *r)
 #define auto_recover __attribute__((cleanup(recover_fini)))
 #define RECOVER_INIT(o, r)                                                                         \
 	{                                                                                          \
-		.op = (o), .birth = BIRTH_INIT(o, &(r).rec), .files = { -1, -1 }                   \
+		.op = (o), .birth = BIRTH_INIT(o, &(r).rec), .files = { -1, -1, -1, -1 }           \
 	}
 
 /* Once a worker has the char device, kernels before 6.16 take no other. */
 static bool recover_once(const struct record *rec)
 {
 	return !(rec->kernel_features & UBLK_F_PER_IO_DAEMON);
+}
+
+static bool recover_has_server(const struct record *rec)
+{
+	const struct catalog_target *target = catalog_target(rec->target);
+
+	return target && target->by_address;
+}
+
+/* Until there is a server again, which may take any time, the device waits; no worker is to blame.
+ */
+static int recover_lost(struct recover *r, const char *why, struct err *e)
+{
+	struct record *rec = &r->rec;
+
+	rec->state = WIRE_STATE_RECOVERING;
+	if (rec->nbd.state == RECORD_NBD_USED)
+		rec->nbd.state = RECORD_NBD_LOST;
+	memset(rec->failure, 0, sizeof(rec->failure));
+	text_copy(rec->failure, sizeof(rec->failure), why);
+	return op_update(r->op, rec, e);
+}
+
+/* New connections: what had been said on the old ones only the dead worker knew. */
+static int recover_server(struct recover *r, struct err *e)
+{
+	auto_nbd_server struct nbd_server server = NBD_SERVER_INIT;
+	struct record *rec = &r->rec;
+	struct err why;
+	int ret;
+
+	ret = recover_lost(r, "its server is lost", e);
+	if (ret < 0)
+		return ret;
+	ret = nbd_reconnect(&server, rec, op_left_ms(r->op, RECOVER_CONNECT_MS), &why);
+	if (ret < 0) {
+		*e = why;
+		return recover_lost(r, why.text, NULL) < 0 ? -EIO : ret;
+	}
+	ret = nbd_note(rec, &server, e);
+	if (ret == 0)
+		ret = nbd_note_sockets(rec, server.fds, server.nr, e);
+	if (ret < 0)
+		return ret;
+	for (unsigned int i = 0; i < server.nr; i++)
+		r->birth.files[i] = r->files[i] = fd_take(&server.fds[i]);
+	r->birth.nr_files = server.nr;
+	rec->nbd.state = RECORD_NBD_FRESH;
+	memset(rec->failure, 0, sizeof(rec->failure));
+	return 0;
+}
+
+/*
+ * New connections go to the keeper when they are on record as nobody's, and nobody writes to them
+ * before they are on record as used.
+ */
+static int recover_keep(struct recover *r, struct err *e)
+{
+	struct record *rec = &r->rec;
+	int ret;
+
+	if (!recover_has_server(rec))
+		return 0;
+	ret = keep_put_files(rec->generation, r->files, r->birth.nr_files, e);
+	if (ret == -ENOTCONN)
+		rec->kept_dev = 0;
+	else if (ret < 0)
+		return ret;
+	rec->nbd.state = RECORD_NBD_USED;
+	return op_update(r->op, rec, e);
 }
 
 /* The keeper runs without rights: what it hands out counts only if it is the file on record. */
@@ -73,7 +147,9 @@ static int recover_backing(struct recover *r, struct err *e)
 	struct stat st;
 	int ret;
 
-	static_assert(ARRAY_SIZE(kept) == KEEP_FILES_MAX, "each kept file is compared");
+	if (recover_has_server(rec))
+		return recover_server(r, e);
+	static_assert(ARRAY_SIZE(kept) <= KEEP_FILES_MAX, "there is room for each kept file");
 	if (!rec->kept_dev)
 		return err_set(e, ENOENT, "there was no keeper when it was attached");
 	ret = keep_get_files(rec->generation, r->files, nr, e);
@@ -206,8 +282,8 @@ static int recover_clean(struct recover *r, struct err *e)
 
 /* A worker died: who follows goes on record before anything else can fail. */
 static recover_step *const recover_steps[] = {
-	recover_backing, recover_spawn,	    recover_record, recover_prepare,
-	recover_begin,	 recover_hand_over, recover_live,
+	recover_backing, recover_spawn, recover_record,	   recover_keep,
+	recover_prepare, recover_begin, recover_hand_over, recover_live,
 };
 
 /* It serves, and goes on doing so until all that can fail is done. */
@@ -386,12 +462,30 @@ static int recover_replace(struct recover *r, struct err *e)
 	return err_prefix(e, ret, "the new worker could not take over");
 }
 
+/*
+ * Of a device with a server: its connections end with its worker, and the next has its own. A
+ * server may have room for no others before. The device waits meanwhile.
+ */
+static int recover_restart(struct recover *r, struct err *e)
+{
+	int ret;
+
+	r->before = r->rec;
+	ret = recover_leave(r, e);
+	if (ret == 0)
+		ret = recover_make(r, e);
+	r->pause_us = clock_now_us() - r->left_us;
+	return ret < 0 ? err_prefix(e, ret, "there is no new worker yet") : 0;
+}
+
 static int recover_upgrade_or_not(struct recover *r, recover_change *change, void *arg,
 				  struct err *e)
 {
 	int ret;
 
 	ret = recover_may_upgrade(r, e);
+	if (ret == 0 && recover_has_server(&r->rec))
+		return recover_restart(r, e);
 	if (ret == 0)
 		ret = recover_backing(r, e);
 	if (ret < 0)

@@ -99,11 +99,21 @@ static void registry_files(const struct record *rec, struct registry_file ret[RE
 	ret[1] = (struct registry_file){ rec->base_dev, rec->base_inode, false };
 }
 
+/* Is one export of one server behind both, and does one of them write? */
+static bool registry_same_server(const struct record *a, const struct record *b)
+{
+	return a->nbd.asked_connections && b->nbd.asked_connections &&
+	       !(a->flags & b->flags & WIRE_READ_ONLY) && !strcmp(a->backing, b->backing) &&
+	       !strcmp(a->nbd.export_name, b->nbd.export_name);
+}
+
 /* Is a file of both, which one of them writes? */
 static bool registry_collide(const struct record *a, const struct record *b)
 {
 	struct registry_file x[REGISTRY_FILES], y[REGISTRY_FILES];
 
+	if (registry_same_server(a, b))
+		return true;
 	registry_files(a, x);
 	registry_files(b, y);
 	for (size_t i = 0; i < REGISTRY_FILES; i++) {
@@ -125,7 +135,10 @@ static bool registry_same_claim(const struct record *a, const struct record *b)
 	       a->node_gid == b->node_gid && a->node_mode == b->node_mode &&
 	       a->filesystem == b->filesystem && a->backing_dev == b->backing_dev &&
 	       a->backing_inode == b->backing_inode && a->base_dev == b->base_dev &&
-	       a->base_inode == b->base_inode && !memcmp(&a->fault, &b->fault, sizeof(a->fault));
+	       a->base_inode == b->base_inode && !strcmp(a->nbd.export_name, b->nbd.export_name) &&
+	       a->nbd.asked_connections == b->nbd.asked_connections &&
+	       (!a->nbd.asked_connections || !strcmp(a->backing, b->backing)) &&
+	       !memcmp(&a->fault, &b->fault, sizeof(a->fault));
 }
 
 int registry_again(const struct device *d, struct record *rec, struct err *e)
@@ -165,7 +178,9 @@ static int registry_check_backing(const struct registry *reg, const struct recor
 
 		if (!registry_collide(other, rec))
 			continue;
-		return err_set(e, EBUSY, "the backing file is attached %s already, as ublkb%u%s%s",
+		return err_set(e, EBUSY, "%s is attached %s already, as ublkb%u%s%s",
+			       rec->nbd.asked_connections ? "the server's export"
+							  : "the backing file",
 			       other->flags & WIRE_READ_ONLY ? "read-only" : "read-write",
 			       other->dev_id, *other->container ? " in " : "", other->container);
 	}
@@ -184,6 +199,8 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 {
 	bool host = rec->flags & WIRE_HOST;
 	bool placed = !(rec->flags & WIRE_NO_CONTAINER);
+	const struct catalog_target *target = catalog_target(rec->target);
+	bool server = target && target->by_address, file = *rec->backing && !server;
 	struct policy_claim claim = {
 		.act = rec->filesystem ? POLICY_MOUNT : POLICY_ATTACH,
 		.uid = peer->uid,
@@ -196,8 +213,9 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 		.target = rec->target,
 		.read_only = rec->flags & WIRE_READ_ONLY,
 		.size_bytes = rec->size_bytes,
-		.backing = *rec->backing ? rec->backing : NULL,
-		.backing_uid = *rec->backing ? rec->backing_uid : UINT32_MAX,
+		.backing = file ? rec->backing : NULL,
+		.backing_uid = file ? rec->backing_uid : UINT32_MAX,
+		.address = server ? rec->backing : NULL,
 		.base = *rec->base ? rec->base : NULL,
 		.zero_copy = rec->flags & WIRE_ZERO_COPY,
 		.nr_queues = rec->nr_queues,
@@ -237,7 +255,10 @@ static int registry_grant(struct record *rec, const struct policy_verdict *verdi
 	text_copy(rec->rule, sizeof(rec->rule), verdict->rule);
 	rec->io = (struct wire_io){ io->read_bytes, io->write_bytes, io->read_ops, io->write_ops };
 	rec->grants = (verdict->discard ? RECORD_DISCARD : 0u) |
-		      (verdict->zero_copy ? RECORD_ZERO_COPY : 0u);
+		      (verdict->zero_copy ? RECORD_ZERO_COPY : 0u) |
+		      (verdict->nbd_reissue ? RECORD_REISSUE : 0u);
+	if (rec->nbd.asked_connections)
+		rec->nbd.timeout_ms = verdict->nbd_timeout_seconds * 1000;
 	if (!io->read_bytes && !io->write_bytes && !io->read_ops && !io->write_ops)
 		return 0;
 	if (rec->flags & WIRE_HOST)

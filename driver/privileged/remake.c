@@ -111,7 +111,11 @@ int remake_keys(const struct record *rec, char *text, size_t size)
 	snprintf(mode, sizeof(mode), "%04" PRIo32, rec->node_mode & 0777);
 	remake_put(&t, KEY_TARGET, catalog_target(rec->target)->name);
 	if (*rec->backing)
-		remake_put(&t, KEY_BACKING, rec->backing);
+		remake_put(&t, rec->nbd.asked_connections ? KEY_NBD : KEY_BACKING, rec->backing);
+	if (*rec->nbd.export_name)
+		remake_put(&t, KEY_EXPORT, rec->nbd.export_name);
+	if (rec->nbd.asked_connections)
+		remake_put_number(&t, KEY_CONNECTIONS, rec->nbd.asked_connections);
 	if (*rec->base)
 		remake_put(&t, KEY_BASE, rec->base);
 	/* As it was asked for: what was left to the helper is left to the next one. */

@@ -104,6 +104,8 @@ int show_inspect(struct op *op, struct packet *p, struct err *e)
 		.io = rec->io,
 	};
 	memcpy(details.base, rec->base, sizeof(details.base));
+	memcpy(details.export_name, rec->nbd.export_name, sizeof(details.export_name));
+	details.nr_connections = rec->nbd.nr_connections;
 	memcpy(details.failure, rec->failure, sizeof(details.failure));
 	packet_send(op->peer_fd, &details, sizeof(details), NULL, 0, SHOW_SEND_MS);
 	return 0;

@@ -12,6 +12,7 @@
 #include "driver/privileged/process.h"
 #include "driver/privileged/server.h"
 #include "driver/privileged/work.h"
+#include "driver/wire/start.h"
 
 #define WATCH_RETRY_MAX_MS 60000
 #define WATCH_RETRIES_GROW 10 /* after so many the delay grows no more */
@@ -24,6 +25,10 @@
 #define WATCH_DEATHS_MAX 8
 #define WATCH_DEATH_DELAY_MAX_MS 2000
 
+/* A server that is gone may come back at any time. */
+#define WATCH_LOSSES_GROW 6
+#define WATCH_LOSS_DELAY_MS 50
+
 void watch_retry_later(struct device *d, int64_t now_ms)
 {
 	int delay_ms = d->nr_tries < WATCH_RETRIES_GROW ? 100 << d->nr_tries : WATCH_RETRY_MAX_MS;
@@ -32,14 +37,29 @@ void watch_retry_later(struct device *d, int64_t now_ms)
 	d->nr_tries++;
 }
 
+/* Has it lost its server, so that no worker could do better? */
+static bool watch_server_lost(const struct device *d)
+{
+	return d->rec.nbd.state == RECORD_NBD_LOST ||
+	       (d->lost && d->rec.nbd.state != RECORD_NBD_NONE);
+}
+
 void watch_recover_later(struct device *d, int64_t now_ms)
 {
+	bool steady = d->served_ms && now_ms - d->served_ms >= WATCH_STEADY_MS;
 	int64_t delay_ms;
 
-	if (d->served_ms && now_ms - d->served_ms >= WATCH_STEADY_MS)
-		d->nr_deaths = 0;
+	if (steady)
+		d->nr_deaths = d->nr_losses = 0;
 	d->served_ms = 0;
 	d->recover = true;
+	if (watch_server_lost(d)) {
+		d->lost = false;
+		d->retry_ms = now_ms + (d->nr_losses ? WATCH_LOSS_DELAY_MS << d->nr_losses : 0);
+		if (d->nr_losses < WATCH_LOSSES_GROW)
+			d->nr_losses++;
+		return;
+	}
 	delay_ms = d->nr_deaths ? 50 << d->nr_deaths : 0;
 	d->retry_ms = now_ms +
 		      (delay_ms < WATCH_DEATH_DELAY_MAX_MS ? delay_ms : WATCH_DEATH_DELAY_MAX_MS);
@@ -145,6 +165,7 @@ static void watch_note_end(struct device *d, int status)
 	else
 		snprintf(d->last_words, sizeof(d->last_words), "ended with status %d",
 			 WEXITSTATUS(status));
+	d->lost = WIFEXITED(status) && WEXITSTATUS(status) == START_STATUS_LOST;
 }
 
 void watch_reaped(struct server *s, pid_t pid, int status)

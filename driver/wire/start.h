@@ -24,7 +24,7 @@
 #define START_MAGIC 0x7774736fu
 #define START_VERSION 1
 #define START_FILTER_MAX 64 /* instructions of the seccomp program */
-#define START_FILES_MAX 2
+#define START_FILES_MAX 4
 #define START_REASON_SIZE 160
 #define START_QUEUES_MAX 16
 #define START_DEPTH_MAX 256
@@ -76,6 +76,33 @@ struct start_fault {
 	uint64_t error_len;
 };
 
+/* What a server can do that target nbd talks to. */
+enum start_nbd_flag {
+	START_NBD_READ_ONLY = 1 << 0,
+	START_NBD_FLUSH = 1 << 1,
+	START_NBD_FUA = 1 << 2,
+	START_NBD_TRIM = 1 << 3,
+	START_NBD_ZERO = 1 << 4,
+	START_NBD_MULTI = 1 << 5, /* several connections are one */
+	START_NBD_ROTATIONAL = 1 << 6,
+};
+#define START_NBD_FLAGS_ALL                                                                        \
+	(START_NBD_READ_ONLY | START_NBD_FLUSH | START_NBD_FUA | START_NBD_TRIM | START_NBD_ZERO | \
+	 START_NBD_MULTI | START_NBD_ROTATIONAL)
+#define START_NBD_TIMEOUT_MAX_MS 3600000u
+
+/* Of target nbd; all zero for the others. */
+struct start_nbd {
+	uint32_t flags;	     /* enum start_nbd_flag */
+	uint32_t timeout_ms; /* a request that is older has lost its server */
+};
+
+/*
+ * A worker ends with this status when it has lost its server: it is well, and so may be the
+ * next one.
+ */
+#define START_STATUS_LOST 3
+
 /* fds: the target's backing files. */
 struct start_spec {
 	struct start_head head;
@@ -90,12 +117,13 @@ struct start_spec {
 	uint16_t nr_filter;   /* instructions, at least one */
 	uint16_t pad[3];
 	struct start_fault fault;
+	struct start_nbd nbd;
 	uint64_t
 		filter[START_FILTER_MAX]; /* struct sock_filter, made by libseccomp in the helper */
 	/* START_THREADS: 1 + the queue whose requests each processor makes; 0: it is not known. */
 	uint8_t cpu_queue[START_CPUS_MAX];
 };
-static_assert(sizeof(struct start_spec) == 1616, "start format changed");
+static_assert(sizeof(struct start_spec) == 1624, "start format changed");
 
 /* START_PREPARED, START_SERVE (fds: /dev/ublkcN, counters, notices), START_READY. */
 struct start_step {

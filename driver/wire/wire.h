@@ -26,6 +26,9 @@
 #define WIRE_RULE_SIZE 64	/* id of a policy rule */
 #define WIRE_BACKING_SIZE 256	/* path of a backing file, for people */
 #define WIRE_REASON_SIZE 320
+#define WIRE_ADDRESS_SIZE 256 /* of a server, as a policy writes it */
+#define WIRE_EXPORT_SIZE 128
+#define WIRE_CONNECTIONS_MAX 4
 #define WIRE_FDS_MAX 3
 #define WIRE_SPANS_MAX 20
 #define WIRE_ORPHAN_NAME_SIZE 256
@@ -124,8 +127,13 @@ struct wire_attach {
 	char path[WIRE_PATH_SIZE]; /* "/dev/..." of a node, or any; of WIRE_HOST a label, or empty
 				    */
 	struct wire_fault fault;
+	/* Of a target that is reached by an address; all zero for the others. */
+	char address[WIRE_ADDRESS_SIZE];    /* "unix:/PATH", "tcp:HOST:PORT" */
+	char export_name[WIRE_EXPORT_SIZE]; /* of the server's; empty: its default */
+	uint32_t nr_connections;	    /* at most; 0: the helper's default */
+	uint32_t pad;
 };
-static_assert(sizeof(struct wire_attach) == 488, "wire format changed");
+static_assert(sizeof(struct wire_attach) == 880, "wire format changed");
 
 /*
  * A container is to have a device that was made ahead. Answer: WIRE_REPLY with the claim, which
@@ -446,7 +454,11 @@ struct wire_details {
 	uint32_t discard;	      /* 1: the container may give space back */
 	uint32_t container_owner_uid; /* of its user namespace, as the host counts */
 	struct wire_io io;
-	char failure[WIRE_REASON_SIZE]; /* WIRE_STATE_FAILED: why */
-	char base[WIRE_BACKING_SIZE];	/* path of what the backing file is a delta over */
+	char failure[WIRE_REASON_SIZE];	    /* WIRE_STATE_FAILED: why */
+	char base[WIRE_BACKING_SIZE];	    /* path of what the backing file is a delta over */
+	char export_name[WIRE_EXPORT_SIZE]; /* of the server that device.backing is the address of
+					     */
+	uint32_t nr_connections;	    /* to it; 0: there is no server */
+	uint32_t pad;
 };
-static_assert(sizeof(struct wire_details) == 1536, "wire format changed");
+static_assert(sizeof(struct wire_details) == 1672, "wire format changed");

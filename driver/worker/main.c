@@ -81,7 +81,7 @@ static _Noreturn void worker_fail_sealed(struct worker *w, struct lane *l, int c
 	w->failed = worker_failure(code, e);
 	ring_say(&l->uring, &w->failed, sizeof(w->failed));
 	io_uring_submit(&l->uring);
-	_exit(EXIT_FAILURE);
+	_exit(code == -ENOTCONN ? START_STATUS_LOST : EXIT_FAILURE);
 }
 
 static _Noreturn void worker_fail(struct worker *w, struct lane *l, int code, const char *what)
@@ -120,7 +120,7 @@ static void worker_serve(struct crew *crew, struct lane *l)
 	}
 	r = lane_run(l);
 	if (r < 0)
-		worker_fail(w, l, r, "cannot go on");
+		worker_fail(w, l, r, r == -ENOTCONN ? "its server is lost" : "cannot go on");
 	if (atomic_fetch_sub(&w->nr_serving, 1) != 1)
 		worker_rest(w);
 	_exit(EXIT_SUCCESS);
@@ -138,6 +138,11 @@ static int worker_receive_spec(struct worker *w, struct err *e)
 	return spec_admit(&w->spec, &w->target.ops, &w->backing, e);
 }
 
+static_assert((int)TARGET_NBD_FLUSH == START_NBD_FLUSH && (int)TARGET_NBD_FUA == START_NBD_FUA &&
+		      (int)TARGET_NBD_TRIM == START_NBD_TRIM &&
+		      (int)TARGET_NBD_ZERO == START_NBD_ZERO,
+	      "flags of a server");
+
 static int worker_open_target(struct worker *w, struct err *e)
 {
 	struct target *t = &w->target;
@@ -154,6 +159,7 @@ static int worker_open_target(struct worker *w, struct err *e)
 	t->fds = w->backing.fds;
 	t->fault = (struct target_fault){ w->spec.fault.delay_us, w->spec.fault.error_ppm,
 					  w->spec.fault.error_off, w->spec.fault.error_len };
+	t->nbd = (struct target_nbd_server){ w->spec.nbd.flags, w->spec.nbd.timeout_ms };
 	if (t->ops->open) {
 		r = t->ops->open(t, e);
 		if (r < 0)

@@ -85,7 +85,9 @@ unsigned int queue_ring_entries(const struct start_spec *spec)
 	unsigned int per_tag = queue_pieces(spec) + !!(spec->flags & START_ZERO_COPY);
 	/* A queue's notice; a commit behind the operation it waits for, and a word to the helper.
 	 */
-	return nr_tags * per_tag + nr_queues * (BATCH_ENTRIES + 1) + 2;
+	const struct target_ops *ops = target_find(spec->target);
+
+	return nr_tags * per_tag + nr_queues * (BATCH_ENTRIES + 1) + 2 + (ops ? ops->nr_own : 0);
 }
 
 int queue_map(struct queue *q, int char_fd, struct err *e)
@@ -142,6 +144,18 @@ struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, un
 				ring_user_data(RING_TARGET, q->index, queue_tag(q, io)));
 	q->nr_operations++;
 	return q->operation;
+}
+
+struct io_uring_sqe *io_own_sqe(struct target *t, struct queue *q, unsigned int which,
+				unsigned int file)
+{
+	return ring_sqe(q->uring, (enum ring_file)(t->first_file + file),
+			ring_user_data(RING_OWN, q->index, (uint16_t)which));
+}
+
+void io_lost(struct queue *q)
+{
+	q->lost = true;
 }
 
 /*
@@ -249,6 +263,9 @@ static int queue_handle(struct queue *queues, const struct io_uring_cqe *cqe, bo
 	case RING_REGISTER:
 		queue_handle_register(q, tag, cqe->res);
 		return 0;
+	case RING_OWN:
+		q->target->ops->own(q->target, q, tag, cqe->res);
+		return q->lost ? -ENOTCONN : 0;
 	case RING_NOTICE:
 		report_sent(q);
 		return 0;
@@ -277,6 +294,8 @@ __attribute__((flatten)) static int queue_reap(struct io_uring *uring, struct qu
 		n++;
 	}
 	io_uring_cq_advance(uring, n);
+	if (queues->target->ops->settle && r == 0)
+		queues->target->ops->settle(queues->target);
 	for (unsigned int i = 0; i < nr_queues && queues[i].batch; i++)
 		batch_flush(&queues[i]);
 	return r;

@@ -60,6 +60,7 @@ struct queue {
 	uint16_t nr_alone; /* requests that could be linked */
 	uint16_t live;	   /* what the kernel may still answer; none left means stopped */
 	struct report report;
+	bool lost;    /* io_lost() */
 	bool leaving; /* START_QUIESCE: it has taken back a tag, and fills none any more */
 };
 

@@ -34,6 +34,7 @@ enum ring_what {
 	RING_PREPARE,	 /* batch.h: every tag of a queue is the driver's */
 	RING_FETCH,	 /* tags of a queue were filled */
 	RING_COMMIT,	 /* results of a queue were taken */
+	RING_OWN,	 /* the target's operation of no tag: which of them, in its place */
 	RING_NOTICE,	 /* report.h: a queue's was sent, or nobody took it */
 };
 

@@ -44,6 +44,17 @@ static bool spec_flags_ok(uint32_t flags)
 	       (!(flags & START_BY_HAND) || flags & START_ZERO_COPY);
 }
 
+static bool spec_nbd_ok(const struct start_spec *s, const struct target_ops *ops)
+{
+	static const struct start_nbd none;
+
+	if (!ops->has_server)
+		return !memcmp(&s->nbd, &none, sizeof(none));
+	return !(s->nbd.flags & ~(uint32_t)START_NBD_FLAGS_ALL) && s->nbd.timeout_ms &&
+	       s->nbd.timeout_ms <= START_NBD_TIMEOUT_MAX_MS &&
+	       !(s->flags & (START_ZERO_COPY | START_THREADS));
+}
+
 static bool spec_cpus_ok(const struct start_spec *s)
 {
 	for (unsigned int cpu = 0; cpu < START_CPUS_MAX; cpu++) {
@@ -75,7 +86,8 @@ int spec_admit(struct start_spec *ret, const struct target_ops **ret_ops, const 
 	ops = target_find(s.target);
 	if (!ops)
 		return err_set(e, EPROTO, "there is no target %u", s.target);
-	if (p->nr_fds != ops->nr_files)
+	if (p->nr_fds > ops->nr_files || p->nr_fds > START_FILES_MAX ||
+	    p->nr_fds < (ops->fewest_files ? ops->fewest_files : ops->nr_files))
 		return err_set(e, EPROTO, "target %s needs %u backing files, not %u", ops->name,
 			       ops->nr_files, p->nr_fds);
 	if (!spec_flags_ok(s.flags) || s.pad[0] || s.pad[1] || s.pad[2])
@@ -83,6 +95,9 @@ int spec_admit(struct start_spec *ret, const struct target_ops **ret_ops, const 
 	if (!spec_shape_ok(&s))
 		return err_set(e, EPROTO, "%u queues of %u tags of %u bytes in pieces of %u",
 			       s.nr_queues, s.depth, s.max_io_bytes, s.piece_bytes);
+	if (!spec_nbd_ok(&s, ops))
+		return err_set(e, EPROTO, "a strange server: flags %#x, %u ms", s.nbd.flags,
+			       s.nbd.timeout_ms);
 	if (!spec_cpus_ok(&s))
 		return err_set(e, EPROTO, "a processor of a queue there is not");
 	if (!spec_size_ok(&s))

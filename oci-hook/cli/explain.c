@@ -434,7 +434,8 @@ static void what_mounts(struct explain *x)
 		x->claim.mount_filesystem = catalog_filesystem(keys->filesystem);
 	if (x->claim.act == POLICY_ATTACH && keys->given[KEY_MOUNT] && keys->given[KEY_FS])
 		x->claim.act = POLICY_MOUNT;
-	x->claim.raw_writers = x->claim.act == POLICY_MOUNT && x->claim.uid != 0;
+	x->claim.raw_writers =
+		x->claim.act == POLICY_MOUNT && (x->claim.uid != 0 || x->claim.address);
 }
 
 static int what_find(struct explain *x, struct err *e)
@@ -451,10 +452,13 @@ static int what_find(struct explain *x, struct err *e)
 		asked.given[KEY_BACKING] = true;
 	asked.given[KEY_BASE] = keys->given[KEY_BASE];
 	asked.given[KEY_SIZE] = keys->given[KEY_SIZE];
+	asked.given[KEY_NBD] = keys->given[KEY_NBD] || claim->address;
 	r = keys_check(&asked, true, e);
 	if (r < 0)
 		return r;
 	claim->target = keys->target;
+	if (keys->given[KEY_NBD])
+		claim->address = keys->address;
 	claim->read_only = keys->read_only;
 	claim->zero_copy |= !!(keys->path_flags & WIRE_ZERO_COPY);
 	claim->size_bytes = keys->size_bytes;

@@ -191,6 +191,8 @@ struct json_object *show_details(const struct wire_details *d)
 	show_add_number(o, "threads", show_threads(&d->device));
 	show_add_bool(o, "direct_io", d->direct_io);
 	show_add_text(o, "base", d->base);
+	show_add_text(o, "export", d->export_name);
+	show_add_number(o, "connections", d->nr_connections);
 	show_add_number(o, "backing_dev", d->backing_dev);
 	show_add_number(o, "backing_inode", d->backing_inode);
 	show_add_bool(o, "discard", d->discard);

@@ -47,6 +47,11 @@ static bool has_base(const struct catalog_target *t)
 	return t->based;
 }
 
+static bool has_address(const struct catalog_target *t)
+{
+	return t->by_address;
+}
+
 static bool has_size(const struct catalog_target *t)
 {
 	return t->needs_size;
@@ -82,12 +87,14 @@ static const struct targets_fact needs[] = {
 	{ "size", has_size },
 	{ "backing", has_file },
 	{ "base", has_base },
+	{ "nbd", has_address },
 };
 
 /* Those that it alone has. */
 static const struct targets_fact own_keys[] = {
-	{ "cluster", has_base },       { "delta", has_base },	      { "delay", has_faults },
-	{ "error-ratio", has_faults }, { "error-range", has_faults },
+	{ "cluster", has_base },	{ "delta", has_base },	       { "delay", has_faults },
+	{ "error-ratio", has_faults },	{ "error-range", has_faults }, { "export", has_address },
+	{ "connections", has_address },
 };
 
 static const struct targets_fact features[] = {
@@ -98,8 +105,11 @@ static const struct targets_fact features[] = {
 };
 
 static const struct targets_fact rule_keys[] = {
-	{ "targets", has_always },     { "max_size", has_always }, { "backing", has_file },
-	{ "backing_owner", has_file }, { "discard", has_discard }, { "zero_copy", has_zero_copy },
+	{ "targets", has_always },	{ "max_size", has_always },
+	{ "backing", has_file },	{ "backing_owner", has_file },
+	{ "discard", has_discard },	{ "zero_copy", has_zero_copy },
+	{ "nbd", has_address },		{ "nbd_timeout", has_address },
+	{ "nbd_reissue", has_address },
 };
 
 static const struct {
@@ -113,12 +123,6 @@ static const struct {
 	{ "features", "FEATURES", features, ARRAY_SIZE(features) },
 	{ "rule_keys", "RULE KEYS", rule_keys, ARRAY_SIZE(rule_keys) },
 };
-
-/* Addresses and formats are for a policy to name; nothing serves them yet. */
-static bool targets_served(const struct catalog_target *t)
-{
-	return t && !t->by_address && !t->image;
-}
 
 /* --- both ways of showing them ------------------------------------------------------------------
  */
@@ -150,7 +154,7 @@ static void targets_print(void)
 		for (unsigned int id = TARGET_NONE + 1; id < TARGET_END; id++) {
 			const struct catalog_target *t = catalog_target(id);
 
-			if (targets_served(t) && strlen(targets_cell(k, t, cell)) > widths[k])
+			if (strlen(targets_cell(k, t, cell)) > widths[k])
 				widths[k] = strlen(cell);
 		}
 		printf("%-*s  ", (int)widths[k], columns[k].head);
@@ -159,8 +163,6 @@ static void targets_print(void)
 	for (unsigned int id = TARGET_NONE + 1; id < TARGET_END; id++) {
 		const struct catalog_target *t = catalog_target(id);
 
-		if (!targets_served(t))
-			continue;
 		printf("%-8s", t->name);
 		for (size_t k = 0; k < ARRAY_SIZE(columns); k++)
 			printf("%-*s  ", (int)widths[k], targets_cell(k, t, cell));
@@ -188,8 +190,6 @@ static void targets_print_json(void)
 		const struct catalog_target *t = catalog_target(id);
 		struct json_object *o;
 
-		if (!targets_served(t))
-			continue;
 		o = json_object_new_object();
 		show_add_text(o, "name", t->name);
 		show_add_text(o, "what", t->help);

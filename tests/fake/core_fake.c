@@ -11,6 +11,8 @@
 
 struct core_fake core;
 
+#define CORE_FAKE_OWN(which) ((struct io *)(uintptr_t)(0x1000 + (which)))
+
 static unsigned int ops_of(const struct io *io)
 {
 	unsigned int n = 0;
@@ -40,6 +42,45 @@ struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, un
 	core.nr_sqes++;
 	*op = (struct core_fake_op){ .io = io, .file = file };
 	return &op->sqe;
+}
+
+struct io_uring_sqe *io_own_sqe(struct target *t, struct queue *q, unsigned int which,
+				unsigned int file)
+{
+	struct core_fake_op *op = &core.ops[core.nr_ops];
+
+	assert_true(which < t->ops->nr_own && core.nr_ops < CORE_FAKE_OPS);
+	assert_int_equal(ops_of(CORE_FAKE_OWN(which)), 0);
+	assert_true(file < t->nr_files);
+	core.nr_ops++;
+	core.nr_sqes++;
+	*op = (struct core_fake_op){ .io = CORE_FAKE_OWN(which), .file = file, .which = which };
+	return &op->sqe;
+}
+
+void io_lost(struct queue *q)
+{
+	core.lost = true;
+}
+
+struct core_fake_op *core_fake_own(unsigned int which)
+{
+	for (unsigned int i = 0; i < core.nr_ops; i++) {
+		if (core.ops[i].io == CORE_FAKE_OWN(which))
+			return &core.ops[i];
+	}
+	return NULL;
+}
+
+void core_fake_own_complete(struct target *t, unsigned int which, int result)
+{
+	struct core_fake_op *op = core_fake_own(which);
+
+	assert_non_null(op);
+	core_fake_take((unsigned int)(op - core.ops));
+	t->ops->own(t, NULL, which, result);
+	if (t->ops->settle && !core.lost)
+		t->ops->settle(t);
 }
 
 void core_fake_begin(void (*done)(struct io *io, int error))

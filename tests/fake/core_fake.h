@@ -16,6 +16,7 @@
 struct core_fake_op {
 	struct io *io;
 	unsigned int file;
+	unsigned int which; /* of the target's own; io is nobody's then */
 	struct io_uring_sqe sqe;
 };
 
@@ -25,6 +26,7 @@ struct core_fake {
 	unsigned int nr_ops;
 	unsigned int nr_sqes; /* there were, in all */
 	unsigned int nr_done;
+	bool lost;				/* io_lost() */
 	int error;				/* of the last one done */
 	void (*done)(struct io *io, int error); /* the test's own, or NULL */
 };
@@ -42,6 +44,10 @@ struct core_fake_op core_fake_take(unsigned int nr);
 
 /* The newest that is under way. */
 const struct io_uring_sqe *core_fake_sqe(void);
+
+/* One of the target's own that is under way, or NULL; and its answer, with what follows. */
+struct core_fake_op *core_fake_own(unsigned int which);
+void core_fake_own_complete(struct target *t, unsigned int which, int result);
 
 /* Answers the one operation io has under way. */
 void core_fake_complete(struct target *t, struct io *io, int result);

@@ -33,7 +33,7 @@ def head(kind, size, fds=0, version=VERSION):
 
 def attach_packet(target=TARGET_MEMORY, flags=HOST, size=1 << 20, path=b"", fds=0, timeout_ms=0):
     body = struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, 0o660, timeout_ms, 0)
-    body += b"".ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(256, b"\0") + bytes(24)
+    body += b"".ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(256, b"\0") + bytes(24 + 392)
     return head(ATTACH, 16 + len(body), fds) + body
 
 

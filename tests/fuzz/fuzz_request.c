@@ -36,7 +36,7 @@
 
 #define OWNER_UID 1000u
 
-static_assert(WIRE_VERSION == 1 && sizeof(struct wire_attach) == 488, "mend seeds.py");
+static_assert(WIRE_VERSION == 1 && sizeof(struct wire_attach) == 880, "mend seeds.py");
 
 /* --- the world, made once ------------------------------------------------------------- */
 

@@ -20,7 +20,7 @@
 #include "driver/worker/spec.h"
 #include "tests/fuzz/fuzz.h"
 
-static_assert(START_VERSION == 1 && sizeof(struct start_spec) == 1616, "mend seeds.py");
+static_assert(START_VERSION == 1 && sizeof(struct start_spec) == 1624, "mend seeds.py");
 
 /* Targets do not run here. */
 void io_done(struct queue *q, struct io *io, int error)
@@ -30,6 +30,16 @@ void io_done(struct queue *q, struct io *io, int error)
 struct io_uring_sqe *io_sqe(struct target *t, struct queue *q, struct io *io, unsigned int file)
 {
 	return NULL;
+}
+
+struct io_uring_sqe *io_own_sqe(struct target *t, struct queue *q, unsigned int which,
+				unsigned int file)
+{
+	return NULL;
+}
+
+void io_lost(struct queue *q)
+{
 }
 
 static void must_be_printable(const struct err *e)
@@ -55,7 +65,10 @@ static bool head_is(const uint8_t *bytes, size_t size, enum start_type type, uin
 static void spec_must_hold(const struct start_spec *s, const struct target_ops *ops,
 			   unsigned int nr_fds)
 {
-	must(ops && ops->nr_files == nr_fds && nr_fds <= START_FILES_MAX);
+	must(ops && nr_fds <= ops->nr_files && nr_fds <= START_FILES_MAX);
+	must(nr_fds >= (ops->fewest_files ? ops->fewest_files : ops->nr_files));
+	must(!s->nbd.timeout_ms == !ops->has_server &&
+	     !(s->nbd.flags & ~(uint32_t)START_NBD_FLAGS_ALL));
 	must(s->nr_queues && s->nr_queues <= START_QUEUES_MAX);
 	must(s->depth && s->depth <= START_DEPTH_MAX);
 	must(s->max_io_bytes && s->max_io_bytes <= START_IO_BYTES_MAX);

@@ -19,7 +19,7 @@ STORE_MAGIC = 0x6F6B7673
 ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, RESIZE, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
-NULL, MEMORY, FILE, FAULT = 1, 2, 3, 5
+NULL, MEMORY, FILE, NBD, FAULT = 1, 2, 3, 4, 5
 READ_ONLY, HOST, AHEAD = 1, 2, 256
 PACKET_SIZE_MAX = 3072
 
@@ -30,11 +30,12 @@ def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
 
 def attach(target=MEMORY, flags=0, size=1 << 20, mode=0o660, timeout=0, container=b"c1",
            engine=b"crun", path=b"/dev/data", nr_fds=1, version=1,
-           fault=(0, 0, 0, 0), filesystem=0):
-    return (head(ATTACH, 488, nr_fds, version)
+           fault=(0, 0, 0, 0), filesystem=0, address=b"", export=b"", connections=0):
+    return (head(ATTACH, 880, nr_fds, version)
             + struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, mode, timeout, filesystem)
             + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(256, b"\0")
-            + struct.pack("<IIQQ", *fault))
+            + struct.pack("<IIQQ", *fault) + address.ljust(256, b"\0")
+            + export.ljust(128, b"\0") + struct.pack("<II", connections, 0))
 
 
 def attach_host(target=FILE, nr_fds=1):
@@ -132,6 +133,13 @@ def requests():
     yield "attach-fault-wraps", seed(root, [container, file], attach(
         FAULT, size=0, nr_fds=2, fault=(0, 1, 4096, (1 << 64) - 1)))
     yield "attach-memory-that-fails", seed(root, [container], attach(fault=(1, 0, 0, 0)))
+    for name, address, connections in (
+            ("unix", b"unix:/run/x.sock", 0), ("tcp", b"tcp:[::1]:10809", 4),
+            ("no-address", b"", 0), ("unended", b"unix:/" + b"a" * 250, 1),
+            ("too-many", b"tcp:a:1", 5)):
+        yield f"attach-nbd-{name}", seed(root, [container], attach(
+            NBD, size=0, address=address, export=b"disk", connections=connections))
+    yield "attach-memory-with-address", seed(root, [container], attach(address=b"tcp:a:1"))
     yield "attach-impatient", seed(root, [container], attach(timeout=1))
     yield "attach-no-container-id", seed(root, [container], attach(container=b""))
     yield "attach-id-unended", seed(root, [container], attach(container=b"a" * 136))
@@ -190,10 +198,12 @@ def starts():
         return head(kind, 16, nr_fds, version, START_MAGIC)
 
     def spec(target=NULL, flags=0, size=1 << 20, queues=2, depth=32, block=512, nr_filter=10,
-             nr_fds=1, said=1616, piece=65536, cpus=b""):
-        return (head(SPEC, said, nr_fds, magic=START_MAGIC)
+             nr_fds=1, said=1624, piece=65536, cpus=b"",
+             nbd=(0, 0)):
+        return ((head(SPEC, said, nr_fds, magic=START_MAGIC)
                 + struct.pack("<IIQHHIIIHHI", target, flags, size, queues, depth, 65536, block,
-                              piece, nr_filter, 0, 0).ljust(576, b"\0") + cpus).ljust(1616, b"\0")
+                              piece, nr_filter, 0, 0).ljust(64, b"\0")
+                + struct.pack("<II", *nbd)).ljust(600, b"\0") + cpus).ljust(1624, b"\0")
 
     def failed(words, rest=b"\0"):
         return (head(FAILED, 184, magic=START_MAGIC) + struct.pack("<iI", -22, 0)
@@ -213,6 +223,10 @@ def starts():
     yield "spec-threads", worker(1, spec(FILE, 0x80, block=4096, cpus=b"\1\2" * 512))
     yield "spec-threads-of-a-third-queue", worker(1, spec(FILE, 0x80, cpus=b"\1\2\3"))
     yield "spec-cpus-without-threads", worker(1, spec(FILE, 0x20, cpus=b"\1\2"))
+    yield "spec-nbd", worker(2, spec(NBD, nr_fds=2, nbd=(0x3e, 30000)))
+    yield "spec-nbd-without-time", worker(1, spec(NBD, nbd=(0x3e, 0)))
+    yield "spec-nbd-of-five", worker(4, spec(NBD, nr_fds=5, nbd=(0x3e, 1)))
+    yield "spec-file-with-a-server", worker(1, spec(FILE, nbd=(1, 1)))
     yield "spec-by-hand-alone", worker(1, spec(FILE, 0x40, block=4096))
     yield "spec-fd-missing", worker(0, spec(FILE, nr_fds=1))
     yield "spec-unknown-flag", worker(1, spec(flags=1 << 31))

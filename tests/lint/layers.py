@@ -34,6 +34,8 @@ LAYERS = {
     # It executes somebody else's program, and is nobody's friend.
     "driver/backend": ["driver/base", "driver/wire/backend.h", "driver/wire/start.h",
                        "driver/wire/packet.h", "targets/image_format.h"],
+    "driver/connector": ["driver/base", "driver/wire/connect.h", "driver/wire/packet.h",
+                         "driver/wire/start.h"],
     # The kernel's own header, vendored: constants for both sides of the wall.
     "driver/worker/uapi": [],
     "targets": ["driver/base", "targets/catalog.h", "targets/cow_format.h"],
@@ -57,7 +59,7 @@ LAYERS = {
                        "targets/catalog.h"],
     # Tests look into everything; nothing looks into tests.
     "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
-              "driver/keeper", "driver/backend", "driver/worker/uapi", "targets/image_format.h", "targets", "targets/catalog.h",
+              "driver/keeper", "driver/backend", "driver/connector", "driver/worker/uapi", "targets/image_format.h", "targets", "targets/catalog.h",
               "targets/cow_format.h", "policy", "oci-hook", "oci-hook/store"],
 }
 
@@ -113,6 +115,7 @@ def self_check():
             ("driver/keeper/main.c", "driver/privileged/keep.h"),
             ("driver/backend/main.c", "driver/privileged/backend.h"),
             ("driver/privileged/backend.c", "driver/backend/filter.h"),
+            ("driver/connector/serve.c", "driver/privileged/nbd.h"),
             ("driver/keeper/main.c", "driver/worker/queue.h"),
             ("driver/privileged/main.c", "driver/keeper/table.h"),
             ("driver/privileged/main.c", "targets/target.h"),

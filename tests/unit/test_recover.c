@@ -21,9 +21,11 @@
 #include "driver/privileged/birth.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/keep.h"
+#include "driver/privileged/nbd.h"
 #include "driver/privileged/process.h"
 #include "driver/privileged/recover.h"
 #include "driver/privileged/undo.h"
+#include "targets/catalog.h"
 #include "tests/fake/ublk_ctl_fake.h"
 
 #define DEV_ID 7
@@ -31,7 +33,7 @@
 #define SIZE 4096
 #define GENERATION UINT64_C(0x75626f6300000007)
 
-enum step { NONE, GET, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
+enum step { NONE, GET, SERVER, KEEP, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
 
 struct row {
 	const char *what;
@@ -41,6 +43,7 @@ struct row {
 	bool alive;    /* its worker is */
 	bool not_kept; /* there was no keeper at the attach */
 	bool other_file;
+	bool server;	   /* it is target nbd's */
 	bool other_device; /* the number is somebody else's device by now */
 	uint32_t kernel;   /* UBLK_S_DEV_*; 0: held (DEAD: see stopped) */
 	bool stopped;
@@ -127,6 +130,33 @@ static const struct row rows[] = {
 	  .code = ETIMEDOUT,
 	  .r = -ETIMEDOUT,
 	  .steps = "kill other get kill " },
+
+	/* --- a server --- */
+	{ .what = "its server is there",
+	  .server = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill other +recovering server cgroup spawn +recovering keep +recovering "
+		   "prepare begin hand end +live " },
+	{ .what = "its server is not there",
+	  .server = true,
+	  .fails = SERVER,
+	  .code = EREMOTEIO,
+	  .r = -EREMOTEIO,
+	  .then = WIRE_STATE_RECOVERING,
+	  .steps = "kill other +recovering server +recovering kill " },
+	{ .what = "nobody knows what its server still does",
+	  .server = true,
+	  .fails = SERVER,
+	  .code = ENOENT,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "kill other +recovering server +recovering kill fail +failed " },
+	{ .what = "there is no keeper for what its server was found by",
+	  .server = true,
+	  .fails = KEEP,
+	  .code = ENOTCONN,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill other +recovering server cgroup spawn +recovering keep +recovering "
+		   "prepare begin hand end +live " },
 
 	/* --- what may go better the next time --- */
 	{ .what = "no memory for a worker",
@@ -430,6 +460,38 @@ void birth_fini(struct birth *b)
 {
 }
 
+void nbd_server_fini(struct nbd_server *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(s->fds); i++)
+		close_fdp(&s->fds[i]);
+}
+
+int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_ms, struct err *e)
+{
+	int r = step_done(SERVER, "server", e);
+
+	assert_int_equal(rec->nbd.state, RECORD_NBD_LOST);
+	if (r == 0)
+		*ret = (struct nbd_server){ .fds = { dup(life.file_fd), -1, -1, -1 }, .nr = 1 };
+	return r;
+}
+
+int nbd_note(struct record *rec, const struct nbd_server *s, struct err *e)
+{
+	return 0;
+}
+
+int nbd_note_sockets(struct record *rec, const int *fds, unsigned int nr, struct err *e)
+{
+	return 0;
+}
+
+int keep_put_files(uint64_t generation, const int *fds, unsigned int nr, struct err *e)
+{
+	assert_int_equal(life.rec.nbd.state, RECORD_NBD_FRESH);
+	return step_done(KEEP, "keep", e);
+}
+
 int birth_cgroup(struct birth *b, struct err *e)
 {
 	return step_done(CGROUP, *b->rec->cgroup == 'b' ? "cgroup-b" : "cgroup", e);
@@ -492,6 +554,8 @@ static void begin(const struct row *row)
 		.handed_over = row->handed_over,
 		.kept_dev = row->not_kept ? 0 : st.st_dev,
 		.kept_inode = st.st_ino + row->other_file,
+		.target = row->server ? TARGET_NBD : TARGET_FILE,
+		.nbd.state = row->server ? RECORD_NBD_USED : RECORD_NBD_NONE,
 	};
 	ublk_fake_reset();
 	assert_int_equal(ublk_add(NULL, &spec, NULL), 0);

@@ -146,6 +146,10 @@ static const struct {
 	  "command send read write fallocate fsync plain-read plain-write" },
 	{ &target_cow, true, false, "command send read" },
 	{ &target_cow, true, true, "command send read" },
+	{ &target_nbd, false, false, "command send receive timeout" },
+	{ &target_nbd, false, true, "command send receive timeout" },
+	{ &target_nbd, true, false, "command send receive timeout" },
+	{ &target_nbd, true, true, "command send receive timeout" },
 };
 
 static const char *const op_names[] = {
@@ -153,8 +157,7 @@ static const char *const op_names[] = {
 	[IORING_OP_READ_FIXED] = "read",     [IORING_OP_WRITE_FIXED] = "write",
 	[IORING_OP_FALLOCATE] = "fallocate", [IORING_OP_FSYNC] = "fsync",
 	[IORING_OP_TIMEOUT] = "timeout",     [IORING_OP_READ] = "plain-read",
-	[IORING_OP_WRITE] = "plain-write",
-
+	[IORING_OP_WRITE] = "plain-write",   [IORING_OP_RECV] = "receive",
 };
 
 static void test_a_ring_has_what_its_device_needs_and_nothing_else(void **state)
