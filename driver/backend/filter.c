@@ -5,6 +5,7 @@
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "driver/base/cleanup.h"
@@ -197,6 +198,18 @@ static int filter_add_clone(scmp_filter_ctx ctx, bool processes)
 					processes ? 0 : FILTER_THREAD));
 }
 
+/* Of all ioctls the two by which Python marks a file; without, it opens none. */
+static int filter_add_ioctl(scmp_filter_ctx ctx)
+{
+	static const unsigned int requests[] = { FIOCLEX, FIONCLEX };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(requests); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				     SCMP_A1(SCMP_CMP_EQ, requests[i]));
+	return r;
+}
+
 static int filter_add_network(scmp_filter_ctx ctx)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
@@ -227,6 +240,8 @@ int filter_enter(const struct backend_start *start, struct err *e)
 		r = filter_add_clone(ctx, exec);
 	if (r == 0 && exec)
 		r = filter_add(ctx, filter_exec, ARRAY_SIZE(filter_exec));
+	if (r == 0 && exec)
+		r = filter_add_ioctl(ctx);
 	if (r == 0 && start->flags & BACKEND_NETWORK)
 		r = filter_add_network(ctx);
 	if (r == 0)
