@@ -95,6 +95,7 @@ enum catalog_key {
 	KEY_NBD,
 	KEY_EXPORT,
 	KEY_CONNECTIONS,
+	KEY_FORMAT,
 	KEY_END,
 };
 

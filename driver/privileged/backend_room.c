@@ -113,7 +113,7 @@ static const char *room_fill(void *arg)
 			step = room_attach(c->trees[i], room_trees[i].place, !i);
 	}
 	for (unsigned int i = 0; !step && i < c->nr_files; i++) {
-		snprintf(place, sizeof(place), "%s/%u", BACKEND_IMAGE_DIR + 1, i);
+		snprintf(place, sizeof(place), "%s/%u", &BACKEND_IMAGE_DIR[1], i);
 		step = room_attach(c->files[i], place, false);
 	}
 	return step;
