@@ -35,7 +35,8 @@ static int keys_check_volume(const struct attach_options *o, bool host, struct e
 	static const enum catalog_key others[] = { KEY_TARGET, KEY_BACKING,	KEY_SIZE,
 						   KEY_DELAY,  KEY_ERROR_RATIO, KEY_ERROR_RANGE,
 						   KEY_BASE,   KEY_CLUSTER,	KEY_DELTA,
-						   KEY_NBD,    KEY_EXPORT,	KEY_CONNECTIONS };
+						   KEY_NBD,    KEY_EXPORT,	KEY_CONNECTIONS,
+						   KEY_FORMAT };
 
 	if (o->on_file && (!host || o->given[KEY_MOUNT]))
 		return err_set(e, EINVAL,
@@ -81,6 +82,10 @@ static int keys_check_own(const struct attach_options *o, const struct catalog_t
 	}
 	if (t->by_address && !o->given[KEY_NBD])
 		return err_set(e, EINVAL, "target %s needs an address (nbd)", t->name);
+	if (t->image != o->given[KEY_FORMAT])
+		return err_set(e, EINVAL,
+			       t->image ? "target %s needs a format" : "target %s has no format",
+			       t->name);
 	if (t->based && !o->given[KEY_BASE])
 		return err_set(e, EINVAL, "target %s needs a base", t->name);
 	if (o->ephemeral && o->read_only)

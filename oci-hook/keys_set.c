@@ -11,6 +11,7 @@
 #include "driver/base/text.h"
 #include "oci-hook/delta.h"
 #include "oci-hook/quote.h"
+#include "targets/image_format.h"
 
 #define KEYS_ID_MAX (UINT32_MAX - 1) /* 2^32 - 1 means "no id" to the kernel */
 
@@ -320,13 +321,24 @@ static int set_nbd(struct attach_options *o, const char *value, struct err *e)
 {
 	char word[QUOTE_SIZE];
 
-	if (strncmp(value, "unix:/", strlen("unix:/")) && strncmp(value, "tcp:", strlen("tcp:")))
+	if (strncmp(value, "unix:/", strlen("unix:/")) && strncmp(value, "tcp:", strlen("tcp:")) &&
+	    strncmp(value, "exec:/", strlen("exec:/")))
 		return err_set(e, EINVAL, "\"%s\" is neither unix:/PATH nor tcp:HOST:PORT",
 			       quote_text(word, sizeof(word), value));
 	if (text_copy(o->address, sizeof(o->address), value) < 0)
 		return err_set(e, ENAMETOOLONG, "the address is longer than %zu bytes",
 			       sizeof(o->address) - 1);
 	return 0;
+}
+
+static int set_format(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+
+	o->format = image_format_find(value);
+	return o->format ? 0
+			 : err_set(e, EINVAL, "\"%s\" is no format of an image",
+				   quote_text(word, sizeof(word), value));
 }
 
 static int set_export(struct attach_options *o, const char *value, struct err *e)
@@ -351,6 +363,7 @@ static int (*const setters[KEY_END])(struct attach_options *o, const char *value
 	[KEY_TARGET] = set_target,
 	[KEY_NBD] = set_nbd,
 	[KEY_EXPORT] = set_export,
+	[KEY_FORMAT] = set_format,
 	[KEY_CONNECTIONS] = set_connections,
 	[KEY_BACKING] = set_backing,
 	[KEY_SIZE] = set_size,

@@ -61,10 +61,19 @@ static const struct catalog_target targets[TARGET_END] = {
 		.zero_copy = true,
 		.based = true,
 	},
+	[TARGET_IMAGE] = {
+		.name = "image",
+		.help = "an image such as qcow2 or vmdk, by QEMU's own code, confined",
+		.nr_fds = 1,
+		.needs_size = true,
+		.volatile_cache = true,
+		.discards = true,
+		.image = true,
+	},
 };
 
 static const struct catalog_key_row keys[KEY_END] = {
-	[KEY_TARGET] = { "target", "NAME", "null, memory, file, fault, cow or nbd" },
+	[KEY_TARGET] = { "target", "NAME", "null, memory, file, nbd, fault, cow or image" },
 	[KEY_BACKING] = { "backing", "PATH", "the file or block device behind the target" },
 	[KEY_SIZE] = { "size", "BYTES", "size of the device; suffixes K, M, G, T" },
 	[KEY_PATH] = { "path", "PATH", "where it appears in the container, below /dev" },
@@ -99,6 +108,8 @@ static const struct catalog_key_row keys[KEY_END] = {
 	[KEY_CONNECTIONS] = { "connections", "N",
 			      "target nbd: 1 to 4, where the server allows more than one; default "
 			      "2" },
+	[KEY_FORMAT] = { "format", "NAME",
+			 "target image: qcow2, vmdk, vhdx, vdi, vpc, qed, parallels or raw" },
 };
 
 static const char *const filesystems[FILESYSTEM_END] = {

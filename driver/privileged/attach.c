@@ -13,6 +13,7 @@
 #include "driver/base/num.h"
 #include "driver/base/text.h"
 #include "driver/base/ublk_abi.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/backing.h"
 #include "driver/privileged/birth.h"
 #include "driver/privileged/container.h"
@@ -27,6 +28,7 @@
 #include "driver/privileged/ublk_ctl.h"
 #include "driver/privileged/undo.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 
 #define ATTACH_START_MS 5000
 #define ATTACH_CONNECT_MS 10000
@@ -114,7 +116,8 @@ static bool attach_fault_ok(const struct wire_attach *ask, const struct catalog_
 static bool attach_server_ok(const struct wire_attach *ask, const struct catalog_target *target)
 {
 	return text_padded_ok(ask->address, sizeof(ask->address)) &&
-	       text_padded_ok(ask->export_name, sizeof(ask->export_name)) && !ask->pad &&
+	       text_padded_ok(ask->export_name, sizeof(ask->export_name)) &&
+	       (target->image ? !!image_format_name(ask->format) : !ask->format) &&
 	       ask->nr_connections <= WIRE_CONNECTIONS_MAX &&
 	       !*ask->address == !target->by_address &&
 	       (target->by_address || (!*ask->export_name && !ask->nr_connections));
@@ -148,8 +151,9 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 		return err_set(e, EINVAL, "at most %d queues of depth %d", START_QUEUES_MAX,
 			       START_DEPTH_MAX);
 	if (!attach_server_ok(ask, target))
-		return err_set(e, EINVAL, "target %s is reached by %s address", target->name,
-			       target->by_address ? "an" : "no");
+		return err_set(e, EINVAL, "target %s is reached by %s address, and has %s format",
+			       target->name, target->by_address ? "an" : "no",
+			       target->image ? "a" : "no");
 	if (!attach_fault_ok(ask, target))
 		return err_set(e, EINVAL, "target %s cannot fail like this", target->name);
 	if (ask->mode & ~0777u || ask->uid == UINT32_MAX || ask->gid == UINT32_MAX)
@@ -187,6 +191,9 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 			ask->nr_connections ? ask->nr_connections : HELPER_CONNECTIONS;
 		rec->raw_writers = 1;
 	}
+	rec->nbd.format = ask->format;
+	if (ask->format)
+		rec->nbd.asked_connections = 1;
 	memcpy(rec->container, ask->container, sizeof(rec->container));
 	memcpy(rec->engine, ask->engine, sizeof(rec->engine));
 	memcpy(rec->path, ask->path, sizeof(rec->path));
@@ -279,7 +286,10 @@ static int attach_look_files(struct attach *a, const struct catalog_target *targ
 		r = attach_look_backing(a, fds[0], e);
 	if (r == 0 && target->based)
 		r = attach_look_base(a, fds[1], e);
-	if (r < 0 || !target->nr_fds)
+	/* How large an image is, only its back end knows, which is started when the rest is
+	 * decided. */
+	a->rec.direct_io &= !target->image;
+	if (r < 0 || !target->nr_fds || target->image)
 		return r;
 	return attach_note_size(&a->rec, target->based ? &a->base : &a->backing, e);
 }
@@ -300,6 +310,9 @@ static int attach_look_server(struct attach *a, struct err *e)
 	struct policy_verdict verdict;
 	int r;
 
+	if (backend_serves(rec))
+		return rec->size_bytes ? 0
+				       : err_set(e, EINVAL, "a program that serves needs a size");
 	if (!claim.size_bytes)
 		claim.size_bytes = rec->logical_block_bytes;
 	policy_decide(a->op->registry->policy, &claim, &verdict);
@@ -437,6 +450,14 @@ static int attach_backing(struct attach *a, struct err *e)
 {
 	int r;
 
+	if (backend_serves(&a->rec)) {
+		r = backend_device_start(a->op, &a->rec, &a->server, e);
+		if (r == 0)
+			r = nbd_note(&a->rec, &a->server, e);
+		for (unsigned int i = 0; r == 0 && i < a->server.nr; i++)
+			a->birth.files[a->birth.nr_files++] = a->server.fds[i];
+		return r;
+	}
 	r = backing_make(&a->backing, a->rec.target, a->rec.size_bytes, e);
 	if (a->backing.fd >= 0)
 		a->birth.files[a->birth.nr_files++] = a->backing.fd;
@@ -478,6 +499,10 @@ static int attach_keep(struct attach *a, struct err *e)
 	struct record *rec = &a->rec;
 	int r;
 
+	if (backend_serves(rec)) {
+		rec->nbd.state = RECORD_NBD_USED;
+		return 0;
+	}
 	r = attach_note_kept(a, e);
 	if (r < 0)
 		return r;

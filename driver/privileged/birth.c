@@ -100,7 +100,8 @@ int birth_prepare(struct birth *b, struct err *e)
 	const struct helper *h = b->op->helper;
 	const struct record *rec = b->rec;
 	struct start_spec spec = {
-		.target = rec->target,
+		/* A worker knows of no images. */
+		.target = rec->nbd.format ? TARGET_NBD : rec->target,
 		.flags = (rec->flags & WIRE_READ_ONLY ? START_READ_ONLY : 0u) |
 			 (rec->direct_io ? START_DIRECT : 0u) |
 			 (rec->grants & RECORD_DISCARD ? START_DISCARD : 0u) |

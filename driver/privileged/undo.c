@@ -11,6 +11,7 @@
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
 #include "driver/base/ublk_abi.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
@@ -410,6 +411,8 @@ static int undo_worker(const struct record *rec, struct err *e)
 
 	if (r == 0)
 		r = undo_other_worker(rec, e);
+	if (r == 0 && backend_serves(rec))
+		r = backend_device_end(rec, e);
 	if (r < 0)
 		return r;
 	return *rec->cgroup ? cgroup_remove(rec->cgroup, UNDO_KILL_MS, e) : 0;

@@ -18,6 +18,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/ublk_abi.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/birth.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/keep.h"
@@ -474,6 +475,13 @@ int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_
 	if (r == 0)
 		*ret = (struct nbd_server){ .fds = { dup(life.file_fd), -1, -1, -1 }, .nr = 1 };
 	return r;
+}
+
+/* None of the devices here has one. */
+int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
+			 struct err *e)
+{
+	return -ENOTSUP;
 }
 
 int nbd_note(struct record *rec, const struct nbd_server *s, struct err *e)
