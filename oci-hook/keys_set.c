@@ -323,22 +323,34 @@ static int set_nbd(struct attach_options *o, const char *value, struct err *e)
 
 	if (strncmp(value, "unix:/", strlen("unix:/")) && strncmp(value, "tcp:", strlen("tcp:")) &&
 	    strncmp(value, "exec:/", strlen("exec:/")))
-		return err_set(e, EINVAL, "\"%s\" is neither unix:/PATH nor tcp:HOST:PORT",
-			       quote_text(word, sizeof(word), value));
+		return err_set(
+			e, EINVAL,
+			"\"%s\" is neither unix:/PATH nor tcp:HOST:PORT, nor exec:/usr/PROGRAM",
+			quote_text(word, sizeof(word), value));
 	if (text_copy(o->address, sizeof(o->address), value) < 0)
 		return err_set(e, ENAMETOOLONG, "the address is longer than %zu bytes",
 			       sizeof(o->address) - 1);
 	return 0;
 }
 
-static int set_format(struct attach_options *o, const char *value, struct err *e)
+static int set_one_format(unsigned int *ret, const char *value, struct err *e)
 {
 	char word[QUOTE_SIZE];
 
-	o->format = image_format_find(value);
-	return o->format ? 0
-			 : err_set(e, EINVAL, "\"%s\" is no format of an image",
-				   quote_text(word, sizeof(word), value));
+	*ret = image_format_find(value);
+	return *ret ? 0
+		    : err_set(e, EINVAL, "\"%s\" is no format of an image",
+			      quote_text(word, sizeof(word), value));
+}
+
+static int set_format(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_one_format(&o->format, value, e);
+}
+
+static int set_base_format(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_one_format(&o->base_format, value, e);
 }
 
 static int set_export(struct attach_options *o, const char *value, struct err *e)
@@ -364,6 +376,7 @@ static int (*const setters[KEY_END])(struct attach_options *o, const char *value
 	[KEY_NBD] = set_nbd,
 	[KEY_EXPORT] = set_export,
 	[KEY_FORMAT] = set_format,
+	[KEY_BASE_FORMAT] = set_base_format,
 	[KEY_CONNECTIONS] = set_connections,
 	[KEY_BACKING] = set_backing,
 	[KEY_SIZE] = set_size,

@@ -27,8 +27,10 @@ static const char *check_target_facts(const struct policy_claim *claim)
 		return "this target has no base";
 	if (target->image && !image_format_name(claim->format))
 		return "the format is unknown";
-	if (!target->image && claim->format)
+	if (!target->image && (claim->format || claim->base_format))
 		return "this target has no format";
+	if (target->image && !claim->base != !image_format_name(claim->base_format))
+		return "an image's base and its format go together";
 	if (target->by_address && !claim->address)
 		return "the address is unknown";
 	if (!target->by_address && claim->address)
@@ -177,13 +179,18 @@ CHECK(backing)
 	       check_list(base, claim->base, pattern_path_fits, "base", why);
 }
 
+static bool check_one_format(const struct rule *rule, unsigned int format, char *why)
+{
+	if (!format || rule->formats & 1u << format)
+		return true;
+	snprintf(why, CHECK_WHY_SIZE, "format %s is not in its list", image_format_name(format));
+	return false;
+}
+
 CHECK(format)
 {
-	if (!claim->format || rule->formats & 1u << claim->format)
-		return true;
-	snprintf(why, CHECK_WHY_SIZE, "format %s is not in its list",
-		 image_format_name(claim->format));
-	return false;
+	return check_one_format(rule, claim->format, why) &&
+	       check_one_format(rule, claim->base_format, why);
 }
 
 CHECK(backing_owner)

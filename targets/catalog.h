@@ -96,6 +96,7 @@ enum catalog_key {
 	KEY_EXPORT,
 	KEY_CONNECTIONS,
 	KEY_FORMAT,
+	KEY_BASE_FORMAT,
 	KEY_END,
 };
 

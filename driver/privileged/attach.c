@@ -118,6 +118,8 @@ static bool attach_server_ok(const struct wire_attach *ask, const struct catalog
 	return text_padded_ok(ask->address, sizeof(ask->address)) &&
 	       text_padded_ok(ask->export_name, sizeof(ask->export_name)) &&
 	       (target->image ? !!image_format_name(ask->format) : !ask->format) &&
+	       (target->image && ask->base_format ? !!image_format_name(ask->base_format)
+						  : !ask->base_format) &&
 	       ask->nr_connections <= WIRE_CONNECTIONS_MAX &&
 	       !*ask->address == !target->by_address &&
 	       (target->by_address || (!*ask->export_name && !ask->nr_connections));
@@ -127,6 +129,7 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 {
 	const struct catalog_target *target = catalog_target(ask->target);
 	unsigned int placed = !(ask->flags & WIRE_NO_CONTAINER) || ask->filesystem;
+	unsigned int wanted;
 	int r;
 
 	if (!target)
@@ -136,10 +139,11 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 	if ((ask->flags & WIRE_COPY && ask->flags & WIRE_ZERO_COPY) ||
 	    (ask->flags & WIRE_BY_HAND && !(ask->flags & WIRE_ZERO_COPY)))
 		return err_set(e, EINVAL, "data can travel one way only");
-	if (nr_fds != placed + target->nr_fds)
+	wanted = placed + target->nr_fds + (target->image && ask->base_format);
+	if (nr_fds != wanted)
 		return err_set(e, EINVAL,
 			       "the request came with %u descriptors, target %s takes %u", nr_fds,
-			       target->name, placed + target->nr_fds);
+			       target->name, wanted);
 	r = attach_check_labels(ask, target, e);
 	if (r < 0)
 		return r;
@@ -192,6 +196,7 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 		rec->raw_writers = 1;
 	}
 	rec->nbd.format = ask->format;
+	rec->nbd.base_format = ask->base_format;
 	if (ask->format)
 		rec->nbd.asked_connections = 1;
 	memcpy(rec->container, ask->container, sizeof(rec->container));
@@ -284,8 +289,10 @@ static int attach_look_files(struct attach *a, const struct catalog_target *targ
 
 	if (target->nr_fds)
 		r = attach_look_backing(a, fds[0], e);
-	if (r == 0 && target->based)
+	if (r == 0 && (target->based || a->rec.nbd.base_format))
 		r = attach_look_base(a, fds[1], e);
+	if (r == 0 && target->image && a->backing.block_device)
+		return err_set(e, EINVAL, "an image is a regular file");
 	/* How large an image is, only its back end knows, which is started when the rest is
 	 * decided. */
 	a->rec.direct_io &= !target->image;
@@ -310,9 +317,11 @@ static int attach_look_server(struct attach *a, struct err *e)
 	struct policy_verdict verdict;
 	int r;
 
+	if (backend_serves(rec) && !rec->size_bytes)
+		return err_set(e, EINVAL, "a device of a program needs a size");
+	/* It is started when the rest is decided. */
 	if (backend_serves(rec))
-		return rec->size_bytes ? 0
-				       : err_set(e, EINVAL, "a program that serves needs a size");
+		return 0;
 	if (!claim.size_bytes)
 		claim.size_bytes = rec->logical_block_bytes;
 	policy_decide(a->op->registry->policy, &claim, &verdict);

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,32 +21,99 @@
 #define BACKEND_DEVICE_SPARE (64u << 20) /* tables of an image, beside twice its size */
 #define BACKEND_DEVICE_TMP (1u << 20)	 /* of a program: as large as its /tmp */
 
-/* Beside the worker's, whose name has the device's number, which may yet change. */
 static int device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE], struct err *e)
 {
-	char above[CGROUP_PATH_SIZE];
+	return *rec->cgroup ? cgroup_backend_path(path, rec->cgroup, rec->generation, e) : -ENOENT;
+}
 
-	if (!*rec->cgroup)
-		return -ENOENT;
-	memcpy(above, rec->cgroup, sizeof(above));
-	if (snprintf(path, CGROUP_PATH_SIZE, "%s/backend-%016" PRIx64, dirname(above),
-		     rec->generation) >= CGROUP_PATH_SIZE)
-		return err_set(e, ENAMETOOLONG, "the path of the back end's cgroup is too long");
-	return 0;
+void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE])
+{
+	if (!backend_serves(rec) || device_cgroup(rec, path, NULL) < 0)
+		memcpy(path, rec->cgroup, CGROUP_PATH_SIZE);
 }
 
 /* In our own namespace, where a mount of it can be copied. */
-static int device_open_image(const struct record *rec, int *ret_fd, struct err *e)
+static int device_open_file(const char *path, uint64_t dev, uint64_t inode, int *ret_fd,
+			    struct err *e)
 {
-	auto_close int fd = backing_walk("/", rec->backing);
+	auto_close int fd = backing_walk("/", path);
 	struct stat st;
 
 	if (fd < 0)
-		return err_sys(e, -fd, "cannot find the image %s", rec->backing);
-	if (fstat(fd, &st) < 0 || st.st_dev != rec->backing_dev || st.st_ino != rec->backing_inode)
-		return err_set(e, ESTALE, "%s is another file by now", rec->backing);
+		return err_sys(e, -fd, "cannot find the image %s", path);
+	if (fstat(fd, &st) < 0 || st.st_dev != dev || st.st_ino != inode)
+		return err_set(e, ESTALE, "%s is another file by now", path);
 	*ret_fd = fd_take(&fd);
 	return 0;
+}
+
+static int device_spec_image(const struct record *rec, struct backend_spec *spec, struct err *e)
+{
+	int r;
+
+	spec->what.kind = BACKEND_IMAGE;
+	spec->what.formats[0] = rec->nbd.format;
+	spec->what.formats[1] = rec->nbd.base_format;
+	spec->file_size_limit = 2 * rec->size_bytes + BACKEND_DEVICE_SPARE;
+	r = device_open_file(rec->backing, rec->backing_dev, rec->backing_inode, &spec->files[0],
+			     e);
+	if (r < 0)
+		return r;
+	spec->nr_files = 1;
+	if (!*rec->base)
+		return 0;
+	r = device_open_file(rec->base, rec->base_dev, rec->base_inode, &spec->files[1], e);
+	if (r == 0)
+		spec->nr_files = 2;
+	return r;
+}
+
+static int device_check_part(const char *path, struct stat *st, struct err *e)
+{
+	auto_close int fd = backing_walk("/", path);
+
+	if (fd == -ELOOP)
+		return err_set(e, ELOOP, "%s is a link: a rule names the program itself", path);
+	if (fd < 0 || fstat(fd, st) < 0)
+		return err_sys(e, fd < 0 ? -fd : errno, "cannot look at %s", path);
+	if (st->st_uid || st->st_mode & (S_IWGRP | S_IWOTH))
+		return err_set(e, EPERM, "others than root could change %s", path);
+	return 0;
+}
+
+/*
+ * It is the one its rule means, whenever it is executed: nobody but root can put another one there,
+ * since neither it nor a directory on the way is anybody else's to write, or a link.
+ */
+static int device_check_program(const char *path, struct err *e)
+{
+	char part[WIRE_BACKING_SIZE];
+	const char *end = path;
+	struct stat st;
+	int r;
+
+	do {
+		end = strchrnul(end + 1, '/');
+		snprintf(part, sizeof(part), "%.*s", (int)(end - path), path);
+		r = device_check_part(part, &st, e);
+		if (r < 0)
+			return r;
+	} while (*end);
+	if (!S_ISREG(st.st_mode) || !(st.st_mode & S_IXOTH))
+		return err_set(e, EACCES, "%s is no program that anybody may execute", path);
+	return 0;
+}
+
+static int device_spec_program(const struct record *rec, struct backend_spec *spec, struct err *e)
+{
+	const char *path = rec->backing + strlen(BACKEND_ADDRESS);
+	int r;
+
+	spec->what.kind = BACKEND_EXEC;
+	spec->what.nr_args = 1;
+	spec->file_size_limit = BACKEND_DEVICE_TMP;
+	r = device_check_program(path, e);
+	return r < 0 ? r : text_copy(spec->what.args, sizeof(spec->what.args), path);
 }
 
 static int device_spec(const struct op *op, const struct record *rec, struct backend_spec *spec,
@@ -58,18 +125,8 @@ static int device_spec(const struct op *op, const struct record *rec, struct bac
 	spec->what.flags = rec->flags & WIRE_READ_ONLY ? BACKEND_READ_ONLY : 0;
 	if (spec->program_fd < 0)
 		return err_set(e, ENOTSUP, "ublk-oci-backend is not installed");
-	if (rec->nbd.format) {
-		spec->what.kind = BACKEND_IMAGE;
-		spec->what.formats[0] = rec->nbd.format;
-		spec->nr_files = 1;
-		spec->file_size_limit = 2 * rec->size_bytes + BACKEND_DEVICE_SPARE;
-		return device_open_image(rec, &spec->files[0], e);
-	}
-	spec->what.kind = BACKEND_EXEC;
-	spec->what.nr_args = 1;
-	spec->file_size_limit = BACKEND_DEVICE_TMP;
-	return text_copy(spec->what.args, sizeof(spec->what.args),
-			 rec->backing + strlen(BACKEND_ADDRESS));
+	return rec->nbd.format ? device_spec_image(rec, spec, e)
+			       : device_spec_program(rec, spec, e);
 }
 
 /* By one connection: it ends with the program. */
@@ -78,7 +135,7 @@ static int device_connect(const struct record *rec, const char *socket, struct n
 {
 	auto_close int fd = -1;
 	const struct nbd_place place = {
-		.address = rec->nbd.format ? "" : rec->backing,
+		.address = rec->backing,
 		.export_name = rec->nbd.export_name,
 		.nr_connections = 1,
 		.given = &fd,
@@ -108,8 +165,8 @@ int backend_device_start(const struct op *op, const struct record *rec, struct n
 		r = backend_start(&b, &spec, e);
 	if (r == 0)
 		r = device_connect(rec, socket, ret, e);
-	if (spec.nr_files)
-		close_fdp(&spec.files[0]);
+	for (unsigned int i = 0; i < spec.nr_files; i++)
+		close_fdp(&spec.files[i]);
 	unlink(socket);
 	if (r < 0 && b.words_fd >= 0) {
 		backend_words(&b, words);

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "driver/privileged/cgroup.h"
 #include "driver/privileged/nbd.h"
 #include "driver/privileged/op.h"
 #include "targets/catalog.h"
@@ -30,6 +31,9 @@ static inline bool backend_serves(const struct record *rec)
  */
 int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
 			 struct err *e);
+
+/* The cgroup of who reads and writes what is behind the device: its back end's, or its worker's. */
+void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE]);
 
 /* When nobody asks it for anything any more. Not there is fine. */
 int backend_device_end(const struct record *rec, struct err *e);

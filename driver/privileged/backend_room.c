@@ -207,6 +207,8 @@ static int room_open_file(struct room_contents *c, unsigned int i, const struct 
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
 			    MOUNT_ATTR_NOEXEC | (read_only ? MOUNT_ATTR_RDONLY : 0u),
+		/* What is mounted so for the helper alone; who asked could open it for writing. */
+		.attr_clr = read_only ? 0 : MOUNT_ATTR_RDONLY,
 	};
 	auto_close int user_fd = -1;
 	struct stat st;

@@ -143,6 +143,7 @@ static bool journal_nbd_ok(const struct record *rec)
 	return rec->nbd.state < RECORD_NBD_STATES &&
 	       rec->nbd.nr_connections <= WIRE_CONNECTIONS_MAX &&
 	       target->image == !!image_format_name(rec->nbd.format) &&
+	       (target->image && *rec->base) == !!image_format_name(rec->nbd.base_format) &&
 	       text_padded_ok(rec->nbd.export_name, sizeof(rec->nbd.export_name));
 }
 

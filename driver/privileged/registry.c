@@ -138,7 +138,7 @@ static bool registry_same_claim(const struct record *a, const struct record *b)
 	       a->backing_inode == b->backing_inode && a->base_dev == b->base_dev &&
 	       a->base_inode == b->base_inode && !strcmp(a->nbd.export_name, b->nbd.export_name) &&
 	       a->nbd.asked_connections == b->nbd.asked_connections &&
-	       a->nbd.format == b->nbd.format &&
+	       a->nbd.format == b->nbd.format && a->nbd.base_format == b->nbd.base_format &&
 	       (!a->nbd.asked_connections || !strcmp(a->backing, b->backing)) &&
 	       !memcmp(&a->fault, &b->fault, sizeof(a->fault));
 }
@@ -220,6 +220,7 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 		.address = server ? rec->backing : NULL,
 		.base = *rec->base ? rec->base : NULL,
 		.format = rec->nbd.format,
+		.base_format = rec->nbd.base_format,
 		.zero_copy = rec->flags & WIRE_ZERO_COPY,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,

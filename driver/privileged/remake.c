@@ -118,6 +118,8 @@ int remake_keys(const struct record *rec, char *text, size_t size)
 		remake_put(&t, KEY_EXPORT, rec->nbd.export_name);
 	if (rec->nbd.format)
 		remake_put(&t, KEY_FORMAT, image_format_name(rec->nbd.format));
+	if (rec->nbd.base_format)
+		remake_put(&t, KEY_BASE_FORMAT, image_format_name(rec->nbd.base_format));
 	if (catalog_target(rec->target)->by_address)
 		remake_put_number(&t, KEY_CONNECTIONS, rec->nbd.asked_connections);
 	if (*rec->base)

@@ -362,6 +362,11 @@ int op_drop(const struct op *op, uint64_t generation, struct err *e)
 	return fake_call(UNDO_FAKE_DROP, "drop", e);
 }
 
+void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE])
+{
+	memcpy(path, rec->cgroup, CGROUP_PATH_SIZE);
+}
+
 /* None of the devices here has one. */
 int backend_device_end(const struct record *rec, struct err *e)
 {

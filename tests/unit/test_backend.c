@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "driver/backend/command.h"
 #include "driver/privileged/backend.h"
+#include "driver/privileged/cgroup.h"
 #include "targets/image_format.h"
 
 static void assert_words(const struct command *c, const char *const *words)
@@ -176,13 +178,73 @@ static void words_shown(void **state)
 	backend_fini(&b);
 }
 
+struct cgroups_seen {
+	unsigned int nr, nr_back_ends;
+	uint32_t numbers;
+};
+
+static int cgroup_seen(void *arg, const char *path, uint32_t dev_id, uint32_t number)
+{
+	struct cgroups_seen *seen = arg;
+
+	seen->nr++;
+	seen->nr_back_ends += cgroup_is_backend(path);
+	seen->numbers |= number;
+	assert_true(!access(path, F_OK));
+	assert_int_equal(dev_id, cgroup_is_backend(path) ? 0 : 7);
+	return 0;
+}
+
+/* Whose device it is for is in its name, and nothing else has such a name. */
+static void cgroups(void **state)
+{
+	static const char *const names[] = {
+		"00000000f0000001-ublk7-00000001",
+		"00000000f0000001-ublk7-00000002-b",
+		"backend-75626f6300000004",
+		"backend-0000000000000008",
+		"backend-75626f6300000010-b",
+		"backend-75626F63000000A0",
+		"backend-",
+		"backend-75626f6300000020x",
+	};
+	char base[] = "/tmp/test_backend.XXXXXX", path[CGROUP_PATH_SIZE], worker[CGROUP_PATH_SIZE];
+	struct cgroups_seen seen = { 0 };
+	struct err e;
+
+	assert_non_null(mkdtemp(base));
+	snprintf(path, sizeof(path), "%s/workers", base);
+	assert_int_equal(mkdir(path, 0700), 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/workers/%s", base, names[i]);
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
+	assert_int_equal(cgroup_each_worker(base, cgroup_seen, &seen, &e), 0);
+	assert_int_equal(seen.nr, 3);
+	assert_int_equal(seen.nr_back_ends, 1);
+	assert_int_equal(seen.numbers, 1 | 2 | 4);
+	snprintf(worker, sizeof(worker), "%s/workers/%s", base, names[0]);
+	assert_int_equal(cgroup_backend_path(path, worker, UINT64_C(0x75626f6300000004), &e), 0);
+	assert_true(!access(path, F_OK) && cgroup_is_backend(path));
+	memset(worker + strlen(worker), 'a', sizeof(worker) - 1 - strlen(worker));
+	worker[sizeof(worker) - 2] = '/';
+	worker[sizeof(worker) - 1] = '\0';
+	assert_true(cgroup_backend_path(path, worker, 1, &e) < 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/workers/%s", base, names[i]);
+		assert_int_equal(rmdir(path), 0);
+	}
+	snprintf(path, sizeof(path), "%s/workers", base);
+	assert_true(!rmdir(path) && !rmdir(base));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_image),   cmocka_unit_test(chain),
 		cmocka_unit_test(read_only),   cmocka_unit_test(program),
 		cmocka_unit_test(nonsense),    cmocka_unit_test(format_names),
-		cmocka_unit_test(words_shown),
+		cmocka_unit_test(words_shown), cmocka_unit_test(cgroups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
