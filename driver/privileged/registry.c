@@ -181,8 +181,9 @@ static int registry_check_backing(const struct registry *reg, const struct recor
 		if (!registry_collide(other, rec))
 			continue;
 		return err_set(e, EBUSY, "%s is attached %s already, as ublkb%u%s%s",
-			       rec->nbd.asked_connections ? "the server's export"
-							  : "the backing file",
+			       rec->nbd.asked_connections && !rec->nbd.format
+				       ? "the server's export"
+				       : "the backing file",
 			       other->flags & WIRE_READ_ONLY ? "read-only" : "read-write",
 			       other->dev_id, *other->container ? " in " : "", other->container);
 	}
