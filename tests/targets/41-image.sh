@@ -3,6 +3,7 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/../functional/serve.sh"
 requires jq fio qemu-img qemu-storage-daemon nbdkit mkfs.ext4 e2fsck
 
 program=/usr/libexec/ublk-oci-test-disk
@@ -31,6 +32,7 @@ helper_start --policy "$TEST_DIR/policy.json"
 attach() { ublk-oci attach --host "$@"; }
 detach() { ublk-oci detach "$1" >/dev/null; }
 back_ends() { cat /sys/fs/cgroup/ublk-oci/workers/backend-*/cgroup.procs 2>/dev/null; }
+state_is() { [ "$(ublk-oci inspect "$dev" --json | jq -r .state)" = "$1" ]; }
 no_back_end() { [ -z "$(back_ends)" ]; }
 verify() {
     fio --name=v --filename="$1" --ioengine=libaio --direct=1 --iodepth=8 --rw=randwrite --offset=32M \
@@ -43,6 +45,8 @@ chmod 600 $image
 of_image=(--target image --format qcow2 --backing $image --size 64M)
 dev=$(attach "${of_image[@]}")
 ublk-oci inspect "$dev" --sandbox >sandbox.out || fail "not sealed: $(cat sandbox.out)"
+head -c 64M /dev/zero >zero
+"$build/tests/functional/model_device" "$dev" zero 7 300 >model.out || fail "model: $(cat model.out)"
 mkfs.ext4 -q "$dev"
 verify "$dev" --fsync=32 || fail "fio: $(tail -n 3 fio.out)"
 e2fsck -fn "$dev" >fsck.out 2>&1 || fail "$(cat fsck.out)"
@@ -53,17 +57,20 @@ pid=$(back_ends)
 ok "image: a file system and verified writes in a qcow2"
 
 # Both die, one after the other; what was written is there.
-verify "$dev" --verify_state_save=0 --loops=3 &
+verify "$dev" --loops=3 &
 load=$!
-sleep 0.5
+sleep 1.5
 kill -KILL "$pid"
 wait $load || fail "fio, killed: $(tail -n 3 fio.out)"
+wait_for 30 state_is live
 after=$(back_ends)
-[ -n "$after" ] && [ "$after" != "$pid" ] || fail "no other back end: $after"
+if [ -z "$after" ] || [ "$after" = "$pid" ]; then fail "no other back end: $after"; fi
 cp "$dev" "$TEST_DIR/before"
 kill -KILL "$(ublk-oci inspect "$dev" --json | jq .worker.pid)"
 cmp "$dev" "$TEST_DIR/before" || fail "what was there is not"
 [ "$(back_ends)" != "$after" ] || fail "it serves another worker"
+ublk-oci upgrade "$dev" >/dev/null
+cmp -n 1048576 "$dev" "$TEST_DIR/before" || fail "upgraded: what was there is not"
 ok "image: back end and worker killed, one under load: no error, and the data is there"
 
 expect_fail 'attached read-write already' attach "${of_image[@]}"

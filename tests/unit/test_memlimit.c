@@ -37,6 +37,7 @@ static void test_counts_what_may_be_in_memory(void **state)
 		{ TARGET_MEMORY, 0, 100 * MIB },
 		{ TARGET_FILE, 1, 0 },
 		{ TARGET_FILE, 0, 100 * MIB },
+		{ TARGET_IMAGE, 0, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
