@@ -33,10 +33,8 @@ static void test_counts_what_may_be_in_memory(void **state)
 		uint32_t direct_io;
 		uint64_t backing_bytes;
 	} rows[] = {
-		{ TARGET_NULL, 0, 0 },
-		{ TARGET_MEMORY, 0, 100 * MIB },
-		{ TARGET_FILE, 1, 0 },
-		{ TARGET_FILE, 0, 100 * MIB },
+		{ TARGET_NULL, 0, 0 },	{ TARGET_MEMORY, 0, 100 * MIB },
+		{ TARGET_FILE, 1, 0 },	{ TARGET_FILE, 0, 100 * MIB },
 		{ TARGET_IMAGE, 0, 0 },
 	};
 
