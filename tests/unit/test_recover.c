@@ -34,7 +34,7 @@
 #define SIZE 4096
 #define GENERATION UINT64_C(0x75626f6300000007)
 
-enum step { NONE, GET, SERVER, KEEP, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
+enum step { NONE, GET, SERVER, BACKEND, KEEP, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
 
 struct row {
 	const char *what;
@@ -45,6 +45,7 @@ struct row {
 	bool not_kept; /* there was no keeper at the attach */
 	bool other_file;
 	bool server;	   /* it is target nbd's */
+	bool image;	   /* it is an image's, of which we start the server */
 	bool other_device; /* the number is somebody else's device by now */
 	uint32_t kernel;   /* UBLK_S_DEV_*; 0: held (DEAD: see stopped) */
 	bool stopped;
@@ -158,6 +159,26 @@ static const struct row rows[] = {
 	  .then = WIRE_STATE_LIVE,
 	  .steps = "kill other +recovering server cgroup spawn +recovering keep +recovering "
 		   "prepare begin hand end +live " },
+
+	/* --- a server that is a back end: another one first, and nothing of it is kept --- */
+	{ .what = "its back end starts",
+	  .image = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill other +recovering back-end cgroup spawn +recovering +recovering "
+		   "prepare begin hand end +live " },
+	{ .what = "its back end does not start",
+	  .image = true,
+	  .fails = BACKEND,
+	  .code = EREMOTEIO,
+	  .r = -EREMOTEIO,
+	  .then = WIRE_STATE_RECOVERING,
+	  .steps = "kill other +recovering back-end +recovering kill " },
+	{ .what = "its image is another file by now",
+	  .image = true,
+	  .fails = BACKEND,
+	  .code = ESTALE,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "kill other +recovering back-end +recovering kill fail +failed " },
 
 	/* --- what may go better the next time --- */
 	{ .what = "no memory for a worker",
@@ -477,11 +498,15 @@ int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_
 	return r;
 }
 
-/* None of the devices here has one. */
 int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
 			 struct err *e)
 {
-	return -ENOTSUP;
+	int r = step_done(BACKEND, "back-end", e);
+
+	assert_int_equal(rec->nbd.state, RECORD_NBD_LOST);
+	if (r == 0)
+		*ret = (struct nbd_server){ .fds = { dup(life.file_fd), -1, -1, -1 }, .nr = 1 };
+	return r;
 }
 
 int nbd_note(struct record *rec, const struct nbd_server *s, struct err *e)
@@ -562,8 +587,10 @@ static void begin(const struct row *row)
 		.handed_over = row->handed_over,
 		.kept_dev = row->not_kept ? 0 : st.st_dev,
 		.kept_inode = st.st_ino + row->other_file,
-		.target = row->server ? TARGET_NBD : TARGET_FILE,
-		.nbd.state = row->server ? RECORD_NBD_USED : RECORD_NBD_NONE,
+		.target = row->image	? TARGET_IMAGE
+			  : row->server ? TARGET_NBD
+					: TARGET_FILE,
+		.nbd.state = row->server || row->image ? RECORD_NBD_USED : RECORD_NBD_NONE,
 	};
 	ublk_fake_reset();
 	assert_int_equal(ublk_add(NULL, &spec, NULL), 0);
