@@ -60,7 +60,7 @@ static int client_unreachable(int code, const char *path, struct err *e)
 			       "(usermod -aG ublk-oci USER, then log in again)",
 			       path);
 	if (code == ENOENT || code == ECONNREFUSED)
-		return err_set(e, code,
+		return err_set(e, ECONNREFUSED, /* ENOENT is a device that is not there */
 			       "cannot reach the helper at %s: is ublk-ocid running? "
 			       "(systemctl start ublk-ocid.socket)",
 			       path);

@@ -18,10 +18,14 @@
 
 #define NEGOTIATE_UNIX "unix:"
 #define NEGOTIATE_TCP "tcp:"
-/* A dead machine is noticed after half a minute, also when nothing is asked of it. */
+/* A server whose machine was started anew says so when it is asked, also when there is no I/O. */
 #define NEGOTIATE_IDLE_S 15
 #define NEGOTIATE_PROBE_S 5
-#define NEGOTIATE_PROBES 3
+/*
+ * 20 days. Where a route has timestamps in microseconds (tcp_usec_ts) the kernel loses the upper
+ * half of a thousand times this: then it is 23 minutes, and of INT_MAX it would be nothing.
+ */
+#define NEGOTIATE_SILENCE_MS 1728000000
 
 typedef struct nbd_handle *handle;
 
@@ -142,7 +146,12 @@ static int negotiate_facts(handle h, struct connect_made *ret, struct err *e)
 	return 0;
 }
 
-/* What is no TCP socket has none of it. */
+/*
+ * What is no TCP socket has none of it. Our own kernel must never end a connection because nobody
+ * answers: once somebody has read that error, the socket reads as one that the server has closed,
+ * and who asks whether it has (CONNECT_END) is told what nobody knows. How long a server may be
+ * silent is the worker's to count.
+ */
 static void negotiate_tune(int fd)
 {
 	static const struct {
@@ -152,7 +161,7 @@ static void negotiate_tune(int fd)
 		{ IPPROTO_TCP, TCP_NODELAY, 1 },
 		{ IPPROTO_TCP, TCP_KEEPIDLE, NEGOTIATE_IDLE_S },
 		{ IPPROTO_TCP, TCP_KEEPINTVL, NEGOTIATE_PROBE_S },
-		{ IPPROTO_TCP, TCP_KEEPCNT, NEGOTIATE_PROBES },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, NEGOTIATE_SILENCE_MS },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)

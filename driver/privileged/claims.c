@@ -11,6 +11,12 @@ static bool claims_is_of(const struct record *claim, const struct record *device
 	return claim->flags & WIRE_CLAIMED && claim->dev_id == device->dev_id;
 }
 
+/* Does the host have both, in one way: mounted, or as a device? */
+static bool claims_alike(const struct record *a, const struct record *b)
+{
+	return record_on_host(a) && record_on_host(b) && a->filesystem == b->filesystem;
+}
+
 const struct device *claims_find(const struct registry *reg, const struct record *device)
 {
 	const struct device *leaving = NULL;
@@ -19,6 +25,8 @@ const struct device *claims_find(const struct registry *reg, const struct record
 		const struct device *d = reg->devices[i];
 
 		if (!claims_is_of(&d->rec, device) || d->rec.generation == device->generation)
+			continue;
+		if (device->flags & WIRE_CLAIMED && !claims_alike(&d->rec, device))
 			continue;
 		if (d->rec.state != WIRE_STATE_DETACHING)
 			return d;
@@ -98,6 +106,18 @@ static int claims_check_way(const struct record *rec, struct err *e)
 		       rec->path);
 }
 
+static int claims_refuse_place(const struct record *there, const struct record *rec, struct err *e)
+{
+	if (!claims_is_of(there, rec))
+		return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
+			       there->dev_id, rec->path);
+	return err_set(e, EEXIST, "it is %s %s already, %s",
+		       there->filesystem ? "mounted at" : "put on", rec->path,
+		       there->filesystem != rec->filesystem ? "as something else"
+		       : there->flags & WIRE_READ_ONLY	    ? "to be read only"
+							    : "to be written");
+}
+
 static int claims_check_place(const struct registry *reg, struct record *rec, struct err *e)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {
@@ -107,18 +127,16 @@ static int claims_check_place(const struct registry *reg, struct record *rec, st
 			continue;
 		if (!claims_is_of(&d->rec, rec) || d->rec.filesystem != rec->filesystem ||
 		    (d->rec.flags ^ rec->flags) & WIRE_READ_ONLY)
-			return err_set(e, EEXIST, "another device (ublkb%u) is at %s already",
-				       d->rec.dev_id, rec->path);
+			return claims_refuse_place(&d->rec, rec, e);
 		return registry_again(d, rec, e);
 	}
 	return 0;
 }
 
-/* The host has a device as often as one user asks for it, in one way: mounted, or as a device. */
+/* The host has a device as often as one user asks for it, in one way. */
 static bool claims_share(const struct record *a, const struct record *b)
 {
-	return record_on_host(a) && record_on_host(b) && a->peer_uid == b->peer_uid &&
-	       a->filesystem == b->filesystem;
+	return claims_alike(a, b) && a->peer_uid == b->peer_uid;
 }
 
 /*

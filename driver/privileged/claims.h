@@ -27,8 +27,8 @@ int claims_begin(struct registry *reg, const struct registry_peer *peer, struct 
 		 struct err *e);
 
 /*
- * A claim to this device; of a claim, another to the same device. One that ends is found last.
- * NULL: there is none.
+ * A claim to this device; of a claim, another by which the host has that device in the same way,
+ * so that what is mounted is one. One that ends is found last. NULL: there is none.
  */
 const struct device *claims_find(const struct registry *reg, const struct record *device);
 

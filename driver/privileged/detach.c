@@ -52,6 +52,8 @@ static void detach_mount_again(const struct op *op, struct record *rec, const st
 	struct filesystem_spec spec = undo_filesystem(op, rec);
 	struct err why;
 
+	/* Who keeps it has the file system that was here a moment ago: it is no other device's. */
+	spec.shared = true;
 	if (filesystem_insert(&place, &spec, &rec->mounted_dev, &why) < 0)
 		log_error("ublkb%u: it is no longer mounted: %s", rec->dev_id, why.text);
 	else

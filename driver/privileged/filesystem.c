@@ -9,6 +9,7 @@
 #include <linux/btrfs.h>
 #include <linux/fs.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -689,13 +690,15 @@ int filesystem_wait_gone(const struct filesystem_spec *spec, int timeout_ms, str
 
 struct filesystem_xfs_geometry {
 	uint32_t block_bytes;
-	uint32_t pad[5];
+	uint32_t pad[6];
 	uint32_t inode_percent;
-	uint32_t pad2[3];
 	uint64_t blocks;
-	uint64_t rest[8];
+	uint64_t rest[9];
 };
-static_assert(sizeof(struct filesystem_xfs_geometry) == 112, "as XFS_IOC_FSGEOMETRY_V1 has it");
+static_assert(sizeof(struct filesystem_xfs_geometry) == 112 &&
+		      offsetof(struct filesystem_xfs_geometry, inode_percent) == 28 &&
+		      offsetof(struct filesystem_xfs_geometry, blocks) == 32,
+	      "as XFS_IOC_FSGEOMETRY_V1 has it");
 
 struct filesystem_xfs_grow {
 	uint64_t blocks;

@@ -17,6 +17,7 @@
 #include "driver/wire/packet.h"
 
 #define NBD_END_MS 3000
+#define NBD_LET_GO_MS 100
 #define NBD_GRACE_MS 7000 /* of the connector, behind its deadline */
 #define NBD_BLOCK_MAX 4096u
 #define NBD_SECTOR 512u
@@ -230,22 +231,39 @@ static int nbd_find_old(const struct record *rec, int fds[WIRE_CONNECTIONS_MAX],
 	return 0;
 }
 
+/* Nothing can come of the old ones that would do harm. */
+static bool nbd_is_harmless(const struct record *rec)
+{
+	return rec->flags & WIRE_READ_ONLY || rec->nbd.state == RECORD_NBD_FRESH;
+}
+
+int nbd_may_leave(const struct record *rec, struct err *e)
+{
+	auto_nbd_server struct nbd_server old = NBD_SERVER_INIT;
+
+	return nbd_is_harmless(rec) || rec->grants & RECORD_REISSUE ? 0
+								    : nbd_find_old(rec, old.fds, e);
+}
+
 /*
  * A server may still be at a write of the old worker's. Were it asked that again by a new
  * connection, and then to write something else there, the first could come last.
  */
 static int nbd_close_old(const struct record *rec, struct err *e)
 {
+	bool harmless = nbd_is_harmless(rec);
 	struct nbd_server old = NBD_SERVER_INIT;
 	struct err why;
 	int r;
 
-	if (rec->flags & WIRE_READ_ONLY || rec->nbd.state == RECORD_NBD_FRESH)
-		return 0;
 	r = nbd_find_old(rec, old.fds, &why);
 	if (r == 0)
-		r = nbd_end(old.fds, rec->nbd.nr_connections, NBD_END_MS, &why);
+		r = nbd_end(old.fds, rec->nbd.nr_connections, harmless ? NBD_LET_GO_MS : NBD_END_MS,
+			    &why);
 	nbd_server_fini(&old);
+	/* Nobody waits for those; but a server that has no room for others must see them end. */
+	if (harmless)
+		return 0;
 	if (r == 0 || rec->grants & RECORD_REISSUE) {
 		if (r < 0)
 			log_warning("ublkb%u: %s; its rule has \"nbd_reissue\", so it goes on",

@@ -57,6 +57,12 @@ int nbd_note(struct record *rec, const struct nbd_server *s, struct err *e);
 int nbd_note_sockets(struct record *rec, const int *fds, unsigned int nr, struct err *e);
 
 /*
+ * Can it be known, once its worker is gone, that nothing can come of its connections any more? Not
+ * 0: then nbd_reconnect() would say so, too late.
+ */
+int nbd_may_leave(const struct record *rec, struct err *e);
+
+/*
  * The server of a device whose worker is gone, by new connections, when nothing can come of the
  * old ones any more. -ENOENT: that will never be known.
  */

@@ -478,6 +478,10 @@ static int recover_restart(struct recover *r, struct err *e)
 {
 	int ret;
 
+	/* The old worker goes on where no other could follow. */
+	ret = nbd_may_leave(&r->rec, e);
+	if (ret < 0)
+		return ret;
 	r->before = r->rec;
 	ret = recover_leave(r, e);
 	if (ret == 0)

@@ -79,6 +79,7 @@ struct create {
 	struct access access;
 	struct store_ask ask; /* with name, from, pool */
 	bool from_snapshot;
+	bool from_written; /* by who uses it */
 };
 
 /* Keys with the prefix are Kubernetes' own (csi.storage.k8s.io/pvc/name, ...). */
@@ -144,6 +145,7 @@ static enum code source_parse(struct call *c, struct create *x)
 		code = access_check(c, &x->access, &from);
 	if (code != CODE_OK)
 		return code;
+	x->from_written = from.flags & STORE_IS_ATTACHED && !(from.flags & STORE_IS_READ_ONLY);
 	return range_size(c, x->request->capacity_range, from.size_bytes, from.size_bytes,
 			  &x->ask.size_bytes);
 }
@@ -209,6 +211,9 @@ static enum code create_new(struct call *c, struct create *x, struct store_volum
 	/* What it is made of is there: so it is the pool. */
 	if (code == CODE_NOT_FOUND)
 		return CODE_INVALID_ARGUMENT;
+	/* As of a snapshot: who waits for it to be free waits for its pod to end. */
+	if (code == CODE_ABORTED && x->from_written)
+		return CODE_FAILED_PRECONDITION;
 	if (code == CODE_OK && v.nr != 1)
 		return call_refuse(c, CODE_ABORTED, "volume %s is gone again", x->ask.name);
 	if (code == CODE_OK)
@@ -363,7 +368,7 @@ enum code controller_capacity(struct call *c, const void *request, void *respons
 	Csi__GetCapacityResponse *r = response;
 	auto_volumes struct volumes v = { 0 };
 	struct store_ask ask = { 0 };
-	struct access a;
+	struct access a = { 0 };
 	enum code code;
 
 	code = parameters_parse(c, q->parameters, q->n_parameters, ask.pool);
@@ -382,7 +387,7 @@ enum code controller_capacity(struct call *c, const void *request, void *respons
 	r->maximum_volume_size = call_message(c, &csi__int64_value__descriptor);
 	r->maximum_volume_size->value = (int64_t)v.room.largest_bytes;
 	r->minimum_volume_size = call_message(c, &csi__int64_value__descriptor);
-	r->minimum_volume_size->value = CONTROLLER_BLOCK;
+	r->minimum_volume_size->value = (int64_t)least_bytes[access_filesystem(&a)];
 	return CODE_OK;
 }
 
@@ -390,24 +395,31 @@ enum code controller_capacity(struct call *c, const void *request, void *respons
 
 /*
  * A device that is used grows where the kernel can; elsewhere the volume has to be unpublished
- * first, as its size would be wrong until then.
+ * first, as its size would be wrong until then. The store is asked also for the size the volume
+ * has: what is in it may be smaller, where that failed before. What is left to do the node does
+ * (more), or it is a failure.
  */
-static enum code expand(struct call *c, const Csi__CapacityRange *range, struct store_volume *v)
+static enum code expand(struct call *c, const Csi__CapacityRange *range, bool more,
+			struct store_volume *v)
 {
 	auto_volumes struct volumes grown = { 0 };
 	struct store_ask ask = { 0 };
 	enum code code;
 
 	code = range_size(c, range, v->size_bytes, v->size_bytes, &ask.size_bytes);
-	if (code != CODE_OK || ask.size_bytes == v->size_bytes)
+	if (code != CODE_OK)
 		return code;
 	if (v->flags & STORE_IS_ATTACHED && !c->config->online)
-		return call_refuse(c, CODE_FAILED_PRECONDITION,
-				   "volume %s is in use, and this kernel makes no device larger "
-				   "that is (Linux 6.16 does)",
-				   v->name);
+		return ask.size_bytes == v->size_bytes
+			       ? CODE_OK
+			       : call_refuse(c, CODE_FAILED_PRECONDITION,
+					     "volume %s is in use, and this kernel makes no device "
+					     "larger that is (Linux 6.16 does)",
+					     v->name);
 	text_copy(ask.name, sizeof(ask.name), v->name);
 	code = ask_store(c, STORE_RESIZE, &ask, &grown);
+	if (code == CODE_OK && *grown.warning && !more)
+		return call_refuse(c, CODE_INTERNAL, "volume %s: %s", v->name, grown.warning);
 	if (code == CODE_OK)
 		v->size_bytes = ask.size_bytes;
 	return code;
@@ -419,6 +431,7 @@ enum code controller_expand(struct call *c, const void *request, void *response)
 	Csi__ControllerExpandVolumeResponse *r = response;
 	struct store_volume v;
 	struct access a = { 0 };
+	bool more = false;
 	enum code code;
 
 	if (!*q->volume_id)
@@ -430,12 +443,14 @@ enum code controller_expand(struct call *c, const void *request, void *response)
 		code = ask_find(c, q->volume_id, false, &v);
 	if (code == CODE_OK && q->volume_capability)
 		code = access_parse(c, &q->volume_capability, 1, &a);
-	if (code == CODE_OK)
-		code = expand(c, q->capacity_range, &v);
+	if (code == CODE_OK) {
+		more = v.filesystem && !a.block && node_expands(c);
+		code = expand(c, q->capacity_range, more, &v);
+	}
 	if (code != CODE_OK)
 		return code;
 	r->capacity_bytes = (int64_t)v.size_bytes;
-	r->node_expansion_required = v.filesystem && !a.block && node_expands(c);
+	r->node_expansion_required = more;
 	return CODE_OK;
 }
 

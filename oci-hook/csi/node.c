@@ -8,11 +8,13 @@
 #include <sys/vfs.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/num.h"
 #include "driver/base/text.h"
 #include "oci-hook/csi/ask.h"
 #include "oci-hook/csi/publish.h"
 
 typedef Csi__NodeServiceCapability__RPC__Type capability;
+#define NODE_BLOCK 4096 /* sizes are multiples of it, as the store's */
 #define CAPABILITY(name) CSI__NODE_SERVICE_CAPABILITY__RPC__TYPE__##name
 
 bool node_expands(const struct call *c)
@@ -139,8 +141,10 @@ enum code node_expand(struct call *c, const void *request, void *response)
 		return call_refuse(c, CODE_UNIMPLEMENTED,
 				   "on this kernel a volume grows while it is not attached");
 	ask.size_bytes = v.size_bytes;
+	/* As ControllerExpandVolume rounds it. */
 	if (q->capacity_range && q->capacity_range->required_bytes > (int64_t)v.size_bytes)
-		ask.size_bytes = (uint64_t)q->capacity_range->required_bytes;
+		ask.size_bytes =
+			num_round_up((uint64_t)q->capacity_range->required_bytes, NODE_BLOCK);
 	if (q->capacity_range && q->capacity_range->limit_bytes &&
 	    ask.size_bytes > (uint64_t)q->capacity_range->limit_bytes)
 		return call_refuse(c, CODE_OUT_OF_RANGE, "volume %s has %llu bytes", v.name,

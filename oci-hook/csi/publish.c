@@ -21,11 +21,12 @@
 #define PUBLISH_KUBERNETES "csi.storage.k8s.io/" /* what kubelet says of the pod */
 #define PUBLISH_INLINE_SIZE (UINT64_C(1) << 30)	 /* where none is asked for */
 
+/* The helper is given an end also by a call that has none. */
 static int left_ms(const struct call *c)
 {
 	int left = clock_left_ms(c->deadline_ms);
 
-	return left > CLIENT_TIMEOUT_MS ? CLIENT_TIMEOUT_MS : left;
+	return left < 0 || left > CLIENT_TIMEOUT_MS ? CLIENT_TIMEOUT_MS : left;
 }
 
 /* --- what there is ------------------------------------------------------------------------ */
@@ -198,7 +199,7 @@ static enum code inline_parse(struct call *c, const Csi__NodePublishVolumeReques
 }
 
 static enum code inline_have(struct call *c, const Csi__NodePublishVolumeRequest *q,
-			     const struct access *a, struct store_volume *ret)
+			     const struct access *a, struct store_volume *ret, bool *ret_made)
 {
 	auto_volumes struct volumes v = { 0 };
 	struct store_ask ask = { .filesystem = access_filesystem(a) };
@@ -214,6 +215,7 @@ static enum code inline_have(struct call *c, const Csi__NodePublishVolumeRequest
 		code = ask_store(c, STORE_CREATE, &ask, &v);
 	if (code == CODE_OK && v.nr != 1)
 		return call_refuse(c, CODE_ABORTED, "volume %s is gone again", ask.name);
+	*ret_made = code == CODE_OK;
 	if (code == CODE_OK)
 		*ret = v.rows[0];
 	return code;
@@ -231,6 +233,15 @@ static enum code inline_end(struct call *c, const struct store_volume *v)
 	text_copy(ask.name, sizeof(ask.name), v->name);
 	code = ask_store(c, STORE_DELETE, &ask, &none);
 	return code == CODE_NOT_FOUND ? CODE_OK : code;
+}
+
+/* What was never published kubelet does not unpublish: nobody else would remove it. */
+static void inline_undo(struct call *c, const struct store_volume *v)
+{
+	struct err why = c->e;
+
+	inline_end(c, v);
+	c->e = why;
 }
 
 /* --- publishing --------------------------------------------------------------------------- */
@@ -274,10 +285,21 @@ static enum code publish_claim(struct call *c, const struct access *a, const str
 	return code_of_errno(r);
 }
 
+static enum code publish_found(struct call *c, const Csi__NodePublishVolumeRequest *q,
+			       const struct access *a, const struct store_volume *v)
+{
+	enum code code = access_check(c, a, v);
+
+	if (code == CODE_OK)
+		code = publish_alone(c, a, v, q->target_path);
+	return code == CODE_OK ? publish_claim(c, a, v, q->target_path, q->readonly || a->read_only)
+			       : code;
+}
+
 enum code publish_publish(struct call *c, const void *request, void *response)
 {
 	const Csi__NodePublishVolumeRequest *q = request;
-	bool ephemeral = !strcmp(context_value(q, PUBLISH_EPHEMERAL), "true");
+	bool ephemeral = !strcmp(context_value(q, PUBLISH_EPHEMERAL), "true"), made = false;
 	struct store_volume v;
 	struct access a;
 	enum code code;
@@ -292,18 +314,17 @@ enum code publish_publish(struct call *c, const void *request, void *response)
 	if (code == CODE_OK)
 		code = call_lock(c, q->volume_id, false);
 	if (code == CODE_OK)
-		code = ephemeral ? inline_have(c, q, &a, &v) : ask_find(c, q->volume_id, false, &v);
+		code = ephemeral ? inline_have(c, q, &a, &v, &made)
+				 : ask_find(c, q->volume_id, false, &v);
 	if (code == CODE_OK && !ephemeral && !*q->staging_target_path)
 		code = call_refuse(
 			c, CODE_FAILED_PRECONDITION,
 			"the request has no staging_target_path: volumes are staged first");
 	if (code == CODE_OK)
-		code = access_check(c, &a, &v);
-	if (code == CODE_OK)
-		code = publish_alone(c, &a, &v, q->target_path);
-	return code == CODE_OK
-		       ? publish_claim(c, &a, &v, q->target_path, q->readonly || a.read_only)
-		       : code;
+		code = publish_found(c, q, &a, &v);
+	if (code != CODE_OK && made)
+		inline_undo(c, &v);
+	return code;
 }
 
 static enum code unpublish_claim(struct call *c, const struct store_volume *v, const char *path)

@@ -41,6 +41,20 @@ static int making_open_data(struct making *m)
 	return 0;
 }
 
+/* One that cannot be opened is not making_fini()'s to remove. */
+static int making_open_dir(struct making *m, int pool_fd, const char *entry)
+{
+	int r;
+
+	m->dir_fd = openat(pool_fd, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (m->dir_fd < 0) {
+		r = -errno;
+		unlinkat(pool_fd, entry, AT_REMOVEDIR);
+		return r;
+	}
+	return flock(m->dir_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+}
+
 int making_begin(struct making *m, const struct pools *pools, size_t pool, const struct volume *v,
 		 struct err *e)
 {
@@ -57,9 +71,9 @@ int making_begin(struct making *m, const struct pools *pools, size_t pool, const
 	if (mkdirat(pool_fd, entry, 0700) < 0)
 		return err_sys(e, errno, "cannot make a directory in pool %s",
 			       pools_at(pools, pool)->name);
-	m->dir_fd = openat(pool_fd, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (m->dir_fd < 0 || flock(m->dir_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_sys(e, errno, "cannot open a directory in pool %s",
+	r = making_open_dir(m, pool_fd, entry);
+	if (r < 0)
+		return err_sys(e, -r, "cannot open a directory in pool %s",
 			       pools_at(pools, pool)->name);
 	r = volume_save(m->dir_fd, v, e);
 	if (r < 0)

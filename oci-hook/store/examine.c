@@ -95,18 +95,22 @@ int examine_check(const struct place *place, bool read_only, const struct probin
 
 int examine_grow(const struct place *place, const struct probing *p, struct err *e)
 {
-	enum catalog_filesystem filesystem =
-		place->volume.filesystem ?: catalog_find_filesystem(place->volume.found);
+	auto_close int fd = -1;
+	int r = examine_open(place, false, &fd, e);
+
+	return r < 0 ? r : examine_grow_data(fd, &place->volume, p, e);
+}
+
+int examine_grow_data(int fd, const struct volume *v, const struct probing *p, struct err *e)
+{
+	enum catalog_filesystem filesystem = v->filesystem ?: catalog_find_filesystem(v->found);
 	enum probing_verdict verdict;
 	struct store_found found;
-	auto_close int fd = -1;
 	int r;
 
 	if (!filesystem)
 		return 0;
-	r = examine_open(place, false, &fd, e);
-	if (r == 0)
-		r = examine_look_fd(fd, p, &found, e);
+	r = examine_look_fd(fd, p, &found, e);
 	if (r < 0)
 		return r;
 	/* Somebody has put something else there since. */

@@ -25,3 +25,6 @@ int examine_check(const struct place *place, bool read_only, const struct probin
  * record. -EOPNOTSUPP: that is done when it is mounted. Nobody else has the volume meanwhile.
  */
 int examine_grow(const struct place *place, const struct probing *p, struct err *e);
+
+/* The same in the data of a volume that is not there yet. */
+int examine_grow_data(int fd, const struct volume *v, const struct probing *p, struct err *e);

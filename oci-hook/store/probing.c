@@ -169,7 +169,8 @@ static int run_verdict(struct run *run, struct err *e)
 	if (!WIFEXITED(run->status))
 		return err_set(e, EIO, "it was killed by signal %d", WTERMSIG(run->status));
 	if (WEXITSTATUS(run->status) == PROBE_EXIT_MISSING)
-		return err_set(e, ENOENT, "%s", *words ? words : "ublk-oci-probe is not installed");
+		return err_set(e, EIO /* not ENOENT, as it is no volume */, "%s",
+			       *words ? words : "ublk-oci-probe is not installed");
 	if (WEXITSTATUS(run->status) == PROBE_EXIT_BROKEN)
 		return err_set(e, EIO, "it cannot be started in its sandbox: %s", words);
 	if (WEXITSTATUS(run->status) && e)

@@ -196,6 +196,9 @@ static int serve_find(struct serve *s, const char *name, int lock, struct place 
 		return 0;
 	place_close(ret);
 	r = pools_find(&s->pools, name, lock, ret, e);
+	/* It may be gone by now, and somebody else's have its name. */
+	if (r == 0 && !hook && !caller_owns(&s->caller, &ret->volume))
+		r = err_set(e, ENOENT, "there is no volume %s", name);
 	return r < 0 ? r : serve_check_whole(s, &ret->volume, e);
 }
 
@@ -382,6 +385,23 @@ static int create_fill(struct serve *s, const struct source *src, struct making 
 	return making_fill(m, src->fd, src->bytes, &watch, e);
 }
 
+/* A copy that is larger than what it is of: what hinders its file system is worth a warning. */
+static int create_grow(struct serve *s, struct making *m, const struct probing *probing,
+		       struct err *e)
+{
+	struct err why = { "" };
+	int r = examine_grow_data(m->data_fd, &m->volume, probing, &why);
+
+	if (r == -ECANCELED)
+		return err_set(e, ECANCELED, "%s", why.text);
+	if (r < 0)
+		err_set(&s->warning, EIO,
+			"the volume is larger than what it was made of, and its file system is "
+			"not: %s",
+			why.text);
+	return 0;
+}
+
 /* What was there, or is to be there. */
 static int create_content(struct serve *s, const struct source *src, struct making *m,
 			  struct err *e)
@@ -394,6 +414,8 @@ static int create_content(struct serve *s, const struct source *src, struct maki
 		r = create_fill(s, src, m, e);
 	if (r == 0 && src->fd >= 0 && src->place.dir_fd < 0)
 		r = making_look(m, &probing, e);
+	if (r == 0 && src->place.dir_fd >= 0 && m->volume.size_bytes > src->bytes)
+		r = create_grow(s, m, &probing, e);
 	if (r == 0 && s->ask.filesystem)
 		r = making_format(m, &probing, e);
 	return r;

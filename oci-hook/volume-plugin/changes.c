@@ -152,7 +152,8 @@ static int create_new(const struct work *w, const struct kept *kept, struct err 
 		err_set(e, EEXIST,
 			"there is a volume %s which the plug-in has not made: choose another name",
 			w->ask.volume);
-	if (r < 0)
+	/* Where the store's answer did not come it may be made, and this is how. */
+	if (r < 0 && r != -ECONNRESET && r != -ETIMEDOUT)
 		kept_remove(w->plugin->kept_fd, w->ask.volume);
 	return r;
 }
@@ -196,8 +197,10 @@ static int remove_run(struct work *w, struct err *e)
 	int r;
 
 	r = store_inspect(volume, &v, e);
-	if (r == -ENOENT)
+	if (r == -ENOENT) {
+		kept_remove(w->plugin->kept_fd, volume);
 		return 0;
+	}
 	if (r == 0)
 		r = mounts_find(w->plugin, volume, &m, e);
 	if (r == 0 && m.generation)

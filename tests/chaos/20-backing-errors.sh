@@ -1,6 +1,7 @@
 #!/bin/bash
 # The disk behind a device fails, is full, gets shorter or is taken away: the container gets the
 # errno, the worker lives, the log says why, once.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun jq losetup dmsetup mkfs.ext4

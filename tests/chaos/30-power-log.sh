@@ -2,6 +2,7 @@
 # The power goes: at every moment at which somebody was told that his data are safe. What the worker
 # sends down goes through dm-log-writes, which keeps it in the order in which a disk with a cache would
 # have it for sure.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires jq dmsetup mkfs.ext4 e2fsck python3

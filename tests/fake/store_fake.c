@@ -74,13 +74,21 @@ static int make(const struct volumes_call *call, struct volumes *ret, struct err
 	return 0;
 }
 
-static int change(const struct volumes_call *call, struct store_volume *row, struct volumes *ret)
+static int change(const struct volumes_call *call, struct store_volume *row, struct volumes *ret,
+		  struct err *e)
 {
 	if (call->type == STORE_INSPECT)
 		return tell(ret, row, 1);
+	if (call->type == STORE_DETACH && !(row->flags & STORE_IS_ATTACHED))
+		return err_set(e, ENODEV, "volume %s is not attached", row->name);
 	store_fake.changed++;
+	if (call->type == STORE_DETACH) {
+		row->flags &= ~(uint32_t)STORE_IS_ATTACHED;
+		return 0;
+	}
 	if (call->type == STORE_RESIZE) {
 		row->size_bytes = call->ask.size_bytes;
+		strcpy(ret->warning, store_fake.warning);
 		return tell(ret, row, 1);
 	}
 	memmove(row, row + 1, (size_t)(store_fake.rows + store_fake.nr - row - 1) * sizeof(*row));
@@ -107,6 +115,6 @@ int __wrap_volumes_call(const struct volumes_call *call, struct volumes *ret, st
 	}
 	if (call->type == STORE_CREATE || call->type == STORE_SNAPSHOT)
 		return make(call, ret, e);
-	return row ? change(call, row, ret)
+	return row ? change(call, row, ret, e)
 		   : err_set(e, ENOENT, "there is no volume %s", call->ask.name);
 }

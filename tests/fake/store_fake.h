@@ -12,6 +12,7 @@ struct store_fake {
 	size_t nr;
 	int fails; /* the next request, with this -errno; 0: none does */
 	unsigned int asked, changed;
+	char warning[64]; /* goes with growing a volume */
 };
 
 extern struct store_fake store_fake;

@@ -70,7 +70,7 @@ def attach(*words):
         elif key == "ro":
             flags |= READ_ONLY
     body = struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, 0o660, 0, 0)
-    body += container.ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(256, b"\0") + bytes(24)
+    body += container.ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(256, b"\0") + bytes(24 + 392)
     status, generation, reason = answer(send(head(ATTACH, 16 + len(body), len(rights)) + body, rights))
     return status, f"{generation:x}" if not status else reason
 

@@ -2,6 +2,7 @@
 # A live worker, seen by those around it: processes of its own uid, of another worker's, of a
 # user's, and the root of its container. Then the hostile worker's attempts, in workers that the
 # installed helper makes.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../functional/serve.sh"

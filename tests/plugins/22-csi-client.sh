@@ -1,6 +1,6 @@
 #!/bin/bash
 # The CSI driver by a client of our own: what it claims, errors, deadlines, and what csi-sanity does not ask.
-# short: 7.3
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../functional/store.sh"

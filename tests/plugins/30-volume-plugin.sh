@@ -1,6 +1,6 @@
 #!/bin/bash
 # The volume plug-in of Docker and podman: its protocol, each call twice and in wrong orders, and podman itself.
-# short: 7.3
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../engines.sh"

@@ -9,7 +9,7 @@ csi_socket=$TEST_DIR/csi.sock
 csi_policy() { # [JQ]
     jq '.rules += [
         { id: "csi", principal: { user: "ublk-oci-csi" }, may: ["create", "delete", "resize", "snapshot", "attach"],
-          targets: ["file"], pools: ["default"], max_size: "2G", max_devices_per_container: 256 },
+          targets: ["file"], pools: ["default"], max_size: "2G", max_devices_per_container: 256, max_devices: 256 },
         { id: "csi-host", principal: { user: "ublk-oci-csi" }, host: true, may: ["attach", "mount"], targets: ["file"],
           backing: ["/var/lib/ublk-oci/volumes/"], backing_owner: "any", max_size: "2G",
           mount: { under: ["/var/lib/kubelet/"], filesystems: ["ext4", "xfs", "btrfs"], trust_raw_writers: true } }]

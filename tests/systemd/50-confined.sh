@@ -1,5 +1,6 @@
 #!/bin/bash
 # The walls the unit puts around the helper, and that it can do its work inside.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/service.sh"

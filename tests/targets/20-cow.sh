@@ -1,5 +1,6 @@
 #!/bin/bash
 # Target cow: a delta over a base that many share and nobody writes.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../functional/serve.sh"

@@ -234,6 +234,7 @@ static void test_the_host_claims_a_mount(void **state)
 	again = ask_host(&device, "/srv/a");
 	again.filesystem = FILESYSTEM_XFS;
 	assert_int_equal(begin(f, 0, &again, &e), -EEXIST);
+	assert_string_equal(e.text, "it is mounted at /srv/a already, as something else");
 	/* Nor is it anybody else's then. */
 	other = ask(&device, 100);
 	assert_int_equal(begin(f, 0, &other, &e), -EPERM);
@@ -292,6 +293,7 @@ static void test_the_host_has_it_at_several_places(void **state)
 	/* The same place is the same mount, not another kind of one. */
 	other.flags &= ~(uint32_t)WIRE_READ_ONLY;
 	assert_int_equal(begin(f, 0, &other, &e), -EEXIST);
+	assert_non_null(strstr(e.text, "already, to be read only"));
 	/* In one way only, and by one user. */
 	other = ask_host(&device, "/srv/c");
 	other.filesystem = FILESYSTEM_NONE;
@@ -322,6 +324,32 @@ static void test_the_host_has_so_many_places(void **state)
 		if (i < CLAIMS_SHARED_MAX)
 			assert_int_equal(update(f, &rec, WIRE_STATE_LIVE), 0);
 	}
+}
+
+/* Who else has it does not make what the host mounts one that is mounted already. */
+static void test_a_container_is_not_another_place_of_the_host(void **state)
+{
+	struct fixture *f = *state;
+	struct record device, inside, one, file;
+	struct err e;
+
+	ahead_target = TARGET_NULL;
+	device = ahead(f, "/dev/data", 0, WIRE_READ_ONLY);
+	ahead_target = TARGET_MEMORY;
+	inside = ask(&device, 100);
+	assert_int_equal(begin(f, 0, &inside, &e), 0);
+	assert_int_equal(update(f, &inside, WIRE_STATE_DETACHING), 0);
+	file = ask_host(&device, "/srv/b");
+	file.filesystem = FILESYSTEM_NONE;
+	assert_int_equal(begin(f, 0, &file, &e), 0);
+	assert_int_equal(update(f, &file, WIRE_STATE_DETACHING), 0);
+	one = ask_host(&device, "/srv/a");
+	assert_int_equal(begin(f, 0, &one, &e), 0);
+	assert_int_equal(update(f, &inside, WIRE_STATE_LIVE), 0);
+	assert_int_equal(update(f, &file, WIRE_STATE_LIVE), 0);
+	assert_null(claims_find(&f->reg, &one));
+	assert_null(claims_find(&f->reg, &file));
+	assert_non_null(claims_find(&f->reg, &device));
 }
 
 /* On a file there is the device itself, as it is. */
@@ -581,6 +609,7 @@ int main(void)
 		TEST(test_the_host_claims_a_mount),
 		TEST(test_the_host_has_it_at_several_places),
 		TEST(test_the_host_has_so_many_places),
+		TEST(test_a_container_is_not_another_place_of_the_host),
 		TEST(test_the_host_has_a_device_on_a_file),
 		TEST(test_the_host_mounts_nothing_without_a_rule_for_it),
 		TEST(test_users_mount_on_the_host_what_others_had_made),

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The connector, asked as the helper asks it; servers are the other ends of socket pairs. */
+#include <endian.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,9 +24,25 @@ static void pair(int type, int ret[2])
 	assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret), 0);
 }
 
-/* 0, or -ECONNRESET: it has hung up without a word. */
-static int ask(const void *question, size_t size, const int *fds, unsigned int nr,
-	       struct connect_made *ret)
+static void tcp_pair(int ret[2])
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	auto_close int listens = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(address);
+
+	assert_int_equal(bind(listens, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listens, 1), 0);
+	assert_int_equal(getsockname(listens, (struct sockaddr *)&address, &size), 0);
+	ret[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(ret[0], (struct sockaddr *)&address, size), 0);
+	ret[1] = accept4(listens, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(ret[1] >= 0);
+}
+
+/* 0, or -ECONNRESET: it has hung up without a word. ret_fd may be NULL: the first socket. */
+static int ask_for(const void *question, size_t size, const int *fds, unsigned int nr,
+		   struct connect_made *ret, int *ret_fd)
 {
 	auto_packet struct packet p = PACKET_INIT;
 	auto_close int mine = -1, theirs = -1;
@@ -41,7 +60,15 @@ static int ask(const void *question, size_t size, const int *fds, unsigned int n
 	assert_int_equal(p.size, sizeof(*ret));
 	memcpy(ret, p.bytes, sizeof(*ret));
 	assert_int_equal(ret->head.nr_fds, p.nr_fds);
+	if (ret_fd && p.nr_fds)
+		*ret_fd = fd_take(&p.fds[0]);
 	return 0;
+}
+
+static int ask(const void *question, size_t size, const int *fds, unsigned int nr,
+	       struct connect_made *ret)
+{
+	return ask_for(question, size, fds, nr, ret, NULL);
 }
 
 static struct connect_end end_of(unsigned int nr)
@@ -129,6 +156,46 @@ static void test_who_is_no_server_is_said_to_be_none(void **state)
 	}
 }
 
+/* All that a server of the old style says, at once: it has not to be asked. */
+static void greet(int fd)
+{
+	struct {
+		char magic[8];
+		uint64_t style, bytes;
+		uint16_t flags, of_export;
+		char zeroes[124];
+	} __attribute__((packed)) m = {
+		.style = htobe64(0x00420281861253),
+		.bytes = htobe64(1 << 20),
+		.of_export = htobe16(1),
+	};
+
+	memcpy(m.magic, "NBDMAGIC", sizeof(m.magic));
+	assert_int_equal(write(fd, &m, sizeof(m)), sizeof(m));
+}
+
+/* Read once, the error of a connection that was given up looks like a server that has closed. */
+static void test_silence_does_not_end_a_connection(void **state)
+{
+	const struct connect_make m = make_of("", 1);
+	auto_close int fd = -1;
+	struct connect_made made;
+	socklen_t size = sizeof(int);
+	int ends[2], on = 0, ms = 0;
+
+	tcp_pair(ends);
+	greet(ends[1]);
+	assert_int_equal(ask_for(&m, sizeof(m), ends, 1, &made, &fd), 0);
+	assert_string_equal(made.reason, "");
+	assert_int_equal(made.bytes, 1 << 20);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &size), 0);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &size), 0);
+	assert_true(on);
+	assert_true(ms > 7 * 24 * 3600 * 1000);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void test_what_is_no_question_is_not_answered(void **state)
 {
 	struct connect_make m = make_of("tcp:127.0.0.1:1", 0);
@@ -153,6 +220,7 @@ int main(void)
 		cmocka_unit_test(test_what_a_server_has_closed_has_ended),
 		cmocka_unit_test(test_what_one_has_not_closed_is_not_known),
 		cmocka_unit_test(test_who_is_no_server_is_said_to_be_none),
+		cmocka_unit_test(test_silence_does_not_end_a_connection),
 		cmocka_unit_test(test_what_is_no_question_is_not_answered),
 	};
 

@@ -15,11 +15,15 @@
 #include <csi.pb-c.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
 #include "driver/base/text.h"
+#include "oci-hook/client.h"
 #include "oci-hook/csi/ask.h"
 #include "oci-hook/csi/controller.h"
 #include "oci-hook/csi/identity.h"
 #include "oci-hook/csi/ids.h"
+#include "oci-hook/csi/node.h"
+#include "oci-hook/csi/publish.h"
 #include "oci-hook/csi/service.h"
 #include "oci-hook/csi/snapshot.h"
 #include "targets/catalog.h"
@@ -29,6 +33,15 @@
 #define MODE(name) CSI__VOLUME_CAPABILITY__ACCESS_MODE__MODE__##name
 
 static struct config config;
+
+static int helper_waited_ms; /* for its last answer */
+
+int __wrap_client_list(struct client_devices *ret, int timeout_ms, struct err *e);
+int __wrap_client_list(struct client_devices *ret, int timeout_ms, struct err *e)
+{
+	helper_waited_ms = timeout_ms;
+	return 0;
+}
 
 static int begin(void **state)
 {
@@ -108,6 +121,7 @@ static void test_what_store_says_is_a_code(void **state)
 		{ -EPERM, CODE_PERMISSION_DENIED },
 		{ -EBUSY, CODE_ABORTED },
 		{ -ENOSPC, CODE_RESOURCE_EXHAUSTED },
+		{ -EUSERS, CODE_RESOURCE_EXHAUSTED },
 		{ -ERANGE, CODE_OUT_OF_RANGE },
 		{ -ETIMEDOUT, CODE_DEADLINE_EXCEEDED },
 		{ -ECANCELED, CODE_CANCELLED },
@@ -348,6 +362,7 @@ static void test_snapshots_and_clones(void **state)
 	assert_int_equal(created("y", .volume = id), CODE_NOT_FOUND);
 	store_fake_find("v")->flags |= STORE_IS_ATTACHED;
 	assert_int_equal(snapshot("used", "v", NULL), CODE_FAILED_PRECONDITION);
+	assert_int_equal(created("used", .volume = "v"), CODE_FAILED_PRECONDITION);
 }
 
 static enum code removed(const char *id, bool is_snapshot)
@@ -411,13 +426,80 @@ static void test_a_volume_grows_and_does_not_shrink(void **state)
 	assert_int_equal(bytes, 16 * MIB);
 	assert_int_equal(expanded("v", 4 * MIB, 8 * MIB, &bytes), CODE_OUT_OF_RANGE);
 	assert_int_equal(expanded("none", 4 * MIB, 0, &bytes), CODE_NOT_FOUND);
-	assert_int_equal(store_fake.changed, 2);
+	/* The store is asked again each time: what is in the volume may not be as large yet. */
+	assert_int_equal(store_fake.changed, 4);
 	/* While it is used only where the kernel can. */
 	store_fake_find("v")->flags |= STORE_IS_ATTACHED;
 	assert_int_equal(expanded("v", 32 * MIB, 0, &bytes), CODE_OK);
 	config.online = false;
 	assert_int_equal(expanded("v", 64 * MIB, 0, &bytes), CODE_FAILED_PRECONDITION);
 	assert_int_equal(expanded("v", 32 * MIB, 0, &bytes), CODE_OK);
+}
+
+/* What the node does not do later is done, or not well done. */
+static void test_a_file_system_that_stays_small_is_no_success(void **state)
+{
+	int64_t bytes;
+
+	assert_int_equal(created("v", .required = 8 * MIB, .filesystem = "ext4"), CODE_OK);
+	strcpy(store_fake.warning, "its file system has the size it had");
+	assert_int_equal(expanded("v", 16 * MIB, 0, &bytes), CODE_OK); /* NodeExpandVolume */
+	config.online = false;
+	assert_int_equal(expanded("v", 16 * MIB, 0, &bytes), CODE_INTERNAL);
+	*store_fake.warning = '\0';
+	assert_int_equal(expanded("v", 16 * MIB, 0, &bytes), CODE_OK);
+	assert_int_equal(bytes, 16 * MIB);
+}
+
+/* --- inline volumes ----------------------------------------------------------------------- */
+
+static void test_an_inline_volume_that_is_not_published_is_not_kept(void **state)
+{
+	auto_call struct call c = a_call();
+	Csi__NodePublishVolumeRequest q = CSI__NODE_PUBLISH_VOLUME_REQUEST__INIT;
+	Csi__VolumeCapability cap = CSI__VOLUME_CAPABILITY__INIT;
+	Csi__VolumeCapability__AccessMode mode = CSI__VOLUME_CAPABILITY__ACCESS_MODE__INIT;
+	Csi__VolumeCapability__MountVolume mount = CSI__VOLUME_CAPABILITY__MOUNT_VOLUME__INIT;
+	Csi__Pair ephemeral = CSI__PAIR__INIT, *context[] = { &ephemeral };
+	char id[IDS_SIZE];
+
+	ephemeral.key = (char *)"csi.storage.k8s.io/ephemeral";
+	ephemeral.value = (char *)"true";
+	mode.mode = MODE(SINGLE_NODE_WRITER);
+	cap.access_mode = &mode;
+	cap.access_type_case = CSI__VOLUME_CAPABILITY__ACCESS_TYPE_MOUNT;
+	cap.mount = &mount;
+	q.volume_id = (char *)"csi-of-a-pod";
+	q.target_path = (char *)"/nowhere/at/all";
+	q.volume_capability = &cap;
+	q.volume_context = context;
+	q.n_volume_context = 1;
+	assert_int_equal(publish_publish(&c, &q, NULL), CODE_FAILED_PRECONDITION);
+	assert_non_null(strstr(c.e.text, "cannot make /nowhere/at/all"));
+	assert_int_equal(store_fake.nr, 0);
+	/* One that was there before may have something in it. */
+	assert_int_equal(ids_of_inline("csi-of-a-pod", id), 0);
+	store_fake.rows[0].filesystem = FILESYSTEM_EXT4;
+	strcpy(store_fake.rows[0].name, id);
+	store_fake.nr = 1;
+	assert_int_equal(publish_publish(&c, &q, NULL), CODE_FAILED_PRECONDITION);
+	assert_int_equal(store_fake.nr, 1);
+}
+
+static void test_the_helper_is_waited_for(void **state)
+{
+	auto_call struct call c = a_call();
+	Csi__NodeGetVolumeStatsRequest q = CSI__NODE_GET_VOLUME_STATS_REQUEST__INIT;
+	Csi__NodeGetVolumeStatsResponse r = CSI__NODE_GET_VOLUME_STATS_RESPONSE__INIT;
+
+	assert_int_equal(created("v", .required = 8 * MIB), CODE_OK);
+	q.volume_id = (char *)"v";
+	q.volume_path = (char *)"/v";
+	assert_int_equal(node_stats(&c, &q, &r), CODE_NOT_FOUND);
+	assert_int_equal(helper_waited_ms, CLIENT_TIMEOUT_MS);
+	c.deadline_ms = clock_deadline_ms(CLIENT_TIMEOUT_MS / 2);
+	assert_int_equal(node_stats(&c, &q, &r), CODE_NOT_FOUND);
+	assert_in_range(helper_waited_ms, 1, CLIENT_TIMEOUT_MS / 2);
 }
 
 /* --- lists -------------------------------------------------------------------------------- */
@@ -539,6 +621,10 @@ int main(void)
 		cmocka_unit_test_setup(test_snapshots_and_clones, begin),
 		cmocka_unit_test_setup(test_what_is_deleted_is_not_there, begin),
 		cmocka_unit_test_setup(test_a_volume_grows_and_does_not_shrink, begin),
+		cmocka_unit_test_setup(test_a_file_system_that_stays_small_is_no_success, begin),
+		cmocka_unit_test_setup(test_an_inline_volume_that_is_not_published_is_not_kept,
+				       begin),
+		cmocka_unit_test_setup(test_the_helper_is_waited_for, begin),
 		cmocka_unit_test_setup(test_lists_come_in_pages, begin),
 		cmocka_unit_test_setup(test_one_call_at_a_time_works_on_a_volume, begin),
 		cmocka_unit_test_setup(test_a_call_goes_through_the_table, begin),

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What becomes of a device when its server has said what it is. */
+/* What becomes of a device when its server has said what it is; in which order one is left. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/privileged/keep.h"
 #include "driver/privileged/nbd.h"
+#include "driver/wire/packet.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -99,10 +104,121 @@ static void test_a_device_is_what_its_server_says(void **state)
 	}
 }
 
+/* A keeper with one socket, and a connector that has no server. */
+static struct {
+	int kept_fd;
+	int theirs[4];
+	enum connect_type asked[4];
+	unsigned int nr;
+	int ended; /* status of CONNECT_ENDED */
+} world;
+
+int keep_get_files(uint64_t generation, int *ret_fds, unsigned int nr, struct err *e)
+{
+	assert_int_equal(nr, 1);
+	ret_fds[0] = dup(world.kept_fd);
+	return 0;
+}
+
+/* Instead of libc's: the answer is there before the question, of which only the order is known. */
+int connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+	bool ends = world.nr == 0;
+	struct connect_made m = {
+		.head = { CONNECT_MAGIC, CONNECT_VERSION, ends ? CONNECT_ENDED : CONNECT_MADE,
+			  sizeof(m), 0 },
+		.status = ends ? world.ended : -ECONNREFUSED,
+	};
+	int pair[2];
+
+	assert_true(world.nr < ARRAY_SIZE(world.theirs));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(dup2(pair[0], fd), fd);
+	close(pair[0]);
+	assert_int_equal(packet_send(pair[1], &m, sizeof(m), NULL, 0, 0), 0);
+	world.theirs[world.nr++] = pair[1];
+	return 0;
+}
+
+static void hear(void)
+{
+	for (unsigned int i = 0; i < world.nr; i++) {
+		auto_packet struct packet p = PACKET_INIT;
+		struct connect_head head;
+
+		assert_int_equal(packet_receive(world.theirs[i], &p, 0), 0);
+		memcpy(&head, p.bytes, sizeof(head));
+		world.asked[i] = head.type;
+		close_fdp(&world.theirs[i]);
+	}
+}
+
+static const struct leaving {
+	const char *what;
+	uint32_t flags;
+	enum record_nbd_state state;
+	int ended;
+	bool made; /* a new connection is asked for */
+} leavings[] = {
+	{ "what was used has ended", 0, RECORD_NBD_LOST, 0, true },
+	{ "what was used has not ended", 0, RECORD_NBD_LOST, -ETIMEDOUT, false },
+	/* A server may have no room for others before; but nothing depends on it. */
+	{ "what only reads has not", WIRE_READ_ONLY, RECORD_NBD_LOST, -ETIMEDOUT, true },
+	{ "what nobody wrote to has not", 0, RECORD_NBD_FRESH, -ETIMEDOUT, true },
+};
+
+static void test_old_connections_are_let_go_of_first(void **state)
+{
+	int pair[2];
+	struct stat st;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(fstat(pair[0], &st), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(leavings); i++) {
+		const struct leaving *row = &leavings[i];
+		auto_nbd_server struct nbd_server server = NBD_SERVER_INIT;
+		const struct record rec = {
+			.flags = row->flags,
+			.backing = "tcp:127.0.0.1:10809",
+			.kept_dev = st.st_dev,
+			.nbd = { .state = row->state,
+				 .nr_connections = 1,
+				 .asked_connections = 1,
+				 .kept_inodes = { st.st_ino } },
+		};
+		struct err e = { "" };
+
+		memset(&world, 0, sizeof(world));
+		world.kept_fd = pair[0];
+		world.ended = row->ended;
+		assert_int_equal(nbd_may_leave(&rec, &e), 0);
+		assert_true(nbd_reconnect(&server, &rec, 100, &e) < 0);
+		hear();
+		if (world.nr != (row->made ? 2u : 1u) || world.asked[0] != CONNECT_END ||
+		    (row->made && world.asked[1] != CONNECT_MAKE))
+			fail_msg("%s: %u questions, %d, %d", row->what, world.nr, world.asked[0],
+				 world.asked[1]);
+	}
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void test_who_has_no_way_back_does_not_leave(void **state)
+{
+	struct record rec = { .nbd = { .state = RECORD_NBD_USED, .nr_connections = 1 } };
+	struct err e;
+
+	assert_int_equal(nbd_may_leave(&rec, &e), -ENOENT);
+	rec.grants = RECORD_REISSUE;
+	assert_int_equal(nbd_may_leave(&rec, &e), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_device_is_what_its_server_says),
+		cmocka_unit_test(test_old_connections_are_let_go_of_first),
+		cmocka_unit_test(test_who_has_no_way_back_does_not_leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

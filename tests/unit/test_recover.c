@@ -286,6 +286,11 @@ static const struct row rows[] = {
 #define REPLACED "begin hand end other-b +live "
 
 static const struct row upgrades[] = {
+	{ .what = "nobody will know what becomes of its connections",
+	  .server = true,
+	  .not_kept = true,
+	  .r = -ENOENT,
+	  .steps = "" },
 	{ .what = "the driver is told",
 	  .quiesces = true,
 	  .then = WIRE_STATE_LIVE,
@@ -486,6 +491,11 @@ void nbd_server_fini(struct nbd_server *s)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(s->fds); i++)
 		close_fdp(&s->fds[i]);
+}
+
+int nbd_may_leave(const struct record *rec, struct err *e)
+{
+	return rec->kept_dev ? 0 : err_set(e, ENOENT, "there was no keeper");
 }
 
 int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_ms, struct err *e)

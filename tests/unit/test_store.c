@@ -56,10 +56,10 @@ static bool step(void)
 		return step() ? __real_##name passed : -1;                                         \
 	}
 
+/* _FILE_OFFSET_BITS=64 gives some calls other names, and hardening one of them a third. */
 WRAP(int, mkdirat, (int fd, const char *name, mode_t mode), (fd, name, mode))
-WRAP(int, ftruncate, (int fd, off_t size), (fd, size))
+WRAP(int, ftruncate64, (int fd, off_t size), (fd, size))
 WRAP(int, fsync, (int fd), (fd))
-WRAP(int, fallocate, (int fd, int mode, off64_t at, off64_t size), (fd, mode, at, size))
 WRAP(int, renameat, (int from_fd, const char *from, int to_fd, const char *to),
      (from_fd, from, to_fd, to))
 WRAP(int, renameat2, (int from_fd, const char *from, int to_fd, const char *to, unsigned int flags),
@@ -68,12 +68,14 @@ WRAP(int, unlinkat, (int fd, const char *name, int flags), (fd, name, flags))
 WRAP(ssize_t, copy_file_range,
      (int from_fd, off64_t *from, int to_fd, off64_t *to, size_t size, unsigned int flags),
      (from_fd, from, to_fd, to, size, flags))
-WRAP(ssize_t, pwrite, (int fd, const void *at, size_t size, off_t offset), (fd, at, size, offset))
+WRAP(ssize_t, pwrite64, (int fd, const void *at, size_t size, off_t offset), (fd, at, size, offset))
 WRAP(ssize_t, write, (int fd, const void *at, size_t size), (fd, at, size))
 
-int __real_openat(int fd, const char *name, int flags, ...);
-int __wrap_openat(int fd, const char *name, int flags, ...);
-int __wrap_openat(int fd, const char *name, int flags, ...)
+WRAP(int, __openat64_2, (int fd, const char *name, int flags), (fd, name, flags))
+
+int __real_openat64(int fd, const char *name, int flags, ...);
+int __wrap_openat64(int fd, const char *name, int flags, ...);
+int __wrap_openat64(int fd, const char *name, int flags, ...)
 {
 	va_list ap;
 	mode_t mode;
@@ -81,7 +83,39 @@ int __wrap_openat(int fd, const char *name, int flags, ...)
 	va_start(ap, flags);
 	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
 	va_end(ap);
-	return step() ? __real_openat(fd, name, flags, mode) : -1;
+	return step() ? __real_openat64(fd, name, flags, mode) : -1;
+}
+
+/* A call that is not seen is no step, and nothing is tested there. */
+static void test_each_call_is_a_step(void **state)
+{
+	int flags = steps_left < 0 ? O_RDONLY | O_CLOEXEC : 0; /* not known before */
+	off64_t at = 0;
+	char byte = 0;
+
+#define MUST_BE_STEP(call)                                                                         \
+	do {                                                                                       \
+		fails_with = EXFULL;                                                               \
+		steps_left = 0;                                                                    \
+		errno = 0;                                                                         \
+		assert_int_equal(call, -1);                                                        \
+		assert_int_equal(errno, EXFULL);                                                   \
+		assert_int_equal(steps_left, -1);                                                  \
+		fails_with = 0;                                                                    \
+	} while (0)
+	MUST_BE_STEP(mkdirat(-1, "a", 0700));
+	MUST_BE_STEP(openat(-1, "a", O_RDONLY | O_CLOEXEC));
+	MUST_BE_STEP(openat(-1, "a", flags));
+	MUST_BE_STEP(openat(-1, "a", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	MUST_BE_STEP(ftruncate(-1, 0));
+	MUST_BE_STEP(fsync(-1));
+	MUST_BE_STEP(renameat(-1, "a", -1, "b"));
+	MUST_BE_STEP(renameat2(-1, "a", -1, "b", RENAME_NOREPLACE));
+	MUST_BE_STEP(unlinkat(-1, "a", 0));
+	MUST_BE_STEP(copy_file_range(-1, &at, -1, &at, 1, 0));
+	MUST_BE_STEP(pwrite(-1, &byte, 1, 0));
+	MUST_BE_STEP(write(-1, &byte, 1));
+#undef MUST_BE_STEP
 }
 
 /* --- two pools ----------------------------------------------------------------------------- */
@@ -633,6 +667,15 @@ static void must_check(const struct place *p, bool read_only, enum store_verdict
 	assert_int_equal(found.verdict, verdict);
 }
 
+static uint64_t ext4_bytes(int fd)
+{
+	uint32_t blocks, log;
+
+	assert_int_equal(pread(fd, &blocks, 4, 1024 + 4), 4);
+	assert_int_equal(pread(fd, &log, 4, 1024 + 24), 4);
+	return (uint64_t)blocks << (10 + log);
+}
+
 static void test_a_file_system_is_checked_mended_and_grown(void **state)
 {
 	struct fixture *f = *state;
@@ -662,13 +705,32 @@ static void test_a_file_system_is_checked_mended_and_grown(void **state)
 	if (examine_grow(&p, &probing, &e) < 0)
 		fail_msg("%s", e.text);
 	must_check(&p, true, STORE_CLEAN);
-	{
-		uint32_t blocks, log;
+	assert_int_equal(ext4_bytes(fd), 16 * MIB);
+}
 
-		assert_int_equal(pread(fd, &blocks, 4, 1024 + 4), 4);
-		assert_int_equal(pread(fd, &log, 4, 1024 + 24), 4);
-		assert_int_equal((uint64_t)blocks << (10 + log), 16 * MIB);
-	}
+/* What a copy is of stays as it was. */
+static void test_a_larger_copy_has_a_larger_file_system(void **state)
+{
+	struct fixture *f = *state;
+	auto_place struct place p = PLACE_INIT;
+	auto_making struct making m = MAKING_INIT;
+	struct volume v = a_volume("b", 16 * MIB);
+	auto_close int fd = -1;
+	struct err e = { "" };
+
+	if (!have_ext4())
+		skip();
+	must_make(f, 1, "a", 8 * MIB);
+	must_find(f, "a", &p);
+	fd = place_data(&p);
+	assert_int_equal(change_format(&p, FILESYSTEM_EXT4, &probing, &e), 0);
+	v.filesystem = FILESYSTEM_EXT4;
+	assert_int_equal(making_begin(&m, &f->pools, 1, &v, &e), 0);
+	assert_int_equal(making_fill(&m, fd, 8 * MIB, NULL, &e), 0);
+	if (examine_grow_data(m.data_fd, &m.volume, &probing, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(ext4_bytes(m.data_fd), 16 * MIB);
+	assert_int_equal(ext4_bytes(fd), 8 * MIB);
 }
 
 /* --- killed at each step ------------------------------------------------------------------- */
@@ -918,6 +980,7 @@ static void test_a_full_disk_leaves_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_call_is_a_step),
 		cmocka_unit_test(test_a_record_is_read_as_it_was_written),
 		cmocka_unit_test(test_another_text_is_no_record),
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -934,6 +997,7 @@ int main(void)
 		TEST(test_a_format_that_fails_leaves_it_blank),
 		TEST(test_what_was_half_made_is_begun_anew),
 		TEST(test_a_file_system_is_checked_mended_and_grown),
+		TEST(test_a_larger_copy_has_a_larger_file_system),
 		TEST(test_killed_while_it_is_made),
 		TEST(test_killed_while_it_is_formatted),
 		TEST(test_killed_while_it_grows),

@@ -52,6 +52,7 @@ static struct world {
 	bool unknown; /* a detach is about no such device */
 	unsigned int changed;
 	bool image; /* the last create came with one */
+	bool quiet; /* the next create is not answered */
 } world;
 
 static bool held; /* what is slow goes on when it is not: for threads, so not in there */
@@ -119,6 +120,10 @@ static int store_create(const struct volumes_call *call, struct err *e)
 		strcpy(row->volume.pool, ask->pool);
 	world.image = call->fd >= 0;
 	world.changed++;
+	if (world.quiet) {
+		world.quiet = false;
+		return err_set(e, ECONNRESET, "the store closed the connection");
+	}
 	return 0;
 }
 
@@ -447,6 +452,27 @@ static void test_a_volume_is_made_once(void **state)
 	for (int i = 0; i < 2; i++)
 		WORKS("Remove", "{\"Name\":\"data\"}");
 	assert_null(row_find("data"));
+}
+
+/* The store ended behind it. */
+static void test_what_was_made_unheard_is_as_it_was_asked_for(void **state)
+{
+	static const char data[] =
+		"{\"Name\":\"data\",\"Opts\":{\"size\":\"64M\",\"access\":\"ro\"}}";
+
+	world.quiet = true;
+	FAILS("closed the connection", "Create", data);
+	WORKS("Create", data);
+	WORKS("Mount", "{\"Name\":\"data\",\"ID\":\"1\"}");
+	assert_true(row_find("data")->read_only);
+	WORKS("Unmount", "{\"Name\":\"data\",\"ID\":\"1\"}");
+	WORKS("Remove", data);
+	/* And it is forgotten with what was not made after all. */
+	world.quiet = true;
+	FAILS("closed the connection", "Create", data);
+	*row_find("data") = (struct row){ 0 };
+	WORKS("Remove", data);
+	assert_int_equal(faccessat(plugin.kept_fd, "data", F_OK, AT_SYMLINK_NOFOLLOW), -1);
 }
 
 static void test_copies_and_snapshots(void **state)
@@ -782,6 +808,7 @@ int main(void)
 		TEST(test_what_is_no_request_is_refused),
 		TEST(test_messages_are_clean),
 		TEST(test_a_volume_is_made_once),
+		TEST(test_what_was_made_unheard_is_as_it_was_asked_for),
 		TEST(test_copies_and_snapshots),
 		TEST(test_a_mount_lasts_as_long_as_its_uses),
 		TEST(test_uses_end_with_their_mount),
