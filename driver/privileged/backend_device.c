@@ -129,6 +129,17 @@ static int device_spec(const struct op *op, const struct record *rec, struct bac
 			       : device_spec_program(rec, spec, e);
 }
 
+int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e)
+{
+	struct backend_spec spec = { 0 };
+	int r;
+
+	r = device_spec(op, rec, &spec, e);
+	for (unsigned int i = 0; i < spec.nr_files; i++)
+		close_fdp(&spec.files[i]);
+	return r;
+}
+
 /* By one connection: it ends with the program. */
 static int device_connect(const struct record *rec, const char *socket, struct nbd_server *ret,
 			  struct err *e)

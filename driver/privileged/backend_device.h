@@ -32,6 +32,9 @@ static inline bool backend_serves(const struct record *rec)
 int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
 			 struct err *e);
 
+/* Is there what another one would be started from? */
+int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e);
+
 /* The cgroup of who reads and writes what is behind the device: its back end's, or its worker's. */
 void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE]);
 

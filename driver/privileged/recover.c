@@ -479,7 +479,8 @@ static int recover_restart(struct recover *r, struct err *e)
 	int ret;
 
 	/* The old worker goes on where no other could follow. */
-	ret = nbd_may_leave(&r->rec, e);
+	ret = backend_serves(&r->rec) ? backend_device_may_leave(r->op, &r->rec, e)
+				      : nbd_may_leave(&r->rec, e);
 	if (ret < 0)
 		return ret;
 	r->before = r->rec;

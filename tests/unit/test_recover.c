@@ -286,6 +286,11 @@ static const struct row rows[] = {
 #define REPLACED "begin hand end other-b +live "
 
 static const struct row upgrades[] = {
+	{ .what = "its image is not there any more",
+	  .image = true,
+	  .other_file = true,
+	  .r = -ESTALE,
+	  .steps = "" },
 	{ .what = "nobody will know what becomes of its connections",
 	  .server = true,
 	  .not_kept = true,
@@ -491,6 +496,11 @@ void nbd_server_fini(struct nbd_server *s)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(s->fds); i++)
 		close_fdp(&s->fds[i]);
+}
+
+int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e)
+{
+	return life.row->other_file ? err_set(e, ESTALE, "as the test wants") : 0;
 }
 
 int nbd_may_leave(const struct record *rec, struct err *e)
