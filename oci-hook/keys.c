@@ -128,4 +128,6 @@ void keys_fill(const struct attach_options *o, bool host, struct wire_attach *re
 	memcpy(ret->address, o->address, sizeof(ret->address));
 	memcpy(ret->export_name, o->export_name, sizeof(ret->export_name));
 	ret->nr_connections = o->nr_connections;
+	ret->format = (uint16_t)o->format;
+	ret->base_format = (uint16_t)o->base_format;
 }

@@ -46,7 +46,9 @@ struct attach_options {
 	char address[WIRE_ADDRESS_SIZE];
 	char export_name[WIRE_EXPORT_SIZE];
 	uint32_t nr_connections; /* 0: the helper's default */
-	bool ephemeral;		 /* backing is the directory of a delta nobody keeps */
+	unsigned int format;	 /* enum image_format, of backing */
+	unsigned int base_format;
+	bool ephemeral; /* backing is the directory of a delta nobody keeps */
 };
 
 void keys_init(struct attach_options *o);

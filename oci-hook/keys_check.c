@@ -35,7 +35,8 @@ static int keys_check_volume(const struct attach_options *o, bool host, struct e
 	static const enum catalog_key others[] = { KEY_TARGET, KEY_BACKING,	KEY_SIZE,
 						   KEY_DELAY,  KEY_ERROR_RATIO, KEY_ERROR_RANGE,
 						   KEY_BASE,   KEY_CLUSTER,	KEY_DELTA,
-						   KEY_NBD,    KEY_EXPORT,	KEY_CONNECTIONS };
+						   KEY_NBD,    KEY_EXPORT,	KEY_CONNECTIONS,
+						   KEY_FORMAT, KEY_BASE_FORMAT };
 
 	if (o->on_file && (!host || o->given[KEY_MOUNT]))
 		return err_set(e, EINVAL,
@@ -70,7 +71,8 @@ static int keys_check_own(const struct attach_options *o, const struct catalog_t
 				       catalog_key(fault_keys[i])->name);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(cow_keys); i++) {
-		if (o->given[cow_keys[i]] && !t->based)
+		/* What is over another file has a base. */
+		if (o->given[cow_keys[i]] && !t->based && (cow_keys[i] != KEY_BASE || !t->image))
 			return err_set(e, EINVAL, "%s is for target cow",
 				       catalog_key(cow_keys[i])->name);
 	}
@@ -81,6 +83,12 @@ static int keys_check_own(const struct attach_options *o, const struct catalog_t
 	}
 	if (t->by_address && !o->given[KEY_NBD])
 		return err_set(e, EINVAL, "target %s needs an address (nbd)", t->name);
+	if (t->image != o->given[KEY_FORMAT])
+		return err_set(e, EINVAL,
+			       t->image ? "target %s needs a format" : "target %s has no format",
+			       t->name);
+	if (o->given[KEY_BASE_FORMAT] != (t->image && o->given[KEY_BASE]))
+		return err_set(e, EINVAL, "base and base-format of target image go together");
 	if (t->based && !o->given[KEY_BASE])
 		return err_set(e, EINVAL, "target %s needs a base", t->name);
 	if (o->ephemeral && o->read_only)

@@ -168,13 +168,17 @@ void keys_files_close(struct keys_files *f, bool attached)
 
 int keys_files_open(const struct attach_options *o, struct keys_files *ret, struct err *e)
 {
+	bool delta;
 	int r;
 
 	if (!o->given[KEY_BACKING])
 		return 0;
 	ret->ephemeral = o->ephemeral;
-	r = o->given[KEY_BASE] ? delta_open_both(o, ret, e)
-			       : files_open(o, ret, o->backing, o->read_only, "backing file", e);
+	delta = o->given[KEY_BASE] && !o->given[KEY_BASE_FORMAT];
+	r = delta ? delta_open_both(o, ret, e)
+		  : files_open(o, ret, o->backing, o->read_only, "backing file", e);
+	if (r == 0 && o->given[KEY_BASE] && !delta)
+		r = files_open(o, ret, o->base, true, "base", e);
 	if (r < 0)
 		keys_files_close(ret, false);
 	return r;

@@ -11,6 +11,7 @@
 #include "driver/base/text.h"
 #include "oci-hook/delta.h"
 #include "oci-hook/quote.h"
+#include "targets/image_format.h"
 
 #define KEYS_ID_MAX (UINT32_MAX - 1) /* 2^32 - 1 means "no id" to the kernel */
 
@@ -320,13 +321,36 @@ static int set_nbd(struct attach_options *o, const char *value, struct err *e)
 {
 	char word[QUOTE_SIZE];
 
-	if (strncmp(value, "unix:/", strlen("unix:/")) && strncmp(value, "tcp:", strlen("tcp:")))
-		return err_set(e, EINVAL, "\"%s\" is neither unix:/PATH nor tcp:HOST:PORT",
-			       quote_text(word, sizeof(word), value));
+	if (strncmp(value, "unix:/", strlen("unix:/")) && strncmp(value, "tcp:", strlen("tcp:")) &&
+	    strncmp(value, "exec:/", strlen("exec:/")))
+		return err_set(
+			e, EINVAL,
+			"\"%s\" is neither unix:/PATH nor tcp:HOST:PORT, nor exec:/usr/PROGRAM",
+			quote_text(word, sizeof(word), value));
 	if (text_copy(o->address, sizeof(o->address), value) < 0)
 		return err_set(e, ENAMETOOLONG, "the address is longer than %zu bytes",
 			       sizeof(o->address) - 1);
 	return 0;
+}
+
+static int set_one_format(unsigned int *ret, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+
+	*ret = image_format_find(value);
+	return *ret ? 0
+		    : err_set(e, EINVAL, "\"%s\" is no format of an image",
+			      quote_text(word, sizeof(word), value));
+}
+
+static int set_format(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_one_format(&o->format, value, e);
+}
+
+static int set_base_format(struct attach_options *o, const char *value, struct err *e)
+{
+	return set_one_format(&o->base_format, value, e);
 }
 
 static int set_export(struct attach_options *o, const char *value, struct err *e)
@@ -351,6 +375,8 @@ static int (*const setters[KEY_END])(struct attach_options *o, const char *value
 	[KEY_TARGET] = set_target,
 	[KEY_NBD] = set_nbd,
 	[KEY_EXPORT] = set_export,
+	[KEY_FORMAT] = set_format,
+	[KEY_BASE_FORMAT] = set_base_format,
 	[KEY_CONNECTIONS] = set_connections,
 	[KEY_BACKING] = set_backing,
 	[KEY_SIZE] = set_size,

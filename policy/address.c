@@ -12,15 +12,18 @@
 
 #define ADDRESS_UNIX "unix:"
 #define ADDRESS_TCP "tcp:"
+#define ADDRESS_EXEC "exec:"
+#define ADDRESS_PROGRAM -1	 /* in the place of a family */
+#define ADDRESS_PROGRAMS "/usr/" /* all that is in a back end's root */
 #define ADDRESS_HOST_SIZE 254
 #define ADDRESS_PORT_MAX 65535
 #define ADDRESS_DIGITS "0123456789"
 #define ADDRESS_NAME "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-" ADDRESS_DIGITS
 
 struct address {
-	int family;	  /* AF_UNIX; AF_INET, AF_INET6; AF_UNSPEC: a host by its name */
+	int family;	  /* AF_UNIX; AF_INET, AF_INET6; AF_UNSPEC: a host by its name; a program */
 	bool several;	  /* written as more than one address */
-	const char *path; /* of AF_UNIX */
+	const char *path; /* of AF_UNIX, and of a program */
 	char host[ADDRESS_HOST_SIZE];
 	uint8_t ip[sizeof(struct in6_addr)];
 	uint64_t nr_bits; /* of ip, that count */
@@ -109,6 +112,15 @@ static bool parse_ports(struct address *a, char *first)
 	       a->first_port <= a->last_port;
 }
 
+/* One program. A directory of them would be a list that grows with what is installed. */
+static bool parse_program(struct address *a, const char *path)
+{
+	a->family = ADDRESS_PROGRAM;
+	a->path = path;
+	return pattern_path_ok(path) && !strchr(path, '*') && path[strlen(path) - 1] != '/' &&
+	       !strncmp(path, ADDRESS_PROGRAMS, strlen(ADDRESS_PROGRAMS));
+}
+
 /* The address keeps pointing into the text. */
 static bool parse(struct address *a, const char *text)
 {
@@ -121,6 +133,8 @@ static bool parse(struct address *a, const char *text)
 		a->several = text[strlen(text) - 1] == '/';
 		return pattern_path_ok(a->path);
 	}
+	if (!strncmp(text, ADDRESS_EXEC, strlen(ADDRESS_EXEC)))
+		return parse_program(a, text + strlen(ADDRESS_EXEC));
 	if (strncmp(text, ADDRESS_TCP, strlen(ADDRESS_TCP)))
 		return false;
 	text += strlen(ADDRESS_TCP);
@@ -150,6 +164,8 @@ bool address_fits(const char *pattern, const char *address)
 		return false;
 	if (a.family == AF_UNIX)
 		return pattern_path_fits(covers.path, a.path);
+	if (a.family == ADDRESS_PROGRAM)
+		return !strcmp(covers.path, a.path);
 	if (a.first_port < covers.first_port || a.first_port > covers.last_port)
 		return false;
 	if (a.family == AF_UNSPEC)

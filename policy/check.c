@@ -9,6 +9,7 @@
 #include "policy/pattern.h"
 #include "policy/policy_shown.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 
 static const char *check_target_facts(const struct policy_claim *claim)
 {
@@ -20,9 +21,16 @@ static const char *check_target_facts(const struct policy_claim *claim)
 		return "the path of the backing file is unknown";
 	if (!target->nr_fds && claim->backing)
 		return "this target has no backing file";
-	if (target->based != !!claim->base)
-		return target->based ? "the path of the base is unknown"
-				     : "this target has no base";
+	if (target->based && !claim->base)
+		return "the path of the base is unknown";
+	if (!target->based && !target->image && claim->base)
+		return "this target has no base";
+	if (target->image && !image_format_name(claim->format))
+		return "the format is unknown";
+	if (!target->image && (claim->format || claim->base_format))
+		return "this target has no format";
+	if (target->image && !claim->base != !image_format_name(claim->base_format))
+		return "an image's base and its format go together";
 	if (target->by_address && !claim->address)
 		return "the address is unknown";
 	if (!target->by_address && claim->address)
@@ -161,10 +169,28 @@ CHECK(access)
 	return false;
 }
 
+/* What an image is over may be nobody's to write, so it has places of its own. */
 CHECK(backing)
 {
+	const struct texts *base =
+		catalog_target(claim->target)->image ? &rule->image_chain : &rule->backing;
+
 	return check_list(&rule->backing, claim->backing, pattern_path_fits, "backing", why) &&
-	       check_list(&rule->backing, claim->base, pattern_path_fits, "base", why);
+	       check_list(base, claim->base, pattern_path_fits, "base", why);
+}
+
+static bool check_one_format(const struct rule *rule, unsigned int format, char *why)
+{
+	if (!format || rule->formats & 1u << format)
+		return true;
+	snprintf(why, CHECK_WHY_SIZE, "format %s is not in its list", image_format_name(format));
+	return false;
+}
+
+CHECK(format)
+{
+	return check_one_format(rule, claim->format, why) &&
+	       check_one_format(rule, claim->base_format, why);
 }
 
 CHECK(backing_owner)
@@ -295,6 +321,7 @@ static check *const checks[] = {
 	check_pool,		 /* where the volume is from */
 	check_access,		 /* whether it may be written */
 	check_backing,		 /* which file it shows */
+	check_format,		 /* how that is read */
 	check_backing_owner,	 /* whose file that is */
 	check_address,		 /* which server it shows */
 	check_size,		 /* bytes */

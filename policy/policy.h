@@ -55,8 +55,10 @@ struct policy_claim {
 	const char *backing;  /* as the helper itself resolved it; NULL: the target has none */
 	uint32_t backing_uid; /* who owns that file */
 	const char *base;     /* what it is a delta over, which is only read; or NULL */
-	const char *address;  /* "unix:/PATH", "tcp:HOST:PORT"; NULL: the target has none */
-	const char *pool;     /* of the volume; NULL: it is not a volume */
+	unsigned int format;  /* enum image_format; IMAGE_NONE: the target has none */
+	unsigned int base_format;
+	const char *address; /* "unix:/PATH", "tcp:HOST:PORT"; NULL: the target has none */
+	const char *pool;    /* of the volume; NULL: it is not a volume */
 	bool zero_copy;
 	unsigned int nr_queues;
 	unsigned int depth;

@@ -11,6 +11,7 @@
 #include "policy/address.h"
 #include "policy/pattern.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 
 #define RULE_SIZE_MIN 512 /* one sector */
 #define RULE_DEVICES_MAX 65536
@@ -131,10 +132,15 @@ static const struct field rule_fields[] = {
 	{ "backing_owner", field_choice, offsetof(struct rule, any_backing_owner),
 	  .words = { "caller", "any" } },
 	{ "nbd", field_list, offsetof(struct rule, nbd), .ok = address_pattern_ok,
-	  .expected = "expected \"unix:/PATH\" or \"tcp:HOST:PORT\", as in ublk-oci-policy(5)" },
+	  .expected = "expected \"unix:/PATH\", \"exec:/usr/PROGRAM\" or \"tcp:HOST:PORT\", as in "
+		      "ublk-oci-policy(5)" },
 	{ "nbd_timeout", field_u32, offsetof(struct rule, nbd_timeout_seconds), false, 1,
 	  RULE_NBD_SECONDS_MAX },
 	{ "nbd_reissue", field_bool, offsetof(struct rule, nbd_reissue) },
+	{ "formats", field_set, offsetof(struct rule, formats), false, IMAGE_NONE + 1,
+	  .name = image_format_name },
+	{ "image_chain", field_list, offsetof(struct rule, image_chain), .ok = pattern_path_ok,
+	  .expected = RULE_PATH_EXPECTED },
 	{ "pools", field_list, offsetof(struct rule, pools), .ok = field_name_ok,
 	  .expected = FIELD_NAME_EXPECTED },
 	{ "access", field_choice, offsetof(struct rule, read_only), .words = { "rw", "ro" } },
@@ -179,7 +185,9 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 	static const char *const container_principal[] = { "cgroup", "owner", "owner_uid" };
 	static const char *const servers[] = { "nbd_timeout", "nbd_reissue" };
 	static const char words[] = "the rule is for containers";
+	static const char image_words[] = "target image is in targets";
 	const struct document_node *principal = document_find(n, "principal");
+	bool image = rule->targets & BIT(TARGET_IMAGE);
 	bool files, address;
 	int r;
 
@@ -194,6 +202,10 @@ static int rule_check(const struct field_reader *p, const struct document_node *
 				  "a target with files is in targets");
 	if (!r)
 		r = field_needed_if(p, n, "nbd", address, "target nbd is in targets");
+	if (!r)
+		r = field_needed_if(p, n, "formats", image, image_words);
+	if (!r)
+		r = field_only_if(p, n, "image_chain", image, image_words);
 	if (!r)
 		r = field_needed_if(p, n, "mount", rule->acts & BIT(POLICY_MOUNT),
 				    "mount is in may");
@@ -224,8 +236,10 @@ int rule_read(const struct field_reader *p, const struct document_node *n, struc
 
 void rule_free(struct rule *rule)
 {
-	struct texts *const lists[] = { &rule->backing, &rule->nbd, &rule->pools,
-					&rule->mount.under, &rule->mount.filesystems };
+	struct texts *const lists[] = {
+		&rule->backing, &rule->nbd,	    &rule->image_chain,
+		&rule->pools,	&rule->mount.under, &rule->mount.filesystems
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		texts_free(lists[i]);

@@ -35,6 +35,8 @@ struct rule {
 	struct texts backing;
 	bool any_backing_owner; /* else who asks owns the file, or is root */
 	struct texts nbd;	/* addresses; empty unless target nbd is there */
+	uint32_t formats; /* bit mask of 1 << enum image_format; 0 unless target image is there */
+	struct texts image_chain; /* paths, as in backing; empty: an image has no other behind it */
 	bool nbd_reissue;
 	uint32_t nbd_timeout_seconds;
 	struct texts pools;   /* empty: not for volumes */

@@ -61,10 +61,19 @@ static const struct catalog_target targets[TARGET_END] = {
 		.zero_copy = true,
 		.based = true,
 	},
+	[TARGET_IMAGE] = {
+		.name = "image",
+		.help = "an image such as qcow2 or vmdk, by QEMU's own code, confined",
+		.nr_fds = 1,
+		.needs_size = true,
+		.volatile_cache = true,
+		.discards = true,
+		.image = true,
+	},
 };
 
 static const struct catalog_key_row keys[KEY_END] = {
-	[KEY_TARGET] = { "target", "NAME", "null, memory, file, fault, cow or nbd" },
+	[KEY_TARGET] = { "target", "NAME", "null, memory, file, nbd, fault, cow or image" },
 	[KEY_BACKING] = { "backing", "PATH", "the file or block device behind the target" },
 	[KEY_SIZE] = { "size", "BYTES", "size of the device; suffixes K, M, G, T" },
 	[KEY_PATH] = { "path", "PATH", "where it appears in the container, below /dev" },
@@ -88,17 +97,21 @@ static const struct catalog_key_row keys[KEY_END] = {
 	[KEY_ERROR_RANGE] = { "error-range", "OFFSET+BYTES",
 			      "target fault: only those fail that touch these bytes" },
 	[KEY_BASE] = { "base", "PATH",
-		       "target cow: what the delta at --backing is over; it is only read" },
+		       "targets cow and image: what --backing is over; it is only read" },
 	[KEY_CLUSTER] = { "cluster", "BYTES",
 			  "target cow: of a delta that is made, 4K to 1M; default 64K" },
 	[KEY_DELTA] = { "delta", "kept|ephemeral",
 			"target cow: ephemeral: --backing is a directory, the delta ends with the "
 			"device" },
-	[KEY_NBD] = { "nbd", "ADDRESS", "target nbd: its server, unix:/PATH or tcp:HOST:PORT" },
+	[KEY_NBD] = { "nbd", "ADDRESS",
+		      "target nbd: its server, unix:/PATH or tcp:HOST:PORT, or exec:/usr/PROGRAM" },
 	[KEY_EXPORT] = { "export", "NAME", "target nbd: what of the server's; default its own" },
 	[KEY_CONNECTIONS] = { "connections", "N",
 			      "target nbd: 1 to 4, where the server allows more than one; default "
 			      "2" },
+	[KEY_FORMAT] = { "format", "NAME",
+			 "target image: qcow2, vmdk, vhdx, vdi, vpc, qed, parallels or raw" },
+	[KEY_BASE_FORMAT] = { "base-format", "NAME", "target image: the same of --base" },
 };
 
 static const char *const filesystems[FILESYSTEM_END] = {

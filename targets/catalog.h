@@ -17,6 +17,7 @@ enum target_id {
 	TARGET_NBD,
 	TARGET_FAULT,
 	TARGET_COW,
+	TARGET_IMAGE,
 	TARGET_END, /* one past the last */
 };
 
@@ -32,6 +33,7 @@ struct catalog_target {
 	bool threads;	     /* several may serve it: it keeps nothing but what an I/O has */
 	bool by_address;     /* reached at an address, which a policy must list */
 	bool based;	     /* of its two files the second is read-only, and gives the size */
+	bool image;	     /* its file has a format, and may have another behind it */
 	bool faults;	     /* it is slow and fails as it is asked to */
 };
 
@@ -93,6 +95,8 @@ enum catalog_key {
 	KEY_NBD,
 	KEY_EXPORT,
 	KEY_CONNECTIONS,
+	KEY_FORMAT,
+	KEY_BASE_FORMAT,
 	KEY_END,
 };
 

@@ -13,6 +13,7 @@
 #include "driver/base/num.h"
 #include "driver/base/text.h"
 #include "driver/base/ublk_abi.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/backing.h"
 #include "driver/privileged/birth.h"
 #include "driver/privileged/container.h"
@@ -27,6 +28,7 @@
 #include "driver/privileged/ublk_ctl.h"
 #include "driver/privileged/undo.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 
 #define ATTACH_START_MS 5000
 #define ATTACH_CONNECT_MS 10000
@@ -114,7 +116,10 @@ static bool attach_fault_ok(const struct wire_attach *ask, const struct catalog_
 static bool attach_server_ok(const struct wire_attach *ask, const struct catalog_target *target)
 {
 	return text_padded_ok(ask->address, sizeof(ask->address)) &&
-	       text_padded_ok(ask->export_name, sizeof(ask->export_name)) && !ask->pad &&
+	       text_padded_ok(ask->export_name, sizeof(ask->export_name)) &&
+	       (target->image ? !!image_format_name(ask->format) : !ask->format) &&
+	       (target->image && ask->base_format ? !!image_format_name(ask->base_format)
+						  : !ask->base_format) &&
 	       ask->nr_connections <= WIRE_CONNECTIONS_MAX &&
 	       !*ask->address == !target->by_address &&
 	       (target->by_address || (!*ask->export_name && !ask->nr_connections));
@@ -124,6 +129,7 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 {
 	const struct catalog_target *target = catalog_target(ask->target);
 	unsigned int placed = !(ask->flags & WIRE_NO_CONTAINER) || ask->filesystem;
+	unsigned int wanted;
 	int r;
 
 	if (!target)
@@ -133,10 +139,11 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 	if ((ask->flags & WIRE_COPY && ask->flags & WIRE_ZERO_COPY) ||
 	    (ask->flags & WIRE_BY_HAND && !(ask->flags & WIRE_ZERO_COPY)))
 		return err_set(e, EINVAL, "data can travel one way only");
-	if (nr_fds != placed + target->nr_fds)
+	wanted = placed + target->nr_fds + (target->image && ask->base_format);
+	if (nr_fds != wanted)
 		return err_set(e, EINVAL,
 			       "the request came with %u descriptors, target %s takes %u", nr_fds,
-			       target->name, placed + target->nr_fds);
+			       target->name, wanted);
 	r = attach_check_labels(ask, target, e);
 	if (r < 0)
 		return r;
@@ -148,8 +155,9 @@ int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err 
 		return err_set(e, EINVAL, "at most %d queues of depth %d", START_QUEUES_MAX,
 			       START_DEPTH_MAX);
 	if (!attach_server_ok(ask, target))
-		return err_set(e, EINVAL, "target %s is reached by %s address", target->name,
-			       target->by_address ? "an" : "no");
+		return err_set(e, EINVAL, "target %s is reached by %s address, and has %s format",
+			       target->name, target->by_address ? "an" : "no",
+			       target->image ? "a" : "no");
 	if (!attach_fault_ok(ask, target))
 		return err_set(e, EINVAL, "target %s cannot fail like this", target->name);
 	if (ask->mode & ~0777u || ask->uid == UINT32_MAX || ask->gid == UINT32_MAX)
@@ -187,6 +195,10 @@ static void attach_note_claim(struct attach *a, const struct wire_attach *ask)
 			ask->nr_connections ? ask->nr_connections : HELPER_CONNECTIONS;
 		rec->raw_writers = 1;
 	}
+	rec->nbd.format = ask->format;
+	rec->nbd.base_format = ask->base_format;
+	if (ask->format)
+		rec->nbd.asked_connections = 1;
 	memcpy(rec->container, ask->container, sizeof(rec->container));
 	memcpy(rec->engine, ask->engine, sizeof(rec->engine));
 	memcpy(rec->path, ask->path, sizeof(rec->path));
@@ -277,9 +289,14 @@ static int attach_look_files(struct attach *a, const struct catalog_target *targ
 
 	if (target->nr_fds)
 		r = attach_look_backing(a, fds[0], e);
-	if (r == 0 && target->based)
+	if (r == 0 && (target->based || a->rec.nbd.base_format))
 		r = attach_look_base(a, fds[1], e);
-	if (r < 0 || !target->nr_fds)
+	if (r == 0 && target->image && a->backing.block_device)
+		return err_set(e, EINVAL, "an image is a regular file");
+	/* How large an image is, only its back end knows, which is started when the rest is
+	 * decided. */
+	a->rec.direct_io &= !target->image;
+	if (r < 0 || !target->nr_fds || target->image)
 		return r;
 	return attach_note_size(&a->rec, target->based ? &a->base : &a->backing, e);
 }
@@ -300,6 +317,11 @@ static int attach_look_server(struct attach *a, struct err *e)
 	struct policy_verdict verdict;
 	int r;
 
+	if (backend_serves(rec) && !rec->size_bytes)
+		return err_set(e, EINVAL, "a device of a program needs a size");
+	/* It is started when the rest is decided. */
+	if (backend_serves(rec))
+		return 0;
 	if (!claim.size_bytes)
 		claim.size_bytes = rec->logical_block_bytes;
 	policy_decide(a->op->registry->policy, &claim, &verdict);
@@ -437,6 +459,14 @@ static int attach_backing(struct attach *a, struct err *e)
 {
 	int r;
 
+	if (backend_serves(&a->rec)) {
+		r = backend_device_start(a->op, &a->rec, &a->server, e);
+		if (r == 0)
+			r = nbd_note(&a->rec, &a->server, e);
+		for (unsigned int i = 0; r == 0 && i < a->server.nr; i++)
+			a->birth.files[a->birth.nr_files++] = a->server.fds[i];
+		return r;
+	}
 	r = backing_make(&a->backing, a->rec.target, a->rec.size_bytes, e);
 	if (a->backing.fd >= 0)
 		a->birth.files[a->birth.nr_files++] = a->backing.fd;
@@ -478,6 +508,10 @@ static int attach_keep(struct attach *a, struct err *e)
 	struct record *rec = &a->rec;
 	int r;
 
+	if (backend_serves(rec)) {
+		rec->nbd.state = RECORD_NBD_USED;
+		return 0;
+	}
 	r = attach_note_kept(a, e);
 	if (r < 0)
 		return r;

@@ -9,6 +9,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/datapath.h"
 #include "driver/privileged/iolimit.h"
@@ -34,10 +35,12 @@ void birth_fini(struct birth *b)
 static void birth_limit_behind(const struct birth *b)
 {
 	const struct record *rec = b->rec;
+	char path[CGROUP_PATH_SIZE];
 	struct err why;
 
+	backend_device_cgroup(rec, path);
 	if (rec->grants & RECORD_IO_BEHIND &&
-	    iolimit_set_behind(rec->cgroup, (dev_t)rec->backing_dev, &rec->io,
+	    iolimit_set_behind(path, (dev_t)rec->backing_dev, &rec->io,
 			       op_left_ms(b->op, BIRTH_LIMIT_MS), &why) < 0)
 		log_warning("ublkb%u: the disk behind it is not limited: %s", rec->dev_id,
 			    why.text);
@@ -100,7 +103,8 @@ int birth_prepare(struct birth *b, struct err *e)
 	const struct helper *h = b->op->helper;
 	const struct record *rec = b->rec;
 	struct start_spec spec = {
-		.target = rec->target,
+		/* A worker knows of no images. */
+		.target = rec->nbd.format ? TARGET_NBD : rec->target,
 		.flags = (rec->flags & WIRE_READ_ONLY ? START_READ_ONLY : 0u) |
 			 (rec->direct_io ? START_DIRECT : 0u) |
 			 (rec->grants & RECORD_DISCARD ? START_DISCARD : 0u) |

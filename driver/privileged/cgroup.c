@@ -18,12 +18,15 @@
 #include "driver/base/log.h"
 #include "driver/base/text.h"
 #include "driver/privileged/hierarchy.h"
+#include "driver/privileged/journal.h"
 #include "driver/privileged/process.h"
 
 #define CGROUP_RETRY_MS 5
 #define CGROUP_TEXT_SIZE 4096 /* of /proc/PID/cgroup, with a line for each of version 1 */
 #define CGROUP_DEPTH_MAX 32   /* more the search does not follow */
 #define CGROUP_OTHER "-b"
+#define CGROUP_BACKEND_NAME "backend-"
+#define CGROUP_BACKEND "/" CGROUP_BACKEND_NAME
 
 /* systemd marks a cgroup it has handed over (Delegate=yes). */
 static bool cgroup_delegated(const char *path)
@@ -149,6 +152,25 @@ int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t p
 	return 0;
 }
 
+int cgroup_backend_path(char path[CGROUP_PATH_SIZE], const char *worker, uint64_t generation,
+			struct err *e)
+{
+	const char *name = strrchr(worker, '/');
+	int above = name ? (int)(name - worker) : 0;
+
+	if (snprintf(path, CGROUP_PATH_SIZE, "%.*s" CGROUP_BACKEND "%016" PRIx64, above, worker,
+		     generation) >= CGROUP_PATH_SIZE)
+		return err_set(e, ENAMETOOLONG, "the path of the back end's cgroup is too long");
+	return 0;
+}
+
+bool cgroup_is_backend(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	return name && !strncmp(name, CGROUP_BACKEND, strlen(CGROUP_BACKEND));
+}
+
 void cgroup_other(char path[CGROUP_PATH_SIZE])
 {
 	size_t n = strlen(path), end = sizeof(CGROUP_OTHER) - 1;
@@ -262,16 +284,52 @@ int cgroup_remove(const char *path, int timeout_ms, struct err *e)
 
 /* --- looking for them ------------------------------------------------------------------- */
 
+struct cgroup_name {
+	char path[CGROUP_PATH_SIZE];
+	uint32_t dev_id;
+	uint32_t number;
+};
+
+static bool cgroup_parse_backend(struct cgroup_name *ret, const char *whole, const char *name)
+{
+	uint64_t generation;
+
+	if (sscanf(name, CGROUP_BACKEND_NAME "%16" SCNx64, &generation) != 1 ||
+	    generation >> 32 != RECORD_GENERATION_MARK ||
+	    cgroup_backend_path(ret->path, whole, generation, NULL) < 0)
+		return false;
+	ret->dev_id = 0;
+	ret->number = (uint32_t)generation;
+	return !strcmp(ret->path, whole);
+}
+
+/* Is it written as we would? */
+static bool cgroup_parse(struct cgroup_name *ret, const char *base, const char *name)
+{
+	char whole[CGROUP_PATH_SIZE];
+	uint64_t place;
+
+	if (snprintf(whole, sizeof(whole), "%s/workers/%s", base, name) >= (int)sizeof(whole))
+		return false;
+	if (cgroup_parse_backend(ret, whole, name))
+		return true;
+	if (sscanf(name, "%16" SCNx64 "-ublk%" SCNu32 "-%8" SCNx32, &place, &ret->dev_id,
+		   &ret->number) != 3 ||
+	    cgroup_worker_path(ret->path, base, place, ret->dev_id, ret->number, NULL) < 0)
+		return false;
+	if (strcmp(ret->path, whole))
+		cgroup_other(ret->path);
+	return !strcmp(ret->path, whole);
+}
+
 int cgroup_each_worker(const char *base,
 		       int (*found)(void *arg, const char *path, uint32_t dev_id, uint32_t number),
 		       void *arg, struct err *e)
 {
 	char workers[CGROUP_PATH_SIZE + sizeof("/workers")];
-	char path[CGROUP_PATH_SIZE], name[CGROUP_PATH_SIZE];
 	auto_closedir DIR *d = NULL;
-	uint32_t dev_id, number;
+	struct cgroup_name name;
 	struct dirent *entry;
-	uint64_t place;
 	int r;
 
 	snprintf(workers, sizeof(workers), "%s/workers", base);
@@ -279,19 +337,11 @@ int cgroup_each_worker(const char *base,
 	if (!d)
 		return err_sys(e, errno, "cannot read %s", workers);
 	while ((entry = readdir(d))) {
-		if (sscanf(entry->d_name, "%16" SCNx64 "-ublk%" SCNu32 "-%8" SCNx32, &place,
-			   &dev_id, &number) != 3 ||
-		    snprintf(name, sizeof(name), "%s/%s", workers, entry->d_name) >=
-			    (int)sizeof(name) ||
-		    cgroup_worker_path(path, base, place, dev_id, number, NULL) < 0)
+		if (!cgroup_parse(&name, base, entry->d_name))
 			continue;
-		if (strcmp(path, name))
-			cgroup_other(path);
-		if (strcmp(path, name))
-			continue;
-		r = found(arg, path, dev_id, number);
+		r = found(arg, name.path, name.dev_id, name.number);
 		if (r < 0)
-			return err_sys(e, -r, "cannot look at %s", path);
+			return err_sys(e, -r, "cannot look at %s", name.path);
 	}
 	return 0;
 }

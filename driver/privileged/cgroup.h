@@ -4,6 +4,9 @@
  *
  *   BASE/workers/<container's mount namespace>-<device>-<generation>
  *
+ *   BASE/workers/backend-<generation>: what serves such a device, where that is a program of its
+ * own
+ *
  * BASE is the cgroup systemd delegated to the helper, which goes to BASE/helper
  * itself, else ublk-oci/ in the root of version 2 (hierarchy.h). Never inside the container: its
  * freezer or memory limit would stop the disk it waits for.
@@ -25,6 +28,11 @@ int cgroup_base(char base[CGROUP_PATH_SIZE], struct err *e);
 /* Writes the path a worker's cgroup has; place names the container (0: the host). */
 int cgroup_worker_path(char path[CGROUP_PATH_SIZE], const char *base, uint64_t place,
 		       uint32_t dev_id, uint64_t generation, struct err *e);
+
+/* That of a device's back end, beside its worker's: what it is called does not change. */
+int cgroup_backend_path(char path[CGROUP_PATH_SIZE], const char *worker, uint64_t generation,
+			struct err *e);
+bool cgroup_is_backend(const char *path);
 
 /*
  * The second one a device's worker can have: one that takes over from a worker that still serves
@@ -53,7 +61,7 @@ int cgroup_make(const char *path, int *ret_fd, struct err *e);
 
 /*
  * Calls found() for each cgroup below BASE/workers that has a name of ours; number: the lower half
- * of the generation in it. A negative number of found() ends this.
+ * of the generation in it. dev_id: 0 of a back end's. A negative number of found() ends this.
  */
 int cgroup_each_worker(const char *base,
 		       int (*found)(void *arg, const char *path, uint32_t dev_id, uint32_t number),

@@ -26,6 +26,7 @@ struct helper {
 	int program_fd;	  /* the worker */
 	int notices_fd;	  /* of notice.h; -1: there is none */
 	int keeper_fd;	  /* the keeper's program; -1: there is none */
+	int backend_fd;	  /* the first program of a back end; -1: there is none */
 	uid_t keeper_uid; /* of the system user ublk-oci-keeper; (uid_t)-1: there is none */
 	gid_t keeper_gid;
 	struct spawn_room room;

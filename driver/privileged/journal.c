@@ -16,6 +16,7 @@
 #include "driver/base/text.h"
 #include "driver/privileged/hierarchy.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 
 #define JOURNAL_NAME_SIZE 32
 #define JOURNAL_ASIDE ".bad"
@@ -137,10 +138,12 @@ static bool journal_nbd_ok(const struct record *rec)
 	static const struct record_nbd none;
 	const struct catalog_target *target = catalog_target(rec->target);
 
-	if (!target || !target->by_address)
+	if (!target || (!target->by_address && !target->image))
 		return !memcmp(&rec->nbd, &none, sizeof(none));
 	return rec->nbd.state < RECORD_NBD_STATES &&
 	       rec->nbd.nr_connections <= WIRE_CONNECTIONS_MAX &&
+	       target->image == !!image_format_name(rec->nbd.format) &&
+	       (target->image && *rec->base) == !!image_format_name(rec->nbd.base_format) &&
 	       text_padded_ok(rec->nbd.export_name, sizeof(rec->nbd.export_name));
 }
 

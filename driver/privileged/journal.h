@@ -54,7 +54,9 @@ struct record_nbd {
 	uint32_t timeout_ms;
 	uint32_t nr_connections;
 	uint32_t asked_connections;
-	uint32_t pad;
+	/* enum image_format: of target image, whose server is a back end; 0: it has no base */
+	uint16_t format;
+	uint16_t base_format;
 	uint64_t kept_inodes[WIRE_CONNECTIONS_MAX]; /* of their sockets, on kept_dev */
 	char export_name[WIRE_EXPORT_SIZE];
 };

@@ -180,6 +180,8 @@ static int main_prepare(struct helper *h, const struct main_options *o, struct e
 	h->program_fd = open(o->worker, O_PATH | O_CLOEXEC);
 	if (h->program_fd < 0)
 		return err_sys(e, errno, "cannot open the worker program %s", o->worker);
+	/* Without it there are no images, and no programs of rules. */
+	h->backend_fd = open(BACKEND_PROGRAM, O_PATH | O_CLOEXEC);
 	hook = getpwnam(MAIN_HOOK_USER);
 	if (!hook)
 		log_warning("there is no user " MAIN_HOOK_USER ": the OCI hook will not work");
@@ -229,6 +231,7 @@ static int main_serve(const struct main_options *o, struct err *e)
 		.program_fd = -1,
 		.notices_fd = -1,
 		.keeper_fd = -1,
+		.backend_fd = -1,
 		.room = SPAWN_ROOM_INIT,
 	};
 	int r;

@@ -15,7 +15,9 @@ static uint64_t memlimit_backing_bytes(const struct record *rec)
 {
 	const struct catalog_target *target = catalog_target(rec->target);
 
-	if (!target || rec->direct_io || !(target->nr_fds || target->made_by_helper))
+	/* An image is read and written by its back end, whose limit does not go by its size. */
+	if (!target || rec->direct_io || target->image ||
+	    !(target->nr_fds || target->made_by_helper))
 		return 0;
 	return rec->size_bytes;
 }

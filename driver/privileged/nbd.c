@@ -115,7 +115,7 @@ int nbd_connect(struct nbd_server *ret, const struct nbd_place *place, int timeo
 	struct connect_made made;
 	int r;
 
-	if (text_copy(m.address, sizeof(m.address), place->address) < 0 ||
+	if (text_copy(m.address, sizeof(m.address), place->nr_given ? "" : place->address) < 0 ||
 	    text_copy(m.export_name, sizeof(m.export_name), place->export_name) < 0)
 		return err_set(e, ENAMETOOLONG, "the server's address is too long");
 	r = nbd_ask(&m, sizeof(m), place->given, place->nr_given, &answer, timeout_ms, e);

@@ -28,7 +28,10 @@ struct nbd_server {
 void nbd_server_fini(struct nbd_server *s);
 #define auto_nbd_server __attribute__((cleanup(nbd_server_fini)))
 
-/* Where it is; or, with nr_given, connected sockets to it on which nothing was said yet. */
+/*
+ * Where it is; or, with nr_given, connected sockets to it on which nothing was said yet, and what
+ * it is called.
+ */
 struct nbd_place {
 	const char *address;
 	const char *export_name;

@@ -6,6 +6,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
+#include "driver/privileged/cgroup.h"
 
 /* --- whose it is --------------------------------------------------------------------------- */
 
@@ -171,7 +172,9 @@ struct record orphan_record(const struct orphan *o, const struct orphan *all, si
 			rec.major = all[i].key.major;
 			rec.minor = all[i].key.minor;
 		}
-		if (all[i].key.kind == WIRE_ORPHAN_CGROUP)
+		/* By its worker's the one of its back end is found. */
+		if (all[i].key.kind == WIRE_ORPHAN_CGROUP &&
+		    (!*rec.cgroup || cgroup_is_backend(rec.cgroup)))
 			text_copy(rec.cgroup, sizeof(rec.cgroup), all[i].path);
 	}
 	return rec;

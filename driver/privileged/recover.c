@@ -13,6 +13,7 @@
 #include "driver/base/log.h"
 #include "driver/base/text.h"
 #include "driver/base/ublk_abi.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/birth.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/keep.h"
@@ -71,7 +72,7 @@ static bool recover_has_server(const struct record *rec)
 {
 	const struct catalog_target *target = catalog_target(rec->target);
 
-	return target && target->by_address;
+	return target && (target->by_address || target->image);
 }
 
 /* Until there is a server again, which may take any time, the device waits; no worker is to blame.
@@ -99,7 +100,9 @@ static int recover_server(struct recover *r, struct err *e)
 	ret = recover_lost(r, "its server is lost", e);
 	if (ret < 0)
 		return ret;
-	ret = nbd_reconnect(&server, rec, op_left_ms(r->op, RECOVER_CONNECT_MS), &why);
+	ret = backend_serves(rec)
+		      ? backend_device_start(r->op, rec, &server, &why)
+		      : nbd_reconnect(&server, rec, op_left_ms(r->op, RECOVER_CONNECT_MS), &why);
 	if (ret < 0) {
 		*e = why;
 		return recover_lost(r, why.text, NULL) < 0 ? -EIO : ret;
@@ -108,7 +111,8 @@ static int recover_server(struct recover *r, struct err *e)
 	now = *rec;
 	ret = nbd_note(&now, &server, e);
 	rec->nbd = now.nbd;
-	if (ret == 0)
+	/* Those of a back end end with it: they are not kept. */
+	if (ret == 0 && !backend_serves(rec))
 		ret = nbd_note_sockets(rec, server.fds, server.nr, e);
 	if (ret < 0)
 		return ret;
@@ -131,7 +135,8 @@ static int recover_keep(struct recover *r, struct err *e)
 
 	if (!recover_has_server(rec))
 		return 0;
-	ret = keep_put_files(rec->generation, r->files, r->birth.nr_files, e);
+	ret = backend_serves(rec) ? -ENOTCONN
+				  : keep_put_files(rec->generation, r->files, r->birth.nr_files, e);
 	if (ret == -ENOTCONN)
 		rec->kept_dev = 0;
 	else if (ret < 0)
@@ -474,7 +479,8 @@ static int recover_restart(struct recover *r, struct err *e)
 	int ret;
 
 	/* The old worker goes on where no other could follow. */
-	ret = nbd_may_leave(&r->rec, e);
+	ret = backend_serves(&r->rec) ? backend_device_may_leave(r->op, &r->rec, e)
+				      : nbd_may_leave(&r->rec, e);
 	if (ret < 0)
 		return ret;
 	r->before = r->rec;

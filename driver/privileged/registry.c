@@ -10,6 +10,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "driver/privileged/audit.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/cgroup.h"
 #include "targets/catalog.h"
 
@@ -102,7 +103,7 @@ static void registry_files(const struct record *rec, struct registry_file ret[RE
 /* Is one export of one server behind both, and does one of them write? */
 static bool registry_same_server(const struct record *a, const struct record *b)
 {
-	return a->nbd.asked_connections && b->nbd.asked_connections &&
+	return a->nbd.asked_connections && b->nbd.asked_connections && !backend_serves(a) &&
 	       !(a->flags & b->flags & WIRE_READ_ONLY) && !strcmp(a->backing, b->backing) &&
 	       !strcmp(a->nbd.export_name, b->nbd.export_name);
 }
@@ -137,6 +138,7 @@ static bool registry_same_claim(const struct record *a, const struct record *b)
 	       a->backing_inode == b->backing_inode && a->base_dev == b->base_dev &&
 	       a->base_inode == b->base_inode && !strcmp(a->nbd.export_name, b->nbd.export_name) &&
 	       a->nbd.asked_connections == b->nbd.asked_connections &&
+	       a->nbd.format == b->nbd.format && a->nbd.base_format == b->nbd.base_format &&
 	       (!a->nbd.asked_connections || !strcmp(a->backing, b->backing)) &&
 	       !memcmp(&a->fault, &b->fault, sizeof(a->fault));
 }
@@ -179,8 +181,9 @@ static int registry_check_backing(const struct registry *reg, const struct recor
 		if (!registry_collide(other, rec))
 			continue;
 		return err_set(e, EBUSY, "%s is attached %s already, as ublkb%u%s%s",
-			       rec->nbd.asked_connections ? "the server's export"
-							  : "the backing file",
+			       rec->nbd.asked_connections && !rec->nbd.format
+				       ? "the server's export"
+				       : "the backing file",
 			       other->flags & WIRE_READ_ONLY ? "read-only" : "read-write",
 			       other->dev_id, *other->container ? " in " : "", other->container);
 	}
@@ -217,6 +220,8 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 		.backing_uid = file ? rec->backing_uid : UINT32_MAX,
 		.address = server ? rec->backing : NULL,
 		.base = *rec->base ? rec->base : NULL,
+		.format = rec->nbd.format,
+		.base_format = rec->nbd.base_format,
 		.zero_copy = rec->flags & WIRE_ZERO_COPY,
 		.nr_queues = rec->nr_queues,
 		.depth = rec->depth,

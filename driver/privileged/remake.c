@@ -13,6 +13,7 @@
 #include "driver/base/text.h"
 #include "driver/privileged/json.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 
 #define REMAKE_NAME_SIZE (TEXT_DEVICE_NAME_MAX + sizeof(".json"))
 #define REMAKE_FILE_SIZE 2048
@@ -111,10 +112,15 @@ int remake_keys(const struct record *rec, char *text, size_t size)
 	snprintf(mode, sizeof(mode), "%04" PRIo32, rec->node_mode & 0777);
 	remake_put(&t, KEY_TARGET, catalog_target(rec->target)->name);
 	if (*rec->backing)
-		remake_put(&t, rec->nbd.asked_connections ? KEY_NBD : KEY_BACKING, rec->backing);
+		remake_put(&t, catalog_target(rec->target)->by_address ? KEY_NBD : KEY_BACKING,
+			   rec->backing);
 	if (*rec->nbd.export_name)
 		remake_put(&t, KEY_EXPORT, rec->nbd.export_name);
-	if (rec->nbd.asked_connections)
+	if (rec->nbd.format)
+		remake_put(&t, KEY_FORMAT, image_format_name(rec->nbd.format));
+	if (rec->nbd.base_format)
+		remake_put(&t, KEY_BASE_FORMAT, image_format_name(rec->nbd.base_format));
+	if (catalog_target(rec->target)->by_address)
 		remake_put_number(&t, KEY_CONNECTIONS, rec->nbd.asked_connections);
 	if (*rec->base)
 		remake_put(&t, KEY_BASE, rec->base);

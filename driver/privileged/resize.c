@@ -64,6 +64,10 @@ static int resize_possible(const struct record *rec, struct err *e)
 {
 	const struct catalog_target *target = catalog_target(rec->target);
 
+	if (target && target->image)
+		return err_set(e, EOPNOTSUPP,
+			       "an image keeps its size while a device is made of it: detach it, "
+			       "make it larger (qemu-img resize), and attach it again");
 	if (!target || !target->nr_fds || target->based)
 		return err_set(e, EOPNOTSUPP, "a device of target %s has its size for ever",
 			       target ? target->name : "unknown");

@@ -47,6 +47,8 @@
 #define SPAWN_NPROC 4096
 #define SPAWN_OOM_SCORE "-999"
 #define SPAWN_STACK_BYTES (32 * 1024) /* all of it is locked into memory */
+#define SPAWN_BACKEND_STACK_BYTES (8 << 20)
+#define SPAWN_BACKEND_FILES 256
 
 #define SPAWN_SECUREBITS                                                                           \
 	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |                           \
@@ -57,10 +59,14 @@ static const struct {
 	const char *name;
 	const char *step; /* of its exec */
 	rlim_t nr_files;
+	rlim_t stack_bytes;
 } spawn_programs[SPAWN_PROGRAMS] = {
-	[SPAWN_WORKER] = { "ublk-oci-worker", "execute the worker program", 64 },
+	[SPAWN_WORKER] = { "ublk-oci-worker", "execute the worker program", 64, SPAWN_STACK_BYTES },
 	/* As many again: by this limit it may pass on what it holds. */
-	[SPAWN_KEEPER] = { "ublk-oci-keeper", "execute the keeper program", 2 * KEEP_ENTRIES_MAX },
+	[SPAWN_KEEPER] = { "ublk-oci-keeper", "execute the keeper program", 2 * KEEP_ENTRIES_MAX,
+			   SPAWN_STACK_BYTES },
+	[SPAWN_BACKEND] = { "ublk-oci-backend", "execute the back end's first program",
+			    SPAWN_BACKEND_FILES, SPAWN_BACKEND_STACK_BYTES },
 };
 
 /* --- in the child: system calls only, no memory from the heap --------------------- */
@@ -258,7 +264,7 @@ static int spawn_limits(pid_t pid, const struct spawn_spec *spec, struct err *e)
 		/* Counted per uid; too low, and the ring's own threads are refused. */
 		{ RLIMIT_NPROC, SPAWN_NPROC },
 		{ RLIMIT_MEMLOCK, RLIM_INFINITY },
-		{ RLIMIT_STACK, SPAWN_STACK_BYTES },
+		{ RLIMIT_STACK, spawn_programs[spec->program].stack_bytes },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {

@@ -29,12 +29,19 @@ struct spawn_room {
 
 /* Makes them once, through a child that exits again; the fds keep them alive. */
 int spawn_room_make(struct spawn_room *room, struct err *e);
+/*
+ * A room for one alone. fill() runs in the child, as root, in the directory that becomes the root
+ * and cannot be written afterwards: NULL, or the step that failed with errno set.
+ */
+int spawn_room_make_filled(struct spawn_room *room, const char *(*fill)(void *arg), void *arg,
+			   struct err *e);
 void spawn_room_fini(struct spawn_room *room);
 
 /* What is born this way. */
 enum spawn_program {
 	SPAWN_WORKER,
 	SPAWN_KEEPER,
+	SPAWN_BACKEND, /* which makes its filter by itself */
 	SPAWN_PROGRAMS,
 };
 

@@ -81,7 +81,7 @@ static int filter_export(scmp_filter_ctx ctx, uint64_t filter[START_FILTER_MAX],
 int spawn_filter_make(enum spawn_program program, uint64_t filter[START_FILTER_MAX],
 		      uint16_t *ret_nr, struct err *e)
 {
-	const int *calls = filter_programs[program].calls;
+	const int *calls = filter_programs[program].calls; /* a back end has none here */
 	cleanup_with(filter_release) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r;
 

@@ -27,19 +27,44 @@ static const char *const room_files[ROOM_NR_FDS] = {
 	"/proc/self/ns/uts",
 };
 
-/*
- * The root becomes an empty tmpfs that cannot be written; what was there is
- * unmounted. It is put over /proc because that is sure to exist.
- */
-static const char *room_empty(void)
+struct room_plan {
+	const char *(*fill)(void *arg); /* NULL: it stays empty */
+	void *arg;
+};
+
+/* Puts in what is wanted, and lets nobody write there from then on. */
+static const char *room_fill(const struct room_plan *plan)
 {
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	const char *step = plan->fill(plan->arg);
+
+	if (step)
+		return step;
+	return mount_setattr(AT_FDCWD, ".", 0, &attr, sizeof(attr)) < 0 ? "make the root read-only"
+									: NULL;
+}
+
+/*
+ * The root becomes a tmpfs that cannot be written, empty where nothing is wanted in it; what was
+ * there is unmounted. It is put over /proc because that is sure to exist.
+ */
+static const char *room_root(const struct room_plan *plan)
+{
+	unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (plan->fill ? 0 : MS_RDONLY);
+	const char *step = NULL;
+
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return "make mounts private";
-	if (mount("ublk-oci", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
-		  "size=4k,nr_inodes=2,mode=0555") < 0)
+	if (mount("ublk-oci", "/proc", "tmpfs", flags,
+		  plan->fill ? "size=64k,nr_inodes=64,mode=0555"
+			     : "size=4k,nr_inodes=2,mode=0555") < 0)
 		return "mount a tmpfs";
 	if (chdir("/proc") < 0)
 		return "enter the tmpfs";
+	if (plan->fill)
+		step = room_fill(plan);
+	if (step)
+		return step;
 	if (syscall(SYS_pivot_root, ".", ".") < 0)
 		return "change the root";
 	if (umount2(".", MNT_DETACH) < 0)
@@ -48,7 +73,7 @@ static const char *room_empty(void)
 }
 
 /* Runs in a child: answers with the namespaces as fds, or the step that failed. Never returns. */
-static void room_child(int report_fd)
+static void room_child(const struct room_plan *plan, int report_fd)
 {
 	struct spawn_report m = { 0 };
 	int fds[ROOM_NR_FDS];
@@ -62,7 +87,7 @@ static void room_child(int report_fd)
 			step = "open a namespace";
 	}
 	if (!step)
-		step = room_empty();
+		step = room_root(plan);
 	if (step)
 		m = spawn_report_failure(errno, step);
 	packet_send(report_fd, &m, sizeof(m), fds, step ? 0 : ROOM_NR_FDS, ROOM_TIMEOUT_MS);
@@ -88,7 +113,7 @@ static int room_receive(struct spawn_room *room, int report_fd, struct err *e)
 	return 0;
 }
 
-int spawn_room_make(struct spawn_room *room, struct err *e)
+static int room_make(struct spawn_room *room, const struct room_plan *plan, struct err *e)
 {
 	auto_close int report_fd = -1, child_fd = -1;
 	int pair[2];
@@ -103,12 +128,29 @@ int spawn_room_make(struct spawn_room *room, struct err *e)
 	if (pid < 0)
 		return err_sys(e, errno, "cannot fork");
 	if (!pid)
-		room_child(child_fd);
+		room_child(plan, child_fd);
 	close_fdp(&child_fd);
 	r = room_receive(room, report_fd, e);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+	return r;
+}
+
+int spawn_room_make(struct spawn_room *room, struct err *e)
+{
+	const struct room_plan plan = { NULL, NULL };
+	int r = room_make(room, &plan, e);
+
 	return r < 0 ? err_prefix(e, r, "cannot make the workers' namespaces") : 0;
+}
+
+int spawn_room_make_filled(struct spawn_room *room, const char *(*fill)(void *arg), void *arg,
+			   struct err *e)
+{
+	const struct room_plan plan = { fill, arg };
+	int r = room_make(room, &plan, e);
+
+	return r < 0 ? err_prefix(e, r, "cannot make a back end's namespaces") : 0;
 }
 
 void spawn_room_fini(struct spawn_room *room)

@@ -11,6 +11,7 @@
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
 #include "driver/base/ublk_abi.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
@@ -81,14 +82,15 @@ static int undo_filter(const struct op *op, const struct record *rec, const stru
 static void undo_limits(const struct record *rec)
 {
 	static const struct wire_io none = { 0 };
+	char path[CGROUP_PATH_SIZE];
 	struct err why;
 	int r = 0;
 
 	if (!(rec->grants & RECORD_IO_LIMITS))
 		return;
+	backend_device_cgroup(rec, path);
 	if (rec->grants & RECORD_IO_BEHIND)
-		r = iolimit_set_behind(rec->cgroup, (dev_t)rec->backing_dev, &none, UNDO_LIMIT_MS,
-				       &why);
+		r = iolimit_set_behind(path, (dev_t)rec->backing_dev, &none, UNDO_LIMIT_MS, &why);
 	/* With its cgroup the limit is gone. */
 	if (r < 0 && r != -ENOENT)
 		log_warning("ublkb%u: the disk behind it stays limited until it ends: %s",
@@ -398,6 +400,8 @@ int undo_fail(const struct op *op, const struct record *rec, struct err *e)
 	if (r == 0)
 		r = undo_other_worker(rec, e);
 	if (r == 0)
+		r = backend_device_end(rec, e);
+	if (r == 0)
 		r = ublk_ctl_open(&ctl, e);
 	if (r == 0)
 		r = ublk_stop(ctl, rec->dev_id, UNDO_STOP_MS, e);
@@ -410,6 +414,8 @@ static int undo_worker(const struct record *rec, struct err *e)
 
 	if (r == 0)
 		r = undo_other_worker(rec, e);
+	if (r == 0)
+		r = backend_device_end(rec, e);
 	if (r < 0)
 		return r;
 	return *rec->cgroup ? cgroup_remove(rec->cgroup, UNDO_KILL_MS, e) : 0;

@@ -38,7 +38,8 @@ enum start_type {
 	START_SERVE,
 	START_READY,
 	START_FAILED,
-	START_KEEP, /* for the keeper: keep.h */
+	START_KEEP,    /* for the keeper: keep.h */
+	START_BACKEND, /* for a back end: backend.h */
 };
 
 struct start_head {

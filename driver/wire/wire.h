@@ -132,7 +132,9 @@ struct wire_attach {
 	char address[WIRE_ADDRESS_SIZE];    /* "unix:/PATH", "tcp:HOST:PORT" */
 	char export_name[WIRE_EXPORT_SIZE]; /* of the server's; empty: its default */
 	uint32_t nr_connections;	    /* at most; 0: the helper's default */
-	uint32_t pad;
+	/* Of target image: enum image_format. With that of a base there is a descriptor of it. */
+	uint16_t format;
+	uint16_t base_format;
 };
 static_assert(sizeof(struct wire_attach) == 880, "wire format changed");
 

@@ -9,7 +9,7 @@
 #include "driver/base/cleanup.h"
 #include "oci-hook/quote.h"
 
-#define CLI_OPTIONS_MAX 40
+#define CLI_OPTIONS_MAX (32 + KEY_END)
 #define CLI_HELP_CODE (CLI_KEY_CODE + KEY_END)
 #define CLI_COLUMN 24
 

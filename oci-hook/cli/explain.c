@@ -452,6 +452,10 @@ static int what_find(struct explain *x, struct err *e)
 		asked.given[KEY_BACKING] = true;
 	asked.given[KEY_BASE] = keys->given[KEY_BASE];
 	asked.given[KEY_SIZE] = keys->given[KEY_SIZE];
+	asked.given[KEY_FORMAT] = keys->given[KEY_FORMAT];
+	claim->format = keys->format;
+	asked.given[KEY_BASE_FORMAT] = keys->given[KEY_BASE_FORMAT];
+	claim->base_format = keys->base_format;
 	asked.given[KEY_NBD] = keys->given[KEY_NBD] || claim->address;
 	r = keys_check(&asked, true, e);
 	if (r < 0)

@@ -52,6 +52,11 @@ static bool has_address(const struct catalog_target *t)
 	return t->by_address;
 }
 
+static bool has_format(const struct catalog_target *t)
+{
+	return t->image;
+}
+
 static bool has_size(const struct catalog_target *t)
 {
 	return t->needs_size;
@@ -84,17 +89,17 @@ static bool has_faults(const struct catalog_target *t)
 
 /* The keys of an attach that it does not go without. */
 static const struct targets_fact needs[] = {
-	{ "size", has_size },
-	{ "backing", has_file },
-	{ "base", has_base },
-	{ "nbd", has_address },
+	{ "size", has_size },	{ "backing", has_file },  { "base", has_base },
+	{ "nbd", has_address }, { "format", has_format },
 };
 
 /* Those that it alone has. */
 static const struct targets_fact own_keys[] = {
-	{ "cluster", has_base },	{ "delta", has_base },	       { "delay", has_faults },
-	{ "error-ratio", has_faults },	{ "error-range", has_faults }, { "export", has_address },
-	{ "connections", has_address },
+	{ "cluster", has_base },	{ "delta", has_base },
+	{ "delay", has_faults },	{ "error-ratio", has_faults },
+	{ "error-range", has_faults },	{ "export", has_address },
+	{ "connections", has_address }, { "base", has_format },
+	{ "base-format", has_format },
 };
 
 static const struct targets_fact features[] = {
@@ -109,7 +114,8 @@ static const struct targets_fact rule_keys[] = {
 	{ "backing", has_file },	{ "backing_owner", has_file },
 	{ "discard", has_discard },	{ "zero_copy", has_zero_copy },
 	{ "nbd", has_address },		{ "nbd_timeout", has_address },
-	{ "nbd_reissue", has_address },
+	{ "nbd_reissue", has_address }, { "formats", has_format },
+	{ "image_chain", has_format },
 };
 
 static const struct {

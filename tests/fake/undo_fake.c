@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/child.h"
 #include "driver/privileged/container.h"
 #include "driver/privileged/devfilter.h"
@@ -359,4 +360,15 @@ int op_drop(const struct op *op, uint64_t generation, struct err *e)
 	}
 	assert_int_equal(generation, fake.rec->generation);
 	return fake_call(UNDO_FAKE_DROP, "drop", e);
+}
+
+void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE])
+{
+	memcpy(path, rec->cgroup, CGROUP_PATH_SIZE);
+}
+
+/* None of the devices here has one. */
+int backend_device_end(const struct record *rec, struct err *e)
+{
+	return 0;
 }

@@ -8,7 +8,7 @@ requires python3 jq crun runc busybox flock
 here=$(cd "$(dirname "$0")" && pwd)
 helper_start
 
-for case in half_packet sizes version fds not_a_pidfd own_process claim fields lingering many_silent \
+for case in half_packet sizes version fds not_a_pidfd own_process claim fields formats lingering many_silent \
     silence; do
     "$here/wire.py" $case || fail "case $case"
     nothing_left || fail "case $case left: $(leftovers)"

@@ -17,7 +17,8 @@ MAGIC, VERSION = 0x6F6B6275, 1
 ATTACH, DETACH, LIST, INSPECT, RELOAD, UPGRADE, CLAIM = 1, 2, 3, 4, 5, 8, 9
 REPLY = 64
 HOST, AHEAD, CLAIMED = 2, 256, 512
-TARGET_MEMORY, TARGET_FILE = 2, 3
+TARGET_MEMORY, TARGET_FILE, TARGET_IMAGE = 2, 3, 7
+FORMAT_RAW, FORMAT_QCOW2 = 1, 2
 
 
 def connect():
@@ -31,9 +32,11 @@ def head(kind, size, fds=0, version=VERSION):
     return struct.pack("<IHHII", MAGIC, version, kind, size, fds)
 
 
-def attach_packet(target=TARGET_MEMORY, flags=HOST, size=1 << 20, path=b"", fds=0, timeout_ms=0):
+def attach_packet(target=TARGET_MEMORY, flags=HOST, size=1 << 20, path=b"", fds=0, timeout_ms=0,
+                  formats=(0, 0)):
     body = struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, 0o660, timeout_ms, 0)
-    body += b"".ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(256, b"\0") + bytes(24 + 392)
+    body += b"".ljust(136, b"\0") + b"".ljust(16, b"\0") + path.ljust(256, b"\0") + bytes(24 + 388)
+    body += struct.pack("<HH", *formats)
     return head(ATTACH, 16 + len(body), fds) + body
 
 
@@ -160,6 +163,19 @@ def case_fields():
                    {"flags": HOST | CLAIMED}):
         status, reason = answer(send(attach_packet(**kwargs)))
         assert status == -22, (kwargs, status, reason)
+
+
+def case_formats():
+    """A format is an image's, is one of the list, and a second one comes with a second file."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for target, fds, formats in ((TARGET_MEMORY, 0, (FORMAT_RAW, 0)), (TARGET_FILE, 1, (FORMAT_RAW, 0)),
+                                 (TARGET_FILE, 1, (0, FORMAT_RAW)), (TARGET_IMAGE, 1, (0, 0)),
+                                 (TARGET_IMAGE, 1, (99, 0)), (TARGET_IMAGE, 2, (FORMAT_QCOW2, 99)),
+                                 (TARGET_IMAGE, 1, (FORMAT_QCOW2, FORMAT_RAW)),
+                                 (TARGET_IMAGE, 2, (FORMAT_QCOW2, 0)), (TARGET_IMAGE, 0, (FORMAT_QCOW2, 0))):
+        packet = attach_packet(target=target, fds=fds, formats=formats)
+        status, reason = answer(send(packet, [null] * fds))
+        assert status == -22, (target, fds, formats, status, reason)
 
 
 def case_leave():

@@ -187,7 +187,7 @@ static bool is_request(const struct wire_head *head, size_t size, unsigned int n
 		size_t size;
 		unsigned int fds_max;
 	} rows[] = {
-		[WIRE_ATTACH] = { sizeof(struct wire_attach), 2 },
+		[WIRE_ATTACH] = { sizeof(struct wire_attach), WIRE_FDS_MAX },
 		[WIRE_DETACH] = { sizeof(struct wire_detach), 0 },
 		[WIRE_LIST] = { sizeof(struct wire_list), 0 },
 		[WIRE_INSPECT] = { sizeof(struct wire_inspect), 0 },

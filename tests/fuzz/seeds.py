@@ -19,7 +19,7 @@ STORE_MAGIC = 0x6F6B7673
 ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, RESIZE, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
-NULL, MEMORY, FILE, NBD, FAULT = 1, 2, 3, 4, 5
+NULL, MEMORY, FILE, NBD, FAULT, COW, IMAGE = 1, 2, 3, 4, 5, 6, 7
 READ_ONLY, HOST, AHEAD = 1, 2, 256
 PACKET_SIZE_MAX = 3072
 
@@ -30,12 +30,13 @@ def head(kind, size, nr_fds=0, version=1, magic=WIRE_MAGIC):
 
 def attach(target=MEMORY, flags=0, size=1 << 20, mode=0o660, timeout=0, container=b"c1",
            engine=b"crun", path=b"/dev/data", nr_fds=1, version=1,
-           fault=(0, 0, 0, 0), filesystem=0, address=b"", export=b"", connections=0):
+           fault=(0, 0, 0, 0), filesystem=0, address=b"", export=b"", connections=0,
+           formats=(0, 0)):
     return (head(ATTACH, 880, nr_fds, version)
             + struct.pack("<IIQHHIIIII", target, flags, size, 0, 0, 0, 0, mode, timeout, filesystem)
             + container.ljust(136, b"\0") + engine.ljust(16, b"\0") + path.ljust(256, b"\0")
             + struct.pack("<IIQQ", *fault) + address.ljust(256, b"\0")
-            + export.ljust(128, b"\0") + struct.pack("<II", connections, 0))
+            + export.ljust(128, b"\0") + struct.pack("<IHH", connections, *formats))
 
 
 def attach_host(target=FILE, nr_fds=1):
@@ -139,6 +140,14 @@ def requests():
             ("too-many", b"tcp:a:1", 5)):
         yield f"attach-nbd-{name}", seed(root, [container], attach(
             NBD, size=0, address=address, export=b"disk", connections=connections))
+    for name, files, formats in (("image", [file], (2, 0)), ("image-over-base", [file, read_only], (2, 1)),
+                                 ("image-of-directory", [directory], (2, 0)), ("image-no-format", [file], (0, 0)),
+                                 ("image-format-unknown", [file], (99, 0)),
+                                 ("image-base-missing", [file], (2, 1)),
+                                 ("image-base-format-unknown", [file, read_only], (2, 99))):
+        yield f"attach-{name}", seed(root, [container] + files, attach(
+            IMAGE, nr_fds=1 + len(files), formats=formats))
+    yield "attach-memory-with-format", seed(root, [container], attach(formats=(2, 0)))
     yield "attach-memory-with-address", seed(root, [container], attach(address=b"tcp:a:1"))
     yield "attach-impatient", seed(root, [container], attach(timeout=1))
     yield "attach-no-container-id", seed(root, [container], attach(container=b""))

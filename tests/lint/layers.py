@@ -25,12 +25,15 @@ import sys
 LAYERS = {
     "driver/base": [],
     "driver/wire": ["driver/base"],
-    "driver/privileged": ["driver/base", "driver/wire", "policy", "targets/catalog.h",
+    "driver/privileged": ["driver/base", "driver/wire", "policy", "targets/catalog.h", "targets/image_format.h",
                           "driver/worker/uapi"],
     "driver/worker": ["driver/base", "driver/wire/notice.h", "driver/wire/start.h",
                       "driver/wire/stats.h", "driver/wire/packet.h", "driver/worker/uapi", "targets/target.h"],
     "driver/keeper": ["driver/base", "driver/wire/keep.h", "driver/wire/packet.h",
                       "driver/worker/sandbox.h"],
+    # It executes somebody else's program, and is nobody's friend.
+    "driver/backend": ["driver/base", "driver/wire/backend.h", "driver/wire/start.h",
+                       "driver/wire/packet.h", "targets/image_format.h"],
     "driver/connector": ["driver/base", "driver/wire/connect.h", "driver/wire/packet.h",
                          "driver/wire/start.h"],
     # The kernel's own header, vendored: constants for both sides of the wall.
@@ -42,11 +45,13 @@ LAYERS = {
     # Constant facts for everybody, so it must not lead to the code of a target.
     "targets/catalog.h": [],
     "targets/catalog.c": ["driver/base", "targets/catalog.h"],
+    "targets/image_format.h": [],
+    "targets/image_format.c": ["targets/image_format.h"],
     # start.h has the limits of queues and depth, which rules are checked against.
-    "policy": ["driver/base", "driver/wire/start.h", "targets/catalog.h"],
+    "policy": ["driver/base", "driver/wire/start.h", "targets/catalog.h", "targets/image_format.h"],
     "oci-hook": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
-                 "driver/wire/stats.h", "driver/wire/store.h", "driver/wire/timing.h", "targets/catalog.h",
-                 "targets/cow_format.h",
+                 "driver/wire/stats.h", "driver/wire/store.h", "driver/wire/timing.h",
+                 "targets/catalog.h", "targets/cow_format.h", "targets/image_format.h",
                  "policy/policy.h"],
     "oci-hook/store": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
                        "driver/wire/store.h", "policy/policy.h", "oci-hook/auto_json.h",
@@ -56,8 +61,9 @@ LAYERS = {
     "oci-hook/probe": ["driver/base", "oci-hook/probe.h", "targets/catalog.h"],
     # Tests look into everything; nothing looks into tests.
     "tests": ["driver/base", "driver/wire", "driver/privileged", "driver/worker",
-              "driver/keeper", "driver/connector", "driver/worker/uapi", "targets", "targets/catalog.h",
-              "targets/cow_format.h", "policy", "oci-hook", "oci-hook/probe", "oci-hook/store"],
+              "driver/keeper", "driver/backend", "driver/connector", "driver/worker/uapi", "targets",
+              "targets/catalog.h", "targets/cow_format.h", "targets/image_format.h", "policy",
+              "oci-hook", "oci-hook/probe", "oci-hook/store"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
@@ -110,6 +116,8 @@ def self_check():
             ("driver/worker/main.c", "driver/privileged/spawn.h"),
             ("driver/worker/main.c", "driver/wire/wire.h"),
             ("driver/keeper/main.c", "driver/privileged/keep.h"),
+            ("driver/backend/main.c", "driver/privileged/backend.h"),
+            ("driver/privileged/backend.c", "driver/backend/filter.h"),
             ("driver/connector/serve.c", "driver/privileged/nbd.h"),
             ("driver/keeper/main.c", "driver/worker/queue.h"),
             ("driver/privileged/main.c", "driver/keeper/table.h"),

@@ -16,9 +16,9 @@ const uint32_t policy_case_operator_gids[] = { 62 };
 
 void policy_case_check(const struct policy_case *cases, size_t nr)
 {
-	auto_policy struct policy *p = policy_of(
-		POLICY_WITH(RULE_SCRATCH "," RULE_IMAGES "," RULE_HOST "," RULE_VOLUMES "," RULE_OWN
-					 "," RULE_STORE "," RULE_DELETE "," RULE_OPERATOR));
+	auto_policy struct policy *p = policy_of(POLICY_WITH(
+		RULE_SCRATCH "," RULE_IMAGES "," RULE_HOST "," RULE_VOLUMES "," RULE_OWN
+			     "," RULE_STORE "," RULE_DELETE "," RULE_OPERATOR "," RULE_FORMATS));
 	struct policy_verdict v;
 
 	for (size_t i = 0; i < nr; i++) {

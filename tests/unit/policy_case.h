@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "targets/image_format.h"
 #include "tests/unit/policy_of.h"
 
 #define RULE_SCRATCH                                                                               \
@@ -42,6 +43,13 @@
 	"  \"targets\": [\"file\"], \"pools\": [\"fast\"], \"max_size\": \"1G\","                  \
 	"  \"max_bytes\": \"3G\", \"max_devices\": 2, \"max_devices_per_container\": 1 }"
 
+/* Images, and what they are over. */
+#define RULE_FORMATS                                                                               \
+	"{ \"id\": \"formats\", \"principal\": { \"uid\": 64 }, \"targets\": [\"image\"],"         \
+	"  \"backing\": [\"/srv/vm/\"], \"backing_owner\": \"any\","                               \
+	"  \"formats\": [\"qcow2\", \"raw\"], \"image_chain\": [\"/srv/bases/\"],"                 \
+	"  \"max_size\": \"1G\", \"max_devices_per_container\": 1 }"
+
 /* Only to delete volumes. */
 #define RULE_DELETE                                                                                \
 	"{ \"id\": \"delete\", \"principal\": { \"uid\": 61 }, \"may\": [\"delete\"],"             \
@@ -78,6 +86,9 @@ extern const uint32_t policy_case_operator_gids[1];
 	.uid = 1000, .gids = policy_case_own_gids, .nr_gids = 1, .target = TARGET_FILE,            \
 	.size_bytes = 4096, .backing = "/home/a.img", .backing_uid = 1000, .nr_queues = 1,         \
 	.depth = 1
+#define FORMATTED                                                                                  \
+	.uid = 64, .target = TARGET_IMAGE, .size_bytes = GIB, .backing = "/srv/vm/a",              \
+	.backing_uid = 5, .format = IMAGE_QCOW2, .nr_queues = 1, .depth = 1
 #define DELETED                                                                                    \
 	.act = POLICY_DELETE, .uid = 61, .target = TARGET_MEMORY, .pool = "slow",                  \
 	.size_bytes = GIB, .nr_queues = 1, .depth = 1

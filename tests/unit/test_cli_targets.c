@@ -58,6 +58,9 @@ static void test_each_target_that_is_served_is_listed(void **state)
 		assert_int_equal(says(o, "needs", "nbd"), t->by_address);
 		assert_int_equal(says(o, "rule_keys", "nbd_reissue"), t->by_address);
 		assert_int_equal(says(o, "keys", "delta"), t->based);
+		assert_int_equal(says(o, "needs", "format"), t->image);
+		assert_int_equal(says(o, "keys", "base-format"), t->image);
+		assert_int_equal(says(o, "rule_keys", "image_chain"), t->image);
 		assert_int_equal(says(o, "keys", "error-ratio"), t->faults);
 		assert_int_equal(says(o, "features", "flush"), t->volatile_cache);
 		assert_int_equal(says(o, "features", "discard"), t->discards);

@@ -49,8 +49,8 @@ static int find_name(const char *name, uint32_t *ret_id)
 
 const struct policy_names policy_names_system = { find_name, find_name };
 
-static const char *const examples[] = { "single-host", "ci-runner", "multi-tenant",
-					"rootless-users", "volume-plugins" };
+static const char *const examples[] = { "single-host",	  "ci-runner",	    "multi-tenant",
+					"rootless-users", "volume-plugins", "images" };
 
 /* A directory of copies, since a policy is taken from files of root or one's own only. */
 struct place {
@@ -166,6 +166,9 @@ static uint64_t get_number(struct json_object *o, const char *key)
 	"--uid 973 --gid 973 --host " FILE_OF("972",                                               \
 					      "/var/lib/ublk-oci/volumes/a/data") "1G --fs ext4 "
 #define FILE_OF(uid, path) "--backing-owner " uid " attach --target file --backing " path " --size "
+#define ROOT "--uid 0 --gid 0 "
+#define IMAGE_OF(format, path)                                                                     \
+	"--backing-owner 0 attach --target image --size 1G --format " format " --backing " path
 
 /* What each example is for, and what it is against. rule NULL: none, and one of them says why. */
 static const struct {
@@ -268,6 +271,21 @@ static const struct {
 	  "operator-host" },
 	{ "multi-tenant", "--uid 0 --gid 0 " FILE_OF("0", "/srv/tenants/acme/a") "1G", NULL,
 	  "not of containers" },
+
+	/* images, and programs */
+	{ "images", ROOT IMAGE_OF("qcow2", "/srv/vm/a"), "images" },
+	{ "images", ROOT "--host " IMAGE_OF("raw", "/srv/vm/a"), "host-images" },
+	{ "images", ROOT IMAGE_OF("vmdk", "/srv/vm/a"), NULL, "format vmdk" },
+	{ "images", ROOT IMAGE_OF("qcow2", "/srv/a"), NULL, "backing" },
+	{ "images", ROOT IMAGE_OF("qcow2", "/srv/vm/a") " --base /srv/bases/b --base-format raw",
+	  "images" },
+	{ "images", ROOT IMAGE_OF("qcow2", "/srv/vm/a") " --base /srv/vm/b --base-format raw", NULL,
+	  "base " },
+	{ "images",
+	  ROOT "attach --target nbd --size 1G --nbd exec:/usr/libexec/ublk-oci/scratch-disk",
+	  "scratch-disks" },
+	{ "images", ROOT "attach --target nbd --size 1G --nbd exec:/usr/libexec/ublk-oci/other",
+	  NULL, "address exec:" },
 
 	/* people with rootless containers */
 	{ "rootless-users", USER FILE_OF("1000", "/home/alice/a") "64G", "own-files" },

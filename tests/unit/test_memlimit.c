@@ -33,10 +33,9 @@ static void test_counts_what_may_be_in_memory(void **state)
 		uint32_t direct_io;
 		uint64_t backing_bytes;
 	} rows[] = {
-		{ TARGET_NULL, 0, 0 },
-		{ TARGET_MEMORY, 0, 100 * MIB },
-		{ TARGET_FILE, 1, 0 },
-		{ TARGET_FILE, 0, 100 * MIB },
+		{ TARGET_NULL, 0, 0 },	{ TARGET_MEMORY, 0, 100 * MIB },
+		{ TARGET_FILE, 1, 0 },	{ TARGET_FILE, 0, 100 * MIB },
+		{ TARGET_IMAGE, 0, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

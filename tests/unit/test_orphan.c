@@ -213,6 +213,13 @@ static void test_what_goes_together_is_one_record(void **state)
 	assert_string_equal(rec.cgroup, "/sys/fs/cgroup/a/workers/one");
 	assert_int_equal(rec.flags, WIRE_HOST);
 	assert_int_equal(rec.worker_pid, 0);
+	/* The worker's is the one from which the back end's is found. */
+	strcpy(all[5].path, "/sys/fs/cgroup/a/workers/backend-75626f6300000009");
+	all[5].key.generation = LOST;
+	rec = orphan_record(&all[5], all, ARRAY_SIZE(all));
+	assert_string_equal(rec.cgroup, "/sys/fs/cgroup/a/workers/one");
+	rec = orphan_record(&all[5], all + 5, 1);
+	assert_string_equal(rec.cgroup, all[5].path);
 	assert_true(orphan_together(&all[1], &all[6]));
 	assert_false(orphan_together(&all[2], &all[3]));
 	assert_false(orphan_together(&all[6], &all[7])); /* it has a way of its own */

@@ -18,6 +18,7 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/ublk_abi.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/birth.h"
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/keep.h"
@@ -33,7 +34,7 @@
 #define SIZE 4096
 #define GENERATION UINT64_C(0x75626f6300000007)
 
-enum step { NONE, GET, SERVER, KEEP, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
+enum step { NONE, GET, SERVER, BACKEND, KEEP, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
 
 struct row {
 	const char *what;
@@ -44,6 +45,7 @@ struct row {
 	bool not_kept; /* there was no keeper at the attach */
 	bool other_file;
 	bool server;	   /* it is target nbd's */
+	bool image;	   /* it is an image's, of which we start the server */
 	bool other_device; /* the number is somebody else's device by now */
 	uint32_t kernel;   /* UBLK_S_DEV_*; 0: held (DEAD: see stopped) */
 	bool stopped;
@@ -158,6 +160,26 @@ static const struct row rows[] = {
 	  .steps = "kill other +recovering server cgroup spawn +recovering keep +recovering "
 		   "prepare begin hand end +live " },
 
+	/* --- a server that is a back end: another one first, and nothing of it is kept --- */
+	{ .what = "its back end starts",
+	  .image = true,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill other +recovering back-end cgroup spawn +recovering +recovering "
+		   "prepare begin hand end +live " },
+	{ .what = "its back end does not start",
+	  .image = true,
+	  .fails = BACKEND,
+	  .code = EREMOTEIO,
+	  .r = -EREMOTEIO,
+	  .then = WIRE_STATE_RECOVERING,
+	  .steps = "kill other +recovering back-end +recovering kill " },
+	{ .what = "its image is another file by now",
+	  .image = true,
+	  .fails = BACKEND,
+	  .code = ESTALE,
+	  .then = WIRE_STATE_FAILED,
+	  .steps = "kill other +recovering back-end +recovering kill fail +failed " },
+
 	/* --- what may go better the next time --- */
 	{ .what = "no memory for a worker",
 	  .fails = SPAWN,
@@ -264,6 +286,11 @@ static const struct row rows[] = {
 #define REPLACED "begin hand end other-b +live "
 
 static const struct row upgrades[] = {
+	{ .what = "its image is not there any more",
+	  .image = true,
+	  .other_file = true,
+	  .r = -ESTALE,
+	  .steps = "" },
 	{ .what = "nobody will know what becomes of its connections",
 	  .server = true,
 	  .not_kept = true,
@@ -471,6 +498,11 @@ void nbd_server_fini(struct nbd_server *s)
 		close_fdp(&s->fds[i]);
 }
 
+int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e)
+{
+	return life.row->other_file ? err_set(e, ESTALE, "as the test wants") : 0;
+}
+
 int nbd_may_leave(const struct record *rec, struct err *e)
 {
 	return rec->kept_dev ? 0 : err_set(e, ENOENT, "there was no keeper");
@@ -479,6 +511,17 @@ int nbd_may_leave(const struct record *rec, struct err *e)
 int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_ms, struct err *e)
 {
 	int r = step_done(SERVER, "server", e);
+
+	assert_int_equal(rec->nbd.state, RECORD_NBD_LOST);
+	if (r == 0)
+		*ret = (struct nbd_server){ .fds = { dup(life.file_fd), -1, -1, -1 }, .nr = 1 };
+	return r;
+}
+
+int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
+			 struct err *e)
+{
+	int r = step_done(BACKEND, "back-end", e);
 
 	assert_int_equal(rec->nbd.state, RECORD_NBD_LOST);
 	if (r == 0)
@@ -564,8 +607,10 @@ static void begin(const struct row *row)
 		.handed_over = row->handed_over,
 		.kept_dev = row->not_kept ? 0 : st.st_dev,
 		.kept_inode = st.st_ino + row->other_file,
-		.target = row->server ? TARGET_NBD : TARGET_FILE,
-		.nbd.state = row->server ? RECORD_NBD_USED : RECORD_NBD_NONE,
+		.target = row->image	? TARGET_IMAGE
+			  : row->server ? TARGET_NBD
+					: TARGET_FILE,
+		.nbd.state = row->server || row->image ? RECORD_NBD_USED : RECORD_NBD_NONE,
 	};
 	ublk_fake_reset();
 	assert_int_equal(ublk_add(NULL, &spec, NULL), 0);

@@ -18,6 +18,7 @@
 #include "driver/privileged/remake.h"
 #include "oci-hook/keys.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 
 #define HARD_PATH "/srv/a,b=c%20/\xc3\xbc\xff d.img"
 
@@ -66,6 +67,9 @@ static void assert_asks(const struct record *rec)
 	assert_int_equal(want.gid, rec->node_gid);
 	assert_int_equal(want.mode, rec->node_mode);
 	assert_string_equal(o->backing, rec->backing);
+	assert_string_equal(o->base, rec->base);
+	assert_int_equal(want.format, rec->nbd.format);
+	assert_int_equal(want.base_format, rec->nbd.base_format);
 }
 
 static void test_the_keys_ask_for_the_same(void **state)
@@ -86,6 +90,15 @@ static void test_the_keys_ask_for_the_same(void **state)
 	rec.asked_bytes = 1 << 20;
 	*rec.backing = '\0';
 	assert_asks(&rec);
+	rec.target = TARGET_IMAGE;
+	strcpy(rec.backing, HARD_PATH);
+	strcpy(rec.base, "/srv/base");
+	rec.nbd.format = IMAGE_QCOW2;
+	rec.nbd.base_format = IMAGE_RAW;
+	assert_asks(&rec);
+	rec.target = TARGET_MEMORY;
+	rec.nbd = (struct record_nbd){ 0 };
+	*rec.backing = *rec.base = '\0';
 	for (size_t size = 1; size < 20; size++)
 		assert_int_equal(remake_keys(&rec, text, size), -E2BIG);
 	/* The longest there can be. */

@@ -14,6 +14,7 @@
 #include "driver/privileged/request.h"
 #include "driver/wire/wire.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 
 #define HEAD(type_, size_, nr_fds_)                                                                \
 	{                                                                                          \
@@ -335,6 +336,37 @@ static void test_the_host_mounts_on_a_directory(void **state)
 	assert_true(attach_check(&ask, 2, &e) < 0);
 }
 
+static void test_an_image_has_a_format_and_perhaps_a_base(void **state)
+{
+	static const struct {
+		enum target_id target;
+		uint16_t format, base_format;
+		unsigned int nr_files;
+		bool ok;
+	} rows[] = {
+		{ TARGET_IMAGE, IMAGE_QCOW2, IMAGE_NONE, 1, true },
+		{ TARGET_IMAGE, IMAGE_QCOW2, IMAGE_RAW, 2, true },
+		{ TARGET_IMAGE, IMAGE_QCOW2, IMAGE_RAW, 1, false },
+		{ TARGET_IMAGE, IMAGE_QCOW2, IMAGE_NONE, 2, false },
+		{ TARGET_IMAGE, IMAGE_NONE, IMAGE_NONE, 1, false },
+		{ TARGET_IMAGE, IMAGE_END, IMAGE_NONE, 1, false },
+		{ TARGET_IMAGE, IMAGE_QCOW2, IMAGE_END, 2, false },
+		{ TARGET_FILE, IMAGE_RAW, IMAGE_NONE, 1, false },
+		{ TARGET_FILE, IMAGE_NONE, IMAGE_RAW, 1, false },
+		{ TARGET_FILE, IMAGE_NONE, IMAGE_RAW, 2, false },
+	};
+	struct wire_attach ask = good_attach();
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		ask.target = rows[i].target;
+		ask.format = rows[i].format;
+		ask.base_format = rows[i].base_format;
+		if ((attach_check(&ask, 1 + rows[i].nr_files, &e) == 0) != rows[i].ok)
+			fail_msg("row %zu", i);
+	}
+}
+
 static struct wire_attach good_ahead(void)
 {
 	struct wire_attach a = good_attach();
@@ -472,6 +504,7 @@ int main(void)
 		cmocka_unit_test(test_only_exact_packets_are_admitted),
 		cmocka_unit_test(test_an_attach_is_checked_field_by_field),
 		cmocka_unit_test(test_the_host_mounts_on_a_directory),
+		cmocka_unit_test(test_an_image_has_a_format_and_perhaps_a_base),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/privileged/backend_device.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "driver/base/cleanup.h"
+#include "driver/base/text.h"
+#include "driver/privileged/backend.h"
+#include "driver/privileged/backing.h"
+#include "driver/privileged/cgroup.h"
+
+#define BACKEND_DEVICE_SOCKET "/run/ublk-oci/backend-%016" PRIx64 ".sock"
+#define BACKEND_DEVICE_CONNECT_MS 15000
+#define BACKEND_DEVICE_END_MS 5000
+#define BACKEND_DEVICE_SPARE (64u << 20) /* tables of an image, beside twice its size */
+#define BACKEND_DEVICE_TMP (1u << 20)	 /* of a program: as large as its /tmp */
+
+static int device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE], struct err *e)
+{
+	return *rec->cgroup ? cgroup_backend_path(path, rec->cgroup, rec->generation, e) : -ENOENT;
+}
+
+void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE])
+{
+	if (!backend_serves(rec) || device_cgroup(rec, path, NULL) < 0)
+		memcpy(path, rec->cgroup, CGROUP_PATH_SIZE);
+}
+
+/* In our own namespace, where a mount of it can be copied. */
+static int device_open_file(const char *path, uint64_t dev, uint64_t inode, int *ret_fd,
+			    struct err *e)
+{
+	auto_close int fd = backing_walk("/", path);
+	struct stat st;
+
+	if (fd < 0)
+		return err_sys(e, -fd, "cannot find the image %s", path);
+	if (fstat(fd, &st) < 0 || st.st_dev != dev || st.st_ino != inode)
+		return err_set(e, ESTALE, "%s is another file by now", path);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static int device_spec_image(const struct record *rec, struct backend_spec *spec, struct err *e)
+{
+	int r;
+
+	spec->what.kind = BACKEND_IMAGE;
+	spec->what.formats[0] = rec->nbd.format;
+	spec->what.formats[1] = rec->nbd.base_format;
+	spec->file_size_limit = 2 * rec->size_bytes + BACKEND_DEVICE_SPARE;
+	r = device_open_file(rec->backing, rec->backing_dev, rec->backing_inode, &spec->files[0],
+			     e);
+	if (r < 0)
+		return r;
+	spec->nr_files = 1;
+	if (!*rec->base)
+		return 0;
+	r = device_open_file(rec->base, rec->base_dev, rec->base_inode, &spec->files[1], e);
+	if (r == 0)
+		spec->nr_files = 2;
+	return r;
+}
+
+static int device_check_part(const char *path, struct stat *st, struct err *e)
+{
+	auto_close int fd = backing_walk("/", path);
+
+	if (fd == -ELOOP)
+		return err_set(e, ELOOP, "%s is a link: a rule names the program itself", path);
+	if (fd < 0 || fstat(fd, st) < 0)
+		return err_sys(e, fd < 0 ? -fd : errno, "cannot look at %s", path);
+	if (st->st_uid || st->st_mode & (S_IWGRP | S_IWOTH))
+		return err_set(e, EPERM, "others than root could change %s", path);
+	return 0;
+}
+
+/*
+ * It is the one its rule means, whenever it is executed: nobody but root can put another one there,
+ * since neither it nor a directory on the way is anybody else's to write, or a link.
+ */
+static int device_check_program(const char *path, struct err *e)
+{
+	char part[WIRE_BACKING_SIZE];
+	const char *end = path;
+	struct stat st;
+	int r;
+
+	do {
+		end = strchrnul(end + 1, '/');
+		snprintf(part, sizeof(part), "%.*s", (int)(end - path), path);
+		r = device_check_part(part, &st, e);
+		if (r < 0)
+			return r;
+	} while (*end);
+	if (!S_ISREG(st.st_mode) || !(st.st_mode & S_IXOTH))
+		return err_set(e, EACCES, "%s is no program that anybody may execute", path);
+	return 0;
+}
+
+static int device_spec_program(const struct record *rec, struct backend_spec *spec, struct err *e)
+{
+	const char *path = rec->backing + strlen(BACKEND_ADDRESS);
+	int r;
+
+	spec->what.kind = BACKEND_EXEC;
+	spec->what.nr_args = 1;
+	spec->file_size_limit = BACKEND_DEVICE_TMP;
+	r = device_check_program(path, e);
+	return r < 0 ? r : text_copy(spec->what.args, sizeof(spec->what.args), path);
+}
+
+static int device_spec(const struct op *op, const struct record *rec, struct backend_spec *spec,
+		       struct err *e)
+{
+	spec->uid = spec->gid = rec->worker_uid;
+	spec->program_fd = op->helper->backend_fd;
+	spec->net_fd = -1;
+	spec->what.flags = rec->flags & WIRE_READ_ONLY ? BACKEND_READ_ONLY : 0;
+	if (spec->program_fd < 0)
+		return err_set(e, ENOTSUP, "ublk-oci-backend is not installed");
+	return rec->nbd.format ? device_spec_image(rec, spec, e)
+			       : device_spec_program(rec, spec, e);
+}
+
+int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e)
+{
+	struct backend_spec spec = { 0 };
+	int r;
+
+	r = device_spec(op, rec, &spec, e);
+	for (unsigned int i = 0; i < spec.nr_files; i++)
+		close_fdp(&spec.files[i]);
+	return r;
+}
+
+/* By one connection: it ends with the program. */
+static int device_connect(const struct record *rec, const char *socket, struct nbd_server *ret,
+			  struct err *e)
+{
+	auto_close int fd = -1;
+	const struct nbd_place place = {
+		.address = rec->backing,
+		.export_name = rec->nbd.export_name,
+		.nr_connections = 1,
+		.given = &fd,
+		.nr_given = 1,
+	};
+	int r;
+
+	r = backend_connect(socket, &fd, e);
+	return r < 0 ? r : nbd_connect(ret, &place, BACKEND_DEVICE_CONNECT_MS, e);
+}
+
+int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
+			 struct err *e)
+{
+	char cgroup[CGROUP_PATH_SIZE], socket[64], words[BACKEND_WORDS_SIZE];
+	auto_backend struct backend b = BACKEND_INIT;
+	struct backend_spec spec = { .cgroup = cgroup, .socket = socket };
+	int r;
+
+	snprintf(socket, sizeof(socket), BACKEND_DEVICE_SOCKET, rec->generation);
+	r = backend_device_end(rec, e);
+	if (r == 0)
+		r = device_cgroup(rec, cgroup, e);
+	if (r == 0)
+		r = device_spec(op, rec, &spec, e);
+	if (r == 0)
+		r = backend_start(&b, &spec, e);
+	if (r == 0)
+		r = device_connect(rec, socket, ret, e);
+	for (unsigned int i = 0; i < spec.nr_files; i++)
+		close_fdp(&spec.files[i]);
+	unlink(socket);
+	if (r < 0 && b.words_fd >= 0) {
+		backend_words(&b, words);
+		if (*words)
+			err_set(e, -r, "the back end says: %s", words);
+	}
+	return r;
+}
+
+static int device_first_process(void *arg, pid_t pid)
+{
+	pid_t *first = arg;
+
+	if (!*first || pid < *first)
+		*first = pid;
+	return 0;
+}
+
+/* What it would write at its end is written; who does not end in time is killed. */
+int backend_device_end(const struct record *rec, struct err *e)
+{
+	char cgroup[CGROUP_PATH_SIZE];
+	auto_close int pidfd = -1;
+	pid_t pid = 0;
+	int r;
+
+	r = device_cgroup(rec, cgroup, e);
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0)
+		r = cgroup_each_process(cgroup, device_first_process, &pid, e);
+	if (r < 0)
+		return r;
+	if (pid)
+		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd >= 0)
+		backend_ask_to_end(pidfd, rec->worker_uid, BACKEND_DEVICE_END_MS, NULL);
+	return cgroup_remove(cgroup, BACKEND_DEVICE_END_MS, e);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The back end of a device: there from its attach to its end, and started anew with each worker. So
+ * nothing a dead worker asked for can come behind what the next one asks, and nothing has to be
+ * kept: who comes next finds the image by its path, and counts only if it is the file on record.
+ */
+#pragma once
+
+#include <string.h>
+
+#include "driver/privileged/cgroup.h"
+#include "driver/privileged/nbd.h"
+#include "driver/privileged/op.h"
+#include "targets/catalog.h"
+
+#define BACKEND_ADDRESS "exec:"
+
+/* Is what serves the device a program that we start? */
+static inline bool backend_serves(const struct record *rec)
+{
+	const struct catalog_target *target = catalog_target(rec->target);
+
+	return target &&
+	       (target->image || (target->by_address && !strncmp(rec->backing, BACKEND_ADDRESS,
+								 strlen(BACKEND_ADDRESS))));
+}
+
+/*
+ * Ends the one that is there, starts another, and agrees with it on its export. In a child's place,
+ * as spawn_worker(). The cgroup of rec has its name.
+ */
+int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
+			 struct err *e);
+
+/* Is there what another one would be started from? */
+int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e);
+
+/* The cgroup of who reads and writes what is behind the device: its back end's, or its worker's. */
+void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE]);
+
+/* When nobody asks it for anything any more. Not there is fine. */
+int backend_device_end(const struct record *rec, struct err *e);

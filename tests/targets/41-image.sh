@@ -1,0 +1,135 @@
+#!/bin/bash
+# Target image, and programs of a rule: a confined back end that lives and dies with its device.
+# short: 7.3
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/../functional/serve.sh"
+requires jq fio qemu-img qemu-storage-daemon nbdkit mkfs.ext4 e2fsck
+
+program=/usr/libexec/ublk-oci-test-disk
+cat >$program <<'END'
+#!/bin/sh
+exec /usr/bin/nbdkit --foreground memory 16M
+END
+chmod 755 $program
+undo rm -f $program $program-link
+ln -s $program $program-link
+dir=/srv/ublk-oci-images
+mkdir -p $dir
+mount -t tmpfs -o size=300M none $dir
+undo umount $dir
+mkdir $dir/vm $dir/bases
+cat >"$TEST_DIR/policy.json" <<END
+{ "version": 1, "worker_ids": { "first": 2100000000, "count": 10 }, "rules": [
+    { "id": "host", "principal": { "uid": 0 }, "host": true, "may": ["attach", "resize"],
+      "targets": ["nbd", "image"], "max_size": "1G", "backing": ["$dir/vm/"], "formats": ["qcow2", "raw"],
+      "image_chain": ["$dir/bases/"], "nbd": ["exec:$program", "exec:$program-link"] } ] }
+END
+/usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
+undo kill $!
+wait_for 10 test -S /run/ublk-oci/nbd.sock
+helper_start --policy "$TEST_DIR/policy.json"
+attach() { ublk-oci attach --host "$@"; }
+detach() { ublk-oci detach "$1" >/dev/null; }
+back_ends() { cat /sys/fs/cgroup/ublk-oci/workers/backend-*/cgroup.procs 2>/dev/null; }
+state_is() { [ "$(ublk-oci inspect "$dev" --json | jq -r .state)" = "$1" ]; }
+no_back_end() { [ -z "$(back_ends)" ]; }
+verify() {
+    fio --name=v --filename="$1" --ioengine=libaio --direct=1 --iodepth=8 --rw=randwrite --offset=32M \
+        --bsrange=4k-256k --size=6M --verify=crc32c --verify_fatal=1 --minimal "${@:2}" >fio.out 2>&1
+}
+
+image=$dir/vm/a.qcow2
+qemu-img create -q -f qcow2 $image 64M
+chmod 600 $image
+of_image=(--target image --format qcow2 --backing $image --size 64M)
+dev=$(attach "${of_image[@]}")
+ublk-oci inspect "$dev" --sandbox >sandbox.out || fail "not sealed: $(cat sandbox.out)"
+head -c 64M /dev/zero >zero
+"$build/tests/functional/model_device" "$dev" zero 7 300 >model.out || fail "model: $(cat model.out)"
+mkfs.ext4 -q "$dev"
+verify "$dev" --fsync=32 || fail "fio: $(tail -n 3 fio.out)"
+e2fsck -fn "$dev" >fsck.out 2>&1 || fail "$(cat fsck.out)"
+pid=$(back_ends)
+[ "$(wc -w <<<"$pid")" = 1 ] || fail "back ends: $pid"
+[ "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status")" -ge 2100000000 ] || fail "$(grep Uid "/proc/$pid/status")"
+[ "$(ls "/proc/$pid/root/image")" = 0 ] || fail "it sees $(ls "/proc/$pid/root/image")"
+ok "image: a file system and verified writes in a qcow2"
+
+# Both die, one after the other; what was written is there.
+verify "$dev" --loops=3 &
+load=$!
+sleep 1.5
+kill -KILL "$pid"
+wait $load || fail "fio, killed: $(tail -n 3 fio.out)"
+wait_for 30 state_is live
+after=$(back_ends)
+if [ -z "$after" ] || [ "$after" = "$pid" ]; then fail "no other back end: $after"; fi
+cp "$dev" "$TEST_DIR/before"
+kill -KILL "$(ublk-oci inspect "$dev" --json | jq .worker.pid)"
+cmp "$dev" "$TEST_DIR/before" || fail "what was there is not"
+[ "$(back_ends)" != "$after" ] || fail "it serves another worker"
+ublk-oci upgrade "$dev" >/dev/null
+cmp -n 1048576 "$dev" "$TEST_DIR/before" || fail "upgraded: what was there is not"
+ok "image: back end and worker killed, one under load: no error, and the data is there"
+
+expect_fail 'attached read-write already' attach "${of_image[@]}"
+expect_fail 'format vmdk is not in its list' attach --target image --format vmdk --backing $image --size 1M
+expect_fail 'keeps its size' ublk-oci resize "$dev" 128M
+pid=$(back_ends)
+helper_stop
+helper_start --policy "$TEST_DIR/policy.json"
+cmp -n 1048576 "$dev" "$TEST_DIR/before" || fail "another helper: what was there is not"
+[ "$(back_ends)" = "$pid" ] || fail "another helper has another back end"
+detach "$dev"
+no_back_end || fail "a back end is left"
+qemu-img check -q $image || fail "the image is not sound"
+qemu-img compare -q -f qcow2 -F raw $image "$TEST_DIR/before" || fail "the image is not the device"
+expect_nothing_left
+[ "$(stat -c '%u:%g %a' $image)" = '0:0 600' ] || fail "the image is $(stat -c '%u:%g %a' $image) now"
+ok "image: the same behind another helper; sound, and equal to the device, when that is gone"
+
+# Over a base: read only, and where the rule says.
+cp $image $dir/bases/base.qcow2
+hash=$(sha256sum <$dir/bases/base.qcow2)
+qemu-img create -q -f qcow2 -b $dir/bases/base.qcow2 -F qcow2 $dir/vm/top.qcow2
+of_top=(--target image --format qcow2 --backing $dir/vm/top.qcow2 --size 64M --base-format qcow2)
+dev=$(attach "${of_top[@]}" --base $dir/bases/base.qcow2)
+cmp "$dev" "$TEST_DIR/before" || fail "it is not over its base"
+dd if=/dev/urandom of="$dev" bs=1M count=2 seek=3 conv=fsync status=none
+cp "$dev" "$TEST_DIR/before"
+detach "$dev"
+[ "$(sha256sum <$dir/bases/base.qcow2)" = "$hash" ] || fail "the base was written"
+qemu-img check -q $dir/vm/top.qcow2 || fail "the image over a base is not sound"
+qemu-img compare -q -f qcow2 -F raw $dir/vm/top.qcow2 "$TEST_DIR/before" || fail "it is not what was written"
+expect_fail "base $image is not in its list" attach "${of_top[@]}" --base $image
+expect_fail 'back end says: .*base.qcow2' attach --target image --format qcow2 --backing $dir/vm/top.qcow2 --size 64M
+qemu-img rebase -q -u -F raw -b /etc/shadow $image
+expect_fail 'back end says: .*shadow' attach "${of_image[@]}"
+dd if=/dev/urandom of=$image bs=8 count=1 seek=3 conv=notrunc status=none
+expect_fail 'back end says: ' attach "${of_image[@]}"
+no_back_end || fail "a back end is left: $(back_ends)"
+expect_nothing_left
+ok "image: over a base of the rule's; one that names other files, and a broken one, are refused in words"
+
+of_program=(--target nbd --nbd exec:$program --size 16M)
+dev=$(attach "${of_program[@]}")
+head -c 1M /dev/urandom >some
+dd if=some of="$dev" bs=64k oflag=direct status=none
+cmp -n $((1 << 20)) some "$dev" || fail "not what was written"
+# Without a record both are nobody's.
+helper_stop
+rm /run/ublk-oci/devices/*
+helper_start --policy "$TEST_DIR/policy.json"
+wait_for 20 no_back_end
+expect_nothing_left
+expect_fail 'not in its list' attach --target nbd --nbd exec:/usr/bin/true --size 16M
+expect_fail 'needs a size' attach --target nbd --nbd exec:$program
+expect_fail 'is a link' attach --target nbd --nbd exec:$program-link --size 16M
+chmod 775 $program
+expect_fail 'others than root could change' attach "${of_program[@]}"
+chmod 755 $program
+chown 1 $program
+expect_fail 'others than root could change' attach "${of_program[@]}"
+expect_nothing_left
+ok "nbd: a program of root's serves a device; one that others could change does not"

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a back end's program is called with, and what is shown of its words. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver/backend/command.h"
+#include "driver/privileged/backend.h"
+#include "driver/privileged/cgroup.h"
+#include "targets/image_format.h"
+
+static void assert_words(const struct command *c, const char *const *words)
+{
+	unsigned int i;
+
+	for (i = 0; words[i]; i++) {
+		assert_true(i < c->nr);
+		assert_string_equal(c->argv[i], words[i]);
+	}
+	assert_int_equal(c->nr, i);
+	assert_null(c->argv[i]);
+}
+
+static struct backend_start image(uint32_t nr_files, uint32_t flags)
+{
+	return (struct backend_start){
+		.kind = BACKEND_IMAGE,
+		.flags = flags,
+		.nr_files = nr_files,
+		.formats = { IMAGE_QCOW2, IMAGE_RAW, IMAGE_QCOW2, IMAGE_QCOW2 },
+	};
+}
+
+/* Nothing of it is the caller's: neither a path nor a word. */
+static void one_image(void **state)
+{
+	static const char *const words[] = {
+		"/usr/bin/qemu-storage-daemon",
+		"--blockdev",
+		"{\"driver\":\"file\",\"node-name\":\"file0\",\"filename\":\"/image/0\","
+		"\"read-only\":false,\"discard\":\"unmap\"}",
+		"--blockdev",
+		"{\"driver\":\"qcow2\",\"node-name\":\"image\",\"file\":\"file0\","
+		"\"read-only\":false,\"discard\":\"unmap\"}",
+		"--nbd-server",
+		"addr.type=fd,addr.str=3,max-connections=16",
+		"--export",
+		"type=nbd,id=device,node-name=image,name=,writable=on,writethrough=on",
+		NULL,
+	};
+	const struct backend_start start = image(1, 0);
+	struct command c;
+	struct err e;
+
+	assert_int_equal(command_make(&c, &start, &e), 0);
+	assert_words(&c, words);
+}
+
+/* The base first, since a node is named after it is there; and never writable. */
+static void chain(void **state)
+{
+	const struct backend_start start = image(2, 0);
+	struct command c;
+	struct err e;
+
+	assert_int_equal(command_make(&c, &start, &e), 0);
+	assert_string_equal(c.argv[2], "{\"driver\":\"file\",\"node-name\":\"file1\",\"filename\":"
+				       "\"/image/1\",\"read-only\":true,\"discard\":\"unmap\"}");
+	assert_string_equal(c.argv[4], "{\"driver\":\"raw\",\"node-name\":\"image1\",\"file\":"
+				       "\"file1\",\"read-only\":true,\"discard\":\"unmap\"}");
+	assert_string_equal(c.argv[8],
+			    "{\"driver\":\"qcow2\",\"node-name\":\"image\",\"file\":\"file0\","
+			    "\"read-only\":false,\"discard\":\"unmap\",\"backing\":\"image1\"}");
+}
+
+static void read_only(void **state)
+{
+	const struct backend_start start = image(BACKEND_FILES_MAX, BACKEND_READ_ONLY);
+	struct command c;
+	struct err e;
+
+	assert_int_equal(command_make(&c, &start, &e), 0);
+	for (unsigned int i = 0; i < c.nr; i++) {
+		assert_null(strstr(c.argv[i], "\"read-only\":false"));
+		assert_null(strstr(c.argv[i], "writable=on"));
+	}
+	assert_non_null(strstr(c.argv[c.nr - 1], "writable=off"));
+}
+
+static void program(void **state)
+{
+	static const char *const words[] = { "/usr/bin/nbdkit", "-f", "a b", NULL };
+	struct backend_start start = {
+		.kind = BACKEND_EXEC,
+		.nr_args = 3,
+		.args = "/usr/bin/nbdkit\0-f\0a b",
+	};
+	struct command c;
+	struct err e;
+
+	assert_int_equal(command_make(&c, &start, &e), 0);
+	assert_words(&c, words);
+}
+
+/* The helper does not say so; if it did, nothing would be executed. */
+static void nonsense(void **state)
+{
+	struct backend_start starts[] = {
+		{ .kind = BACKEND_NONE },
+		{ .kind = BACKEND_KINDS },
+		image(0, 0),
+		image(BACKEND_FILES_MAX + 1, 0),
+		{ .kind = BACKEND_IMAGE, .nr_files = 1, .formats = { IMAGE_NONE } },
+		{ .kind = BACKEND_IMAGE, .nr_files = 1, .formats = { IMAGE_END } },
+		{ .kind = BACKEND_EXEC },
+		{ .kind = BACKEND_EXEC, .nr_args = 1, .args = "nbdkit" },
+		{ .kind = BACKEND_EXEC, .nr_args = BACKEND_ARGS_MAX + 1, .args = "/x" },
+		{ .kind = BACKEND_EXEC, .nr_args = 1 },
+	};
+	struct command c;
+	struct err e;
+
+	memset(starts[9].args, '/', sizeof(starts[9].args));
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
+		assert_true(command_make(&c, &starts[i], &e) < 0);
+}
+
+static void format_names(void **state)
+{
+	for (unsigned int i = IMAGE_NONE + 1; i < IMAGE_END; i++)
+		assert_int_equal(image_format_find(image_format_name(i)), i);
+	assert_int_equal(image_format_find("luks"), IMAGE_NONE);
+	assert_int_equal(image_format_find(""), IMAGE_NONE);
+	assert_null(image_format_name(IMAGE_NONE));
+	assert_null(image_format_name(IMAGE_END));
+}
+
+static void words_shown(void **state)
+{
+	static const struct {
+		const char *said, *shown;
+	} rows[] = {
+		{ "", "" },
+		{ "\n\n", "" },
+		{ "one\n", "one" },
+		{ "one\ntwo", "two" },
+		{ "one\nt\x1b[wo\n\n", "t?[wo" },
+	};
+	char words[BACKEND_WORDS_SIZE], longer[2 * BACKEND_WORDS_SIZE];
+	struct backend b = BACKEND_INIT;
+
+	b.words_fd = memfd_create("words", MFD_CLOEXEC);
+	assert_true(b.words_fd >= 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(ftruncate(b.words_fd, 0), 0);
+		assert_int_equal(pwrite(b.words_fd, rows[i].said, strlen(rows[i].said), 0),
+				 (ssize_t)strlen(rows[i].said));
+		assert_int_equal(ftruncate(b.words_fd, 4096), 0);
+		backend_words(&b, words);
+		assert_string_equal(words, rows[i].shown);
+	}
+	memset(longer, 'a', sizeof(longer));
+	memcpy(longer + sizeof(longer) - 3, "end", 3);
+	assert_int_equal(pwrite(b.words_fd, longer, sizeof(longer), 0), sizeof(longer));
+	backend_words(&b, words);
+	assert_int_equal(strlen(words), BACKEND_WORDS_SIZE - 1);
+	assert_string_equal(words + BACKEND_WORDS_SIZE - 4, "end");
+	backend_fini(&b);
+}
+
+struct cgroups_seen {
+	unsigned int nr, nr_back_ends;
+	uint32_t numbers;
+};
+
+static int cgroup_seen(void *arg, const char *path, uint32_t dev_id, uint32_t number)
+{
+	struct cgroups_seen *seen = arg;
+
+	seen->nr++;
+	seen->nr_back_ends += cgroup_is_backend(path);
+	seen->numbers |= number;
+	assert_true(!access(path, F_OK));
+	assert_int_equal(dev_id, cgroup_is_backend(path) ? 0 : 7);
+	return 0;
+}
+
+/* Whose device it is for is in its name, and nothing else has such a name. */
+static void cgroups(void **state)
+{
+	static const char *const names[] = {
+		"00000000f0000001-ublk7-00000001",
+		"00000000f0000001-ublk7-00000002-b",
+		"backend-75626f6300000004",
+		"backend-0000000000000008",
+		"backend-75626f6300000010-b",
+		"backend-75626F63000000A0",
+		"backend-",
+		"backend-75626f6300000020x",
+	};
+	char base[] = "/tmp/test_backend.XXXXXX", path[CGROUP_PATH_SIZE], worker[CGROUP_PATH_SIZE];
+	struct cgroups_seen seen = { 0 };
+	struct err e;
+
+	assert_non_null(mkdtemp(base));
+	snprintf(path, sizeof(path), "%s/workers", base);
+	assert_int_equal(mkdir(path, 0700), 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/workers/%s", base, names[i]);
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
+	assert_int_equal(cgroup_each_worker(base, cgroup_seen, &seen, &e), 0);
+	assert_int_equal(seen.nr, 3);
+	assert_int_equal(seen.nr_back_ends, 1);
+	assert_int_equal(seen.numbers, 1 | 2 | 4);
+	snprintf(worker, sizeof(worker), "%s/workers/%s", base, names[0]);
+	assert_int_equal(cgroup_backend_path(path, worker, UINT64_C(0x75626f6300000004), &e), 0);
+	assert_true(!access(path, F_OK) && cgroup_is_backend(path));
+	memset(worker + strlen(worker), 'a', sizeof(worker) - 1 - strlen(worker));
+	worker[sizeof(worker) - 2] = '/';
+	worker[sizeof(worker) - 1] = '\0';
+	assert_true(cgroup_backend_path(path, worker, 1, &e) < 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/workers/%s", base, names[i]);
+		assert_int_equal(rmdir(path), 0);
+	}
+	snprintf(path, sizeof(path), "%s/workers", base);
+	assert_true(!rmdir(path) && !rmdir(base));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_image),   cmocka_unit_test(chain),
+		cmocka_unit_test(read_only),   cmocka_unit_test(program),
+		cmocka_unit_test(nonsense),    cmocka_unit_test(format_names),
+		cmocka_unit_test(words_shown), cmocka_unit_test(cgroups),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
