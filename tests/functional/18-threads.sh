@@ -1,6 +1,7 @@
 #!/bin/bash
 # Who asks for more queues than all have gets a thread for each: data, seal, processors, counters,
 # and the end. With two processors a device has two queues at most.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires fio jq

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Containers that ask for devices in their OCI config, with crun and runc.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun runc jq busybox

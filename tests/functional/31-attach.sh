@@ -1,5 +1,6 @@
 #!/bin/bash
 # ublk-oci attach and detach on running containers, with and without a user namespace.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires crun runc jq busybox fio mkfs.ext4

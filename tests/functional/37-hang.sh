@@ -1,6 +1,7 @@
 #!/bin/bash
 # Workers that hang are killed, and who uses their device sees a pause; those that wait for a slow
 # disk are left alone.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 requires jq fio dmsetup losetup

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A volume mounted on the host: claimed there as a container would, and nobody else's meanwhile.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/store.sh"

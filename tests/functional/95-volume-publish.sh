@@ -1,5 +1,6 @@
 #!/bin/bash
 # A volume at several places of the host, mounted or as a device, as CSI's node service wants it.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/caller.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What an administrator does to the service does nothing to the devices.
+# short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/service.sh"

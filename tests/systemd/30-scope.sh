@@ -1,6 +1,7 @@
 #!/bin/bash
 # Containers whose cgroup systemd made: scopes, with a device filter of systemd's,
 # the runtime's own, or both.
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/service.sh"
