@@ -10,6 +10,3 @@
 #include "driver/wire/packet.h"
 
 int attach_serve(struct op *op, struct packet *p, struct err *e);
-
-/* The request's own words, without a look at the world: 0 or -EINVAL with a reason. */
-int attach_check(const struct wire_attach *ask, unsigned int nr_fds, struct err *e);

@@ -4,26 +4,20 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
-#include <linux/btrfs.h>
-#include <linux/fs.h>
 #include <sched.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
 #include "driver/base/text.h"
 #include "driver/privileged/child.h"
+#include "driver/privileged/filesystem_mount.h"
 #include "driver/privileged/holders.h"
 #include "driver/privileged/host_dir.h"
 #include "driver/privileged/mountinfo.h"
@@ -33,36 +27,15 @@
 #include "driver/wire/wire.h"
 #include "targets/catalog.h"
 
-/* Linux 6.6; an enumerator of <linux/mount.h>, which older C libraries do not have. */
-#define FILESYSTEM_CREATE_EXCL 8
-
-#define FILESYSTEM_OPTIONS_MAX 3
 #define FILESYSTEM_MOUNTS_MAX 256 /* of one device in one container */
-#define FILESYSTEM_SOURCE_SIZE 32
-#define FILESYSTEM_WORDS_SIZE 160
 #define FILESYSTEM_LOOK_MS 20
-
-/*
- * What a disk says must not decide what happens to the host: an ext4 superblock may ask for a
- * panic at the first error. Values that are NULL are flags.
- */
-static const struct {
-	const char *key;
-	const char *value;
-} filesystem_options[FILESYSTEM_END][FILESYSTEM_OPTIONS_MAX] = {
-	[FILESYSTEM_EXT4] = { { "errors", "remount-ro" } },
-	/* The same image may be mounted already, elsewhere and as another device. */
-	[FILESYSTEM_XFS] = { { "nouuid", NULL } },
-	/* One that was interrupted would go on, with the host's processors. */
-	[FILESYSTEM_BTRFS] = { { "skip_balance", NULL } },
-};
 
 struct filesystem_work {
 	struct node_host host;
 	const struct node_place *place;
 	const struct filesystem_spec *spec;
 	enum filesystem_way way;
-	char source[FILESYSTEM_SOURCE_SIZE];
+	char source[FILESYSTEM_MOUNT_SOURCE_SIZE];
 	char above[WIRE_PATH_SIZE]; /* the directory the place is in, relative; "": the root */
 	const char *name;	    /* of the place in it */
 	int own_ns_fd;
@@ -106,7 +79,7 @@ static int filesystem_work_new(struct filesystem_work **ret, const struct node_p
 	w->own_ns_fd = w->user_ns_fd = -1;
 	w->place = place;
 	w->spec = spec;
-	snprintf(w->source, sizeof(w->source), "/dev/ublkb%" PRIu32, spec->dev_id);
+	filesystem_mount_source(spec, w->source);
 	w->name = filesystem_split(w->above, sizeof(w->above), spec->path);
 	r = node_host_open(&w->host, e);
 	if (!r)
@@ -125,7 +98,7 @@ static const char *filesystem_whose(const struct filesystem_work *w)
 	return w->spec->host_dir ? "host" : "container";
 }
 
-/* --- mounting ------------------------------------------------------------ */
+/* --- whose it is --------------------------------------------------------- */
 
 /* The user namespace of the container's process, if it is not ours. */
 static int filesystem_open_user_ns(struct filesystem_work *w, struct err *e)
@@ -139,109 +112,6 @@ static int filesystem_open_user_ns(struct filesystem_work *w, struct err *e)
 	if (its.st_ino == own.st_ino)
 		close_fdp(&w->user_ns_fd);
 	return 0;
-}
-
-/* What the file system says of a failure, in its last line: "e ext4: bad geometry". */
-static void filesystem_words(int fs_fd, char words[FILESYSTEM_WORDS_SIZE])
-{
-	char line[512];
-	ssize_t n;
-
-	words[0] = '\0';
-	while ((n = read(fs_fd, line, sizeof(line) - 1)) > 0) {
-		line[n] = '\0';
-		line[strcspn(line, "\n")] = '\0';
-		for (char *p = line; *p; p++)
-			*p = *p < ' ' || *p > '~' ? '?' : *p;
-		if (n > 2 && line[0] != 'i')
-			snprintf(words, FILESYSTEM_WORDS_SIZE, " (%.*s)", FILESYSTEM_WORDS_SIZE - 4,
-				 line + 2);
-	}
-}
-
-static int filesystem_configure(int fs_fd, const struct filesystem_work *w)
-{
-	unsigned int id = w->spec->filesystem;
-	const char *key, *value;
-
-	if (fsconfig(fs_fd, FSCONFIG_SET_STRING, "source", w->source, 0) < 0)
-		return -errno;
-	for (size_t i = 0; i < FILESYSTEM_OPTIONS_MAX; i++) {
-		key = filesystem_options[id][i].key;
-		value = filesystem_options[id][i].value;
-		if (key && fsconfig(fs_fd, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key,
-				    value, 0) < 0)
-			return -errno;
-	}
-	if (w->spec->read_only && fsconfig(fs_fd, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
-		return -errno;
-	/*
-	 * Never one that is there, unless it is known to be this device's: it would be of the
-	 * device that had this number before.
-	 */
-	return fsconfig(fs_fd, w->spec->shared ? FSCONFIG_CMD_CREATE : FILESYSTEM_CREATE_EXCL, NULL,
-			NULL, 0) < 0
-		       ? -errno
-		       : 0;
-}
-
-static int filesystem_check_source(const struct filesystem_work *w, struct err *e)
-{
-	struct stat st;
-
-	if (stat(w->source, &st) < 0)
-		return err_sys(e, errno, "cannot look at %s", w->source);
-	if (!S_ISBLK(st.st_mode) || st.st_rdev != makedev(w->spec->major, w->spec->minor))
-		return err_set(e, ENODEV, "%s is not the device that was started", w->source);
-	return 0;
-}
-
-static int filesystem_map_ids(const struct filesystem_work *w, int mount_fd, struct err *e)
-{
-	struct mount_attr attr = {
-		.attr_set = MOUNT_ATTR_IDMAP,
-		.userns_fd = (uint64_t)w->user_ns_fd,
-	};
-
-	if (w->user_ns_fd < 0 || !mount_setattr(mount_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)))
-		return 0;
-	return err_sys(e, errno, "cannot map the ids of %s into the container's user namespace",
-		       catalog_filesystem(w->spec->filesystem));
-}
-
-/* Detached, so that no mount namespace has it: an fd or -errno. */
-static int filesystem_mount(const struct filesystem_work *w, struct err *e)
-{
-	const char *name = catalog_filesystem(w->spec->filesystem);
-	auto_close int fs_fd = -1, mount_fd = -1;
-	char words[FILESYSTEM_WORDS_SIZE];
-	int r;
-
-	r = filesystem_check_source(w, e);
-	if (r < 0)
-		return r;
-	fs_fd = fsopen(name, FSOPEN_CLOEXEC);
-	if (fs_fd < 0)
-		return errno == ENODEV ? err_set(e, ENODEV, "this kernel has no %s", name)
-				       : err_sys(e, errno, "cannot begin to mount %s", name);
-	r = filesystem_configure(fs_fd, w);
-	if (r == -EBUSY)
-		return err_set(e, EBUSY,
-			       "a file system of an earlier device %" PRIu32 ":%" PRIu32
-			       " is still in use somewhere",
-			       w->spec->major, w->spec->minor);
-	filesystem_words(fs_fd, words);
-	if (r < 0)
-		return err_sys(e, -r, "cannot mount it as %s%s", name, words);
-	mount_fd =
-		fsmount(fs_fd, FSMOUNT_CLOEXEC,
-			MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-				(w->spec->read_only || w->spec->mount_read_only ? MOUNT_ATTR_RDONLY
-										: 0));
-	if (mount_fd < 0)
-		return err_sys(e, errno, "cannot mount it as %s", name);
-	r = filesystem_map_ids(w, mount_fd, e);
-	return r < 0 ? r : fd_take(&mount_fd);
 }
 
 /* With no way back, but by the namespace that this one is in now. */
@@ -345,7 +215,7 @@ static int filesystem_move(struct filesystem_work *w, int place_fd, struct err *
 	if (setns(w->own_ns_fd, CLONE_NEWNS) < 0)
 		return err_sys(e, errno, "cannot leave the %s's mount namespace",
 			       filesystem_whose(w));
-	mount_fd = filesystem_mount(w, e);
+	mount_fd = filesystem_mount_new(w->spec, w->user_ns_fd, e);
 	if (mount_fd < 0)
 		return mount_fd;
 	w->dev = filesystem_dev(mount_fd);
@@ -670,9 +540,9 @@ int filesystem_remove(const struct node_place *place, const struct filesystem_sp
 static int filesystem_wait_inside(void *arg, struct err *e)
 {
 	const struct filesystem_spec *spec = arg;
-	char path[FILESYSTEM_SOURCE_SIZE];
+	char path[FILESYSTEM_MOUNT_SOURCE_SIZE];
 
-	snprintf(path, sizeof(path), "/dev/ublkb%" PRIu32, spec->dev_id);
+	filesystem_mount_source(spec, path);
 	while (holders_probe_busy(path, e) == -EBUSY)
 		clock_sleep_ms(FILESYSTEM_LOOK_MS);
 	return 0;
@@ -681,113 +551,4 @@ static int filesystem_wait_inside(void *arg, struct err *e)
 int filesystem_wait_gone(const struct filesystem_spec *spec, int timeout_ms, struct err *e)
 {
 	return child_run(filesystem_wait_inside, (void *)spec, timeout_ms, e);
-}
-
-/* --- growing ------------------------------------------------------------- */
-
-/* Linux's, of <ext2fs/ext2_fs.h> and <xfs/xfs_fs.h>, which not every machine that builds has. */
-#define FILESYSTEM_EXT4_RESIZE _IOW('f', 16, uint64_t)
-
-struct filesystem_xfs_geometry {
-	uint32_t block_bytes;
-	uint32_t pad[6];
-	uint32_t inode_percent;
-	uint64_t blocks;
-	uint64_t rest[9];
-};
-static_assert(sizeof(struct filesystem_xfs_geometry) == 112 &&
-		      offsetof(struct filesystem_xfs_geometry, inode_percent) == 28 &&
-		      offsetof(struct filesystem_xfs_geometry, blocks) == 32,
-	      "as XFS_IOC_FSGEOMETRY_V1 has it");
-
-struct filesystem_xfs_grow {
-	uint64_t blocks;
-	uint32_t inode_percent;
-};
-#define FILESYSTEM_XFS_GEOMETRY _IOR('X', 100, struct filesystem_xfs_geometry)
-#define FILESYSTEM_XFS_GROW _IOW('X', 110, struct filesystem_xfs_grow)
-
-static int filesystem_grow_ext4(int fd, uint64_t device_bytes)
-{
-	struct statfs fs;
-	uint64_t blocks;
-
-	if (fstatfs(fd, &fs) < 0)
-		return -errno;
-	blocks = device_bytes / (uint64_t)fs.f_bsize;
-	return ioctl(fd, FILESYSTEM_EXT4_RESIZE, &blocks) < 0 ? -errno : 0;
-}
-
-static int filesystem_grow_xfs(int fd, uint64_t device_bytes)
-{
-	struct filesystem_xfs_geometry now = { 0 };
-	struct filesystem_xfs_grow grow;
-
-	if (ioctl(fd, FILESYSTEM_XFS_GEOMETRY, &now) < 0)
-		return -errno;
-	if (!now.block_bytes)
-		return -EINVAL;
-	grow = (struct filesystem_xfs_grow){ device_bytes / now.block_bytes, now.inode_percent };
-	if (grow.blocks <= now.blocks)
-		return 0;
-	return ioctl(fd, FILESYSTEM_XFS_GROW, &grow) < 0 ? -errno : 0;
-}
-
-static int filesystem_grow_btrfs(int fd, uint64_t device_bytes)
-{
-	struct btrfs_ioctl_vol_args args = { .name = "max" };
-
-	(void)device_bytes; /* it asks the device */
-	return ioctl(fd, BTRFS_IOC_RESIZE, &args) < 0 ? -errno : 0;
-}
-
-static int (*const filesystem_grows[FILESYSTEM_END])(int fd, uint64_t device_bytes) = {
-	[FILESYSTEM_EXT4] = filesystem_grow_ext4,
-	[FILESYSTEM_XFS] = filesystem_grow_xfs,
-	[FILESYSTEM_BTRFS] = filesystem_grow_btrfs,
-};
-
-static uint64_t filesystem_device_bytes(const struct filesystem_work *w)
-{
-	auto_close int fd = open(w->source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	uint64_t bytes = 0;
-
-	return fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0 ? 0 : bytes;
-}
-
-/*
- * Through a mount of its own, in no namespace: who has it mounted may have unmounted it, or made
- * it read-only, and nothing of theirs is walked through.
- */
-static int filesystem_grow_inside(void *arg, struct err *e)
-{
-	struct filesystem_work *w = arg;
-	const char *name = catalog_filesystem(w->spec->filesystem);
-	auto_close int mount_fd = filesystem_mount(w, e), fd = -1;
-	uint64_t bytes;
-	int r;
-
-	if (mount_fd < 0)
-		return mount_fd;
-	fd = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, errno, "cannot open the %s of %s", name, w->source);
-	bytes = filesystem_device_bytes(w);
-	r = bytes ? filesystem_grows[w->spec->filesystem](fd, bytes) : -EIO;
-	return r < 0 ? err_sys(e, -r, "cannot make the %s of %s larger", name, w->source) : 0;
-}
-
-int filesystem_grow(const struct filesystem_spec *spec, int timeout_ms, struct err *e)
-{
-	auto_filesystem_work struct filesystem_work *w = NULL;
-	struct filesystem_spec own = *spec;
-	int r;
-
-	own.shared = true;
-	own.mount_read_only = false;
-	r = filesystem_work_new(&w, NULL, &own, e);
-	if (r < 0)
-		return r;
-	r = child_run(filesystem_grow_inside, w, timeout_ms, e);
-	return r == -ETIMEDOUT ? err_prefix(e, r, "making its file system larger") : r;
 }

@@ -68,6 +68,3 @@ int filesystem_remove(const struct node_place *place, const struct filesystem_sp
  * -ETIMEDOUT: somebody keeps it.
  */
 int filesystem_wait_gone(const struct filesystem_spec *spec, int timeout_ms, struct err *e);
-
-/* One that is mounted becomes as large as its device. As large already is fine. */
-int filesystem_grow(const struct filesystem_spec *spec, int timeout_ms, struct err *e);

@@ -8,6 +8,7 @@
 #include "driver/base/ublk_abi.h"
 #include "driver/privileged/backing.h"
 #include "driver/privileged/detach.h"
+#include "driver/privileged/filesystem_grow.h"
 #include "driver/privileged/remake.h"
 #include "driver/privileged/undo.h"
 #include "driver/privileged/upgrade.h"

@@ -10,6 +10,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/text.h"
 #include "driver/privileged/attach.h"
+#include "driver/privileged/attach_check.h"
 #include "driver/privileged/claim.h"
 #include "driver/privileged/request.h"
 #include "driver/wire/wire.h"
