@@ -21,6 +21,7 @@
 #include "oci-hook/store/change.h"
 #include "oci-hook/store/device.h"
 #include "oci-hook/store/examine.h"
+#include "oci-hook/store/remote.h"
 #include "oci-hook/store/request.h"
 
 #define SERVE_REQUEST_MS 5000
@@ -192,8 +193,9 @@ static int serve_find(struct serve *s, const char *name, int lock, struct place 
 		return r;
 	if (!hook && !caller_owns(&s->caller, &ret->volume))
 		return err_set(e, ENOENT, "there is no volume %s", name);
-	if (!lock)
-		return 0;
+	r = remote_check(&ret->volume, pools_at(&s->pools, ret->pool), s->ask.head.type, e);
+	if (r < 0 || !lock)
+		return r;
 	place_close(ret);
 	r = pools_find(&s->pools, name, lock, ret, e);
 	/* It may be gone by now, and somebody else's have its name. */
@@ -210,7 +212,7 @@ static int inspect_look(struct serve *s, const struct place *place, struct err *
 	struct store_found found;
 	int r;
 
-	if (device_check_free(s->ask.name, true, e) < 0)
+	if (remote_is(&place->volume) || device_check_free(s->ask.name, true, e) < 0)
 		return 0;
 	r = examine_look(place, &probing, &found, e);
 	return r < 0 ? r : serve_found(s, &found);
@@ -421,6 +423,22 @@ static int create_content(struct serve *s, const struct source *src, struct maki
 	return r;
 }
 
+/* Where a back end has the data there is only an empty image. What was left is removed first. */
+static int create_remote(struct serve *s, const struct source *src, size_t pool, struct volume *v,
+			 struct err *e)
+{
+	int r = remote_begin(v, pools_at(&s->pools, pool), e);
+
+	if (r < 0 || !remote_is(v))
+		return r;
+	if (src->fd >= 0 || s->ask.filesystem || v->snapshot)
+		return err_set(e, EOPNOTSUPP,
+			       "volumes of pool %s are made empty, as back end %s has their data",
+			       pools_at(&s->pools, pool)->name, v->backend);
+	pools_sweep_one(&s->pools, pool);
+	return 0;
+}
+
 static int create_run(struct serve *s, const struct source *src, struct err *e)
 {
 	auto_making struct making m = MAKING_INIT;
@@ -433,13 +451,15 @@ static int create_run(struct serve *s, const struct source *src, struct err *e)
 	if (r == 0)
 		r = create_describe(s, src, &v, e);
 	if (r == 0)
+		r = create_remote(s, src, pool, &v, e);
+	if (r == 0)
 		r = pools_lock(&s->pools, e);
 	if (r < 0)
 		return r;
 	r = create_reserve(s, pool, &v, &m, e);
 	pools_unlock(&s->pools);
 	if (r == 0)
-		r = create_content(s, src, &m, e);
+		r = remote_is(&v) ? making_create(&m, e) : create_content(s, src, &m, e);
 	return r < 0 ? r : making_finish(&m, e);
 }
 
@@ -490,6 +510,10 @@ static void resize_rest(struct serve *s, const struct place *place)
 	device_grow(s->ask.name, place->volume.size_bytes, &s->warning);
 	if (device_check_free(s->ask.name, false, &e) < 0)
 		return;
+	if (remote_is(&place->volume)) {
+		remote_ask(&place->volume, POOL_STOP, 0, &s->warning);
+		return;
+	}
 	s->to_the_end = true;
 	if (examine_grow(place, &probing, &e) < 0)
 		err_set(&s->warning, EIO,
@@ -516,9 +540,12 @@ static int serve_resize(struct serve *s, struct err *e)
 	if (r < 0)
 		return r;
 	r = resize_decide(s, &place, e);
-	if (r == 0)
+	if (r == 0 && !remote_is(&place.volume))
 		r = change_grow(&place, s->ask.size_bytes, e);
 	pools_unlock(&s->pools);
+	/* Others do not wait for a back end; what they are given meanwhile is not counted here. */
+	if (r == 0 && remote_is(&place.volume))
+		r = change_grow(&place, s->ask.size_bytes, e);
 	if (r < 0)
 		return r;
 	resize_rest(s, &place);
@@ -562,6 +589,23 @@ static int serve_export(struct serve *s, struct err *e)
 	return r;
 }
 
+/* The volume is gone by its name; its image as soon as the back end can be asked. */
+static int delete_remote(struct serve *s, const struct place *place, struct err *e)
+{
+	int r = change_remove(&s->pools, place, false, NULL, e);
+	struct stat st;
+
+	if (r < 0 &&
+	    fstatat(s->pools.fds[place->pool], place->volume.name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		err_set(&s->warning, EIO,
+			"the volume is removed, and its image %s.%s is not yet: %s",
+			place->volume.name, place->volume.image, e->text);
+		return 0;
+	}
+	pools_sweep_one(&s->pools, place->pool);
+	return r;
+}
+
 static int serve_delete(struct serve *s, struct err *e)
 {
 	const struct copy_watch watch = { serve_step, s };
@@ -576,7 +620,13 @@ static int serve_delete(struct serve *s, struct err *e)
 	if (r < 0)
 		return r;
 	s->to_the_end = true;
-	return change_remove(&s->pools, &place, s->ask.flags & STORE_WIPE, &watch, e);
+	if (!remote_is(&place.volume))
+		return change_remove(&s->pools, &place, s->ask.flags & STORE_WIPE, &watch, e);
+	if (s->ask.flags & STORE_WIPE)
+		return err_set(e, EOPNOTSUPP,
+			       "back end %s has the data of volume %s: it is not wiped",
+			       place.volume.backend, s->ask.name);
+	return delete_remote(s, &place, e);
 }
 
 static int serve_format(struct serve *s, struct err *e)
@@ -677,7 +727,13 @@ static int serve_detach(struct serve *s, struct err *e)
 	int r;
 
 	r = serve_find(s, s->ask.name, LOCK_EX, &place, e);
-	return r < 0 ? r : device_detach(s->ask.name, e);
+	if (r < 0)
+		return r;
+	r = device_detach(s->ask.name, e);
+	/* Nobody needs its server; one that goes on does no harm. */
+	if (remote_is(&place.volume) && (r == 0 || r == -ENODEV))
+		remote_ask(&place.volume, POOL_STOP, 0, &s->warning);
+	return r;
 }
 
 static int serve_capacity(struct serve *s, struct err *e)
