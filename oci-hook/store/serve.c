@@ -268,6 +268,10 @@ static int source_open_volume(struct serve *s, struct source *src, struct err *e
 {
 	int r = serve_find(s, s->ask.from, LOCK_SH, &src->place, e);
 
+	/* It is read as for an export. */
+	if (r == 0)
+		r = remote_check(&src->place.volume, pools_at(&s->pools, src->place.pool),
+				 STORE_EXPORT, e);
 	if (r == 0)
 		r = device_check_written(s->ask.from, &src->written, e);
 	if (r < 0)

@@ -44,6 +44,6 @@ connector_start() {
     wait_for 10 test -S /run/ublk-oci/nbd.sock
 }
 
-# server_of VOLUME: the pid of the process that serves it.
+# image_of VOLUME POOL: as the back end calls it.
 image_of() { jq -r '.name + "." + .image' "/var/lib/ublk-oci/$2/$1/volume.json"; }
 worker_of() { ublk-oci inspect "$1" --json | jq -r .worker.pid; }
