@@ -79,6 +79,7 @@ void policy_free(struct policy *p)
 	for (size_t i = 0; i < p->nr_pools; i++) {
 		free(p->pools[i].name);
 		free(p->pools[i].path);
+		free(p->pools[i].backend);
 	}
 	free(p->pools);
 	texts_free(&p->filesystems);

@@ -185,6 +185,7 @@ struct policy_pool {
 	char *name;
 	char *path;		     /* clean and absolute, without / at its end */
 	uint64_t capacity_bytes;     /* 0: no limit */
+	char *backend;		     /* who has the volumes' data; NULL: the path, as files */
 	uint32_t overcommit_percent; /* the volumes' sizes together, of the capacity */
 };
 

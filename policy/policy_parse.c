@@ -70,6 +70,8 @@ static const struct field pool_fields[] = {
 	  PARSE_SIZE_MIN, INT64_MAX },
 	{ "overcommit_percent", field_u32, offsetof(struct policy_pool, overcommit_percent), false,
 	  POLICY_OVERCOMMIT_NONE, PARSE_OVERCOMMIT_MAX },
+	{ "backend", field_text, offsetof(struct policy_pool, backend), false, .ok = field_name_ok,
+	  .expected = FIELD_NAME_EXPECTED },
 };
 
 /* What no other pool has: its name, and its place. */

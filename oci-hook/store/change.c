@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "driver/base/log.h"
+#include "oci-hook/store/remote.h"
 
 static void making_entry(const struct making *m, char entry[POOLS_ENTRY_SIZE])
 {
@@ -78,10 +79,15 @@ int making_begin(struct making *m, const struct pools *pools, size_t pool, const
 	r = volume_save(m->dir_fd, v, e);
 	if (r < 0)
 		return r;
-	r = making_open_data(m);
+	r = remote_is(v) ? 0 : making_open_data(m);
 	return r < 0 ? err_sys(e, -r, "cannot make a file of this size in pool %s",
 			       pools_at(pools, pool)->name)
 		     : 0;
+}
+
+int making_create(struct making *m, struct err *e)
+{
+	return remote_ask(&m->volume, POOL_CREATE, m->volume.size_bytes, e);
 }
 
 int making_fill(struct making *m, int from_fd, uint64_t bytes, const struct copy_watch *watch,
@@ -125,7 +131,7 @@ int making_finish(struct making *m, struct err *e)
 	char entry[POOLS_ENTRY_SIZE];
 
 	making_entry(m, entry);
-	if (fsync(m->data_fd) < 0 || fsync(m->dir_fd) < 0)
+	if ((m->data_fd >= 0 && fsync(m->data_fd) < 0) || fsync(m->dir_fd) < 0)
 		return err_sys(e, errno, "cannot write the volume");
 	if (renameat2(pool_fd, entry, pool_fd, m->volume.name, RENAME_NOREPLACE) < 0)
 		return err_sys(e, errno, "cannot give the volume its name");
@@ -136,13 +142,11 @@ int making_finish(struct making *m, struct err *e)
 	return 0;
 }
 
-int change_grow(struct place *place, uint64_t size_bytes, struct err *e)
+static int grow_data(const struct place *place, uint64_t size_bytes, struct err *e)
 {
 	auto_close int fd =
 		openat(place->dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	struct volume v = place->volume;
 	struct stat st;
-	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(e, errno, "cannot open the data");
@@ -151,6 +155,18 @@ int change_grow(struct place *place, uint64_t size_bytes, struct err *e)
 		return err_sys(e, errno, "cannot make the data larger");
 	if (fsync(fd) < 0)
 		return err_sys(e, errno, "cannot make the data larger");
+	return 0;
+}
+
+int change_grow(struct place *place, uint64_t size_bytes, struct err *e)
+{
+	struct volume v = place->volume;
+	int r;
+
+	r = remote_is(&v) ? remote_ask(&v, POOL_RESIZE, size_bytes, e)
+			  : grow_data(place, size_bytes, e);
+	if (r < 0)
+		return r;
 	v.size_bytes = size_bytes;
 	r = volume_save(place->dir_fd, &v, e);
 	if (r == 0)

@@ -35,6 +35,9 @@ void making_fini(struct making *m);
 int making_begin(struct making *m, const struct pools *pools, size_t pool, const struct volume *v,
 		 struct err *e);
 
+/* The image of one that a back end is to have. It may take long: the pools are not locked. */
+int making_create(struct making *m, struct err *e);
+
 /* The first bytes of from_fd, as copy_data() takes it; else it is all zeroes. */
 int making_fill(struct making *m, int from_fd, uint64_t bytes, const struct copy_watch *watch,
 		struct err *e);
@@ -57,7 +60,10 @@ int making_look(struct making *m, const struct probing *p, struct err *e);
 /* All of it is on the disk, and then there is a volume of its name. */
 int making_finish(struct making *m, struct err *e);
 
-/* Data first, then the record: a volume whose data is longer has the size its record says. */
+/*
+ * Data first, then the record: a volume whose data is longer has the size its record says. A back
+ * end may take long for it.
+ */
 int change_grow(struct place *place, uint64_t size_bytes, struct err *e);
 
 /*

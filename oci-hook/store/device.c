@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "oci-hook/store/remote.h"
 #include "targets/catalog.h"
 
 #define DEVICE_DIR "/dev/"
@@ -55,14 +56,36 @@ int device_check_written(const char *name, bool *ret_written, struct err *e)
 	return *ret_written ? 0 : r;
 }
 
+static int device_attach_file(const struct place *place, struct wire_attach *req,
+			      struct wire_reply *ret, struct err *e)
+{
+	bool read_only = req->flags & WIRE_READ_ONLY;
+	auto_close int fd = openat(place->dir_fd, VOLUME_DATA,
+				   (read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open the data of volume %s", place->volume.name);
+	req->target = TARGET_FILE;
+	return client_attach(req, -1, &fd, 1, CLIENT_TIMEOUT_MS, ret, NULL, e);
+}
+
+/* The server listens already when it is still opening the image, and is waited for. */
+static int device_attach_remote(const struct volume *v, struct wire_attach *req,
+				struct wire_reply *ret, struct err *e)
+{
+	int r = remote_ask(v, POOL_SERVE, 0, e);
+
+	if (r < 0)
+		return r;
+	req->target = TARGET_NBD;
+	remote_address(v, req->address);
+	return client_attach(req, -1, NULL, 0, CLIENT_TIMEOUT_MS, ret, NULL, e);
+}
+
 int device_attach(const struct place *place, const struct store_ask *ask, struct wire_reply *ret,
 		  struct err *e)
 {
-	bool read_only = ask->device_flags & WIRE_READ_ONLY;
-	auto_close int fd = openat(place->dir_fd, VOLUME_DATA,
-				   (read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC);
 	struct wire_attach req = {
-		.target = TARGET_FILE,
 		.flags = ask->device_flags | WIRE_AHEAD,
 		.size_bytes = place->volume.size_bytes,
 		.nr_queues = ask->nr_queues,
@@ -72,10 +95,9 @@ int device_attach(const struct place *place, const struct store_ask *ask, struct
 		.mode = ask->mode,
 	};
 
-	if (fd < 0)
-		return err_sys(e, errno, "cannot open the data of volume %s", place->volume.name);
 	snprintf(req.path, sizeof(req.path), DEVICE_DIR "%s", place->volume.name);
-	return client_attach(&req, -1, &fd, 1, CLIENT_TIMEOUT_MS, ret, NULL, e);
+	return remote_is(&place->volume) ? device_attach_remote(&place->volume, &req, ret, e)
+					 : device_attach_file(place, &req, ret, e);
 }
 
 int device_grow(const char *name, uint64_t size_bytes, struct err *e)

@@ -16,6 +16,7 @@
 #include "driver/base/log.h"
 #include "driver/base/num.h"
 #include "oci-hook/store/copy.h"
+#include "oci-hook/store/remote.h"
 
 #define POOLS_RETRY_MS 20
 
@@ -294,7 +295,9 @@ int pools_room(const struct pools *p, size_t pool, const struct pools_sum *sum, 
 	uint64_t most = pool_most(spec), left;
 	struct statvfs fs;
 
-	if (fstatvfs(p->fds[pool], &fs) < 0)
+	if (spec->backend)
+		fs = (struct statvfs){ .f_bavail = UINT64_MAX, .f_frsize = 1 }; /* it knows */
+	else if (fstatvfs(p->fds[pool], &fs) < 0)
 		return err_sys(e, errno, "cannot learn what room pool %s has", spec->name);
 	/* What is promised over what there is counts on the disk as well. */
 	if (__builtin_mul_overflow((uint64_t)fs.f_bavail * fs.f_frsize / 100,
@@ -309,10 +312,22 @@ int pools_room(const struct pools *p, size_t pool, const struct pools_sum *sum, 
 	return 0;
 }
 
+/* Of one without a record there is no image: it is on record first, and the record goes last. */
+static bool entry_remote(int dir_fd, struct volume *ret)
+{
+	return volume_load(ret, dir_fd, NULL) == 0 && remote_is(ret);
+}
+
 int pools_remove_entry(int pool_fd, const char *entry, int dir_fd, struct err *e)
 {
 	static const char *const files[] = { VOLUME_DATA, VOLUME_RECORD, VOLUME_RECORD ".tmp" };
+	struct volume v;
+	int r = 0;
 
+	if (entry_remote(dir_fd, &v))
+		r = remote_ask(&v, POOL_REMOVE, 0, e);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		if (unlinkat(dir_fd, files[i], 0) < 0 && errno != ENOENT)
 			return err_sys(e, errno, "cannot remove %s/%s", entry, files[i]);
@@ -327,6 +342,7 @@ static int check_making(int pool_fd, const char *name, struct err *e)
 {
 	auto_close int dir_fd = -1;
 	char entry[POOLS_ENTRY_SIZE];
+	struct volume v;
 
 	snprintf(entry, sizeof(entry), POOLS_NEW "%s", name);
 	dir_fd = entry_open(pool_fd, entry);
@@ -336,6 +352,12 @@ static int check_making(int pool_fd, const char *name, struct err *e)
 		return err_sys(e, -dir_fd, "cannot open %s", entry);
 	if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? 1 : err_sys(e, errno, "cannot lock %s", entry);
+	/* With the pools locked no back end is waited for. */
+	if (entry_remote(dir_fd, &v))
+		return err_set(e, EAGAIN,
+			       "a volume %s was half made, and back end %s did not remove its "
+			       "image yet: try again",
+			       name, v.backend);
 	return pools_remove_entry(pool_fd, entry, dir_fd, e);
 }
 
@@ -386,12 +408,16 @@ static int sweep_entry(void *arg, size_t pool, const char *entry)
 	return 0;
 }
 
-void pools_sweep(const struct pools *p)
+void pools_sweep_one(const struct pools *p, size_t pool)
 {
 	struct err e;
 
-	for (size_t i = 0; i < p->nr; i++) {
-		if (pool_entries(p, i, sweep_entry, (void *)p, &e) < 0)
-			log_warning("%s", e.text);
-	}
+	if (pool_entries(p, pool, sweep_entry, (void *)p, &e) < 0)
+		log_warning("%s", e.text);
+}
+
+void pools_sweep(const struct pools *p)
+{
+	for (size_t i = 0; i < p->nr; i++)
+		pools_sweep_one(p, i);
 }

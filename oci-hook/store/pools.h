@@ -90,5 +90,8 @@ int pools_check_free(const struct pools *p, const char *name, struct err *e);
 /* Removes what killed processes have left; wipes what was to be wiped. Failures are logged. */
 void pools_sweep(const struct pools *p);
 
-/* Takes a directory of a volume apart, whatever of it there is. */
+/* The same of one pool. */
+void pools_sweep_one(const struct pools *p, size_t pool);
+
+/* Takes a volume apart, whatever of it there is: what a back end has of it first. */
 int pools_remove_entry(int pool_fd, const char *entry, int dir_fd, struct err *e);

@@ -8,6 +8,7 @@
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
 #include "driver/wire/packet.h"
+#include "oci-hook/store/remote.h"
 #include "oci-hook/store/request.h"
 #include "oci-hook/store/serve_verbs.h"
 
@@ -98,8 +99,9 @@ int serve_find(struct serve *s, const char *name, int lock, struct place *ret, s
 		return r;
 	if (!hook && !caller_owns(&s->caller, &ret->volume))
 		return err_set(e, ENOENT, "there is no volume %s", name);
-	if (!lock)
-		return 0;
+	r = remote_check(&ret->volume, pools_at(&s->pools, ret->pool), s->ask.head.type, e);
+	if (r < 0 || !lock)
+		return r;
 	place_close(ret);
 	r = pools_find(&s->pools, name, lock, ret, e);
 	/* It may be gone by now, and somebody else's have its name. */

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 
 #include "oci-hook/store/device.h"
+#include "oci-hook/store/remote.h"
 
 /*
  * One that is there, made otherwise, and that nobody has: it is left of a container that ended, and
@@ -51,5 +52,11 @@ int serve_detach(struct serve *s, struct err *e)
 	int r;
 
 	r = serve_find(s, s->ask.name, LOCK_EX, &place, e);
-	return r < 0 ? r : device_detach(s->ask.name, e);
+	if (r < 0)
+		return r;
+	r = device_detach(s->ask.name, e);
+	/* Nobody needs its server; one that goes on does no harm. */
+	if (remote_is(&place.volume) && (r == 0 || r == -ENODEV))
+		remote_ask(&place.volume, POOL_STOP, 0, &s->warning);
+	return r;
 }

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "oci-hook/store/change.h"
 #include "oci-hook/store/device.h"
 #include "oci-hook/store/examine.h"
+#include "oci-hook/store/remote.h"
 
 static int resize_decide(struct serve *s, const struct place *place, struct err *e)
 {
@@ -42,6 +44,10 @@ static void resize_rest(struct serve *s, const struct place *place)
 	device_grow(s->ask.name, place->volume.size_bytes, &s->warning);
 	if (device_check_free(s->ask.name, false, &e) < 0)
 		return;
+	if (remote_is(&place->volume)) {
+		remote_ask(&place->volume, POOL_STOP, 0, &s->warning);
+		return;
+	}
 	s->to_the_end = true;
 	if (examine_grow(place, &probing, &e) < 0)
 		err_set(&s->warning, EIO,
@@ -68,13 +74,33 @@ int serve_resize(struct serve *s, struct err *e)
 	if (r < 0)
 		return r;
 	r = resize_decide(s, &place, e);
-	if (r == 0)
+	if (r == 0 && !remote_is(&place.volume))
 		r = change_grow(&place, s->ask.size_bytes, e);
 	pools_unlock(&s->pools);
+	/* Others do not wait for a back end; what they are given meanwhile is not counted here. */
+	if (r == 0 && remote_is(&place.volume))
+		r = change_grow(&place, s->ask.size_bytes, e);
 	if (r < 0)
 		return r;
 	resize_rest(s, &place);
 	return serve_rows(s, &place, e);
+}
+
+/* The volume is gone by its name; its image as soon as the back end can be asked. */
+static int delete_remote(struct serve *s, const struct place *place, struct err *e)
+{
+	int r = change_remove(&s->pools, place, false, NULL, e);
+	struct stat st;
+
+	if (r < 0 &&
+	    fstatat(s->pools.fds[place->pool], place->volume.name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		err_set(&s->warning, EIO,
+			"the volume is removed, and its image %s.%s is not yet: %s",
+			place->volume.name, place->volume.image, e->text);
+		return 0;
+	}
+	pools_sweep_one(&s->pools, place->pool);
+	return r;
 }
 
 int serve_delete(struct serve *s, struct err *e)
@@ -91,7 +117,13 @@ int serve_delete(struct serve *s, struct err *e)
 	if (r < 0)
 		return r;
 	s->to_the_end = true;
-	return change_remove(&s->pools, &place, s->ask.flags & STORE_WIPE, &watch, e);
+	if (!remote_is(&place.volume))
+		return change_remove(&s->pools, &place, s->ask.flags & STORE_WIPE, &watch, e);
+	if (s->ask.flags & STORE_WIPE)
+		return err_set(e, EOPNOTSUPP,
+			       "back end %s has the data of volume %s: it is not wiped",
+			       place.volume.backend, s->ask.name);
+	return delete_remote(s, &place, e);
 }
 
 int serve_format(struct serve *s, struct err *e)

@@ -15,6 +15,7 @@
 #include "oci-hook/store/change.h"
 #include "oci-hook/store/device.h"
 #include "oci-hook/store/examine.h"
+#include "oci-hook/store/remote.h"
 #include "oci-hook/store/request.h"
 
 /* What a volume is made of. */
@@ -36,6 +37,10 @@ static int source_open_volume(struct serve *s, struct source *src, struct err *e
 {
 	int r = serve_find(s, s->ask.from, LOCK_SH, &src->place, e);
 
+	/* It is read as for an export. */
+	if (r == 0)
+		r = remote_check(&src->place.volume, pools_at(&s->pools, src->place.pool),
+				 STORE_EXPORT, e);
 	if (r == 0)
 		r = device_check_written(s->ask.from, &src->written, e);
 	if (r < 0)
@@ -191,6 +196,22 @@ static int create_content(struct serve *s, const struct source *src, struct maki
 	return r;
 }
 
+/* Where a back end has the data there is only an empty image. What was left is removed first. */
+static int create_remote(struct serve *s, const struct source *src, size_t pool, struct volume *v,
+			 struct err *e)
+{
+	int r = remote_begin(v, pools_at(&s->pools, pool), e);
+
+	if (r < 0 || !remote_is(v))
+		return r;
+	if (src->fd >= 0 || s->ask.filesystem || v->snapshot)
+		return err_set(e, EOPNOTSUPP,
+			       "volumes of pool %s are made empty, as back end %s has their data",
+			       pools_at(&s->pools, pool)->name, v->backend);
+	pools_sweep_one(&s->pools, pool);
+	return 0;
+}
+
 static int create_run(struct serve *s, const struct source *src, struct err *e)
 {
 	auto_making struct making m = MAKING_INIT;
@@ -203,13 +224,15 @@ static int create_run(struct serve *s, const struct source *src, struct err *e)
 	if (r == 0)
 		r = create_describe(s, src, &v, e);
 	if (r == 0)
+		r = create_remote(s, src, pool, &v, e);
+	if (r == 0)
 		r = pools_lock(&s->pools, e);
 	if (r < 0)
 		return r;
 	r = create_reserve(s, pool, &v, &m, e);
 	pools_unlock(&s->pools);
 	if (r == 0)
-		r = create_content(s, src, &m, e);
+		r = remote_is(&v) ? making_create(&m, e) : create_content(s, src, &m, e);
 	return r < 0 ? r : making_finish(&m, e);
 }
 

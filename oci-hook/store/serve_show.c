@@ -8,6 +8,7 @@
 #include "driver/wire/packet.h"
 #include "oci-hook/store/device.h"
 #include "oci-hook/store/examine.h"
+#include "oci-hook/store/remote.h"
 
 struct rows {
 	const struct serve *s;
@@ -79,7 +80,7 @@ static int inspect_look(struct serve *s, const struct place *place, struct err *
 	struct store_found found;
 	int r;
 
-	if (device_check_free(s->ask.name, true, e) < 0)
+	if (remote_is(&place->volume) || device_check_free(s->ask.name, true, e) < 0)
 		return 0;
 	r = examine_look(place, &probing, &found, e);
 	return r < 0 ? r : serve_found(s, &found);

@@ -51,6 +51,8 @@ size_t volume_format(const struct volume *v, char text[VOLUME_TEXT_MAX])
 
 	volume_more(text, &size, "formatting", volume_filesystem(v->formatting));
 	volume_more(text, &size, "found", v->found);
+	volume_more(text, &size, "backend", v->backend);
+	volume_more(text, &size, "image", v->image);
 	return size + (size_t)snprintf(text + size, VOLUME_TEXT_MAX - size, "\n}\n");
 }
 
@@ -76,6 +78,26 @@ static int volume_number(struct json_object *o, const char *key, uint64_t max, u
 	return 0;
 }
 
+/* As ublk-oci-pool takes it: it becomes a word of a command, and a file's name. */
+static bool volume_image_ok(const char *image)
+{
+	return strlen(image) == VOLUME_IMAGE_LENGTH &&
+	       strspn(image, "0123456789abcdef") == VOLUME_IMAGE_LENGTH;
+}
+
+/* A back end and an image go together. */
+static int volume_read_backend(struct volume *v, struct json_object *o)
+{
+	if (!json_object_object_get_ex(o, "backend", NULL) &&
+	    !json_object_object_get_ex(o, "image", NULL))
+		return 0;
+	if (volume_text(o, "backend", v->backend, sizeof(v->backend)) < 0 ||
+	    volume_text(o, "image", v->image, sizeof(v->image)) < 0 ||
+	    !text_name_ok(v->backend, sizeof(v->backend) - 1) || !volume_image_ok(v->image))
+		return -EINVAL;
+	return 0;
+}
+
 /* A key that need not be there: the text is as it was then. */
 static int volume_read_more(struct volume *v, struct json_object *o)
 {
@@ -89,7 +111,7 @@ static int volume_read_more(struct volume *v, struct json_object *o)
 	if (json_object_object_get_ex(o, "found", NULL) &&
 	    (volume_text(o, "found", v->found, sizeof(v->found)) < 0 || !probe_type_ok(v->found)))
 		return -EINVAL;
-	return 0;
+	return volume_read_backend(v, o);
 }
 
 static int volume_read(struct volume *v, struct json_object *o)

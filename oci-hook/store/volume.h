@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A volume on disk: a directory of its name with two files, "data" (sparse, no shorter than
- * size_bytes) and "volume.json", which says what it is. That one is written whole and durably,
- * so it is always the old one or the new one.
+ * size_bytes; none when a back end has it) and "volume.json", which says what it is. That one is
+ * written whole and durably, so it is always the old one or the new one.
  */
 #pragma once
 
@@ -20,7 +20,9 @@
 #define VOLUME_BYTES_MAX (INT64_MAX & ~(int64_t)(VOLUME_BLOCK_BYTES - 1))
 #define VOLUME_RECORD "volume.json"
 #define VOLUME_DATA "data"
-#define VOLUME_TEXT_MAX 1024 /* bytes of a volume.json */
+#define VOLUME_IMAGE_SIZE 24
+#define VOLUME_IMAGE_LENGTH 16 /* hexadecimal digits */
+#define VOLUME_TEXT_MAX 1024   /* bytes of a volume.json */
 
 struct volume {
 	char name[VOLUME_NAME_SIZE];   /* a name of a device made ahead: it becomes one */
@@ -35,7 +37,9 @@ struct volume {
 	 * the last is on the disk: what is there meanwhile is neither data nor a file system.
 	 */
 	enum catalog_filesystem formatting;
-	char found[PROBE_TYPE_SIZE]; /* in the image it was made of; "": nothing that is known */
+	char backend[VOLUME_NAME_SIZE]; /* who has its data; "": the store itself */
+	char image[VOLUME_IMAGE_SIZE];	/* the id it has there; "" without a back end */
+	char found[PROBE_TYPE_SIZE];	/* in the image it was made of; "": nothing that is known */
 };
 
 /* Is this a size a volume can have? */

@@ -50,11 +50,12 @@ LAYERS = {
     # start.h has the limits of queues and depth, which rules are checked against.
     "policy": ["driver/base", "driver/wire/start.h", "targets/catalog.h", "targets/image_format.h"],
     "oci-hook": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
-                 "driver/wire/stats.h", "driver/wire/store.h", "driver/wire/timing.h",
+                 "driver/wire/pool.h", "driver/wire/stats.h", "driver/wire/store.h",
+                 "driver/wire/timing.h",
                  "targets/catalog.h", "targets/cow_format.h", "targets/image_format.h",
                  "policy/policy.h"],
     "oci-hook/store": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
-                       "driver/wire/store.h", "policy/policy.h", "oci-hook/auto_json.h",
+                       "driver/wire/pool.h", "driver/wire/store.h", "policy/policy.h", "oci-hook/auto_json.h",
                        "oci-hook/client.h", "oci-hook/listen.h", "oci-hook/options.h",
                        "oci-hook/probe.h", "oci-hook/quote.h", "targets/catalog.h"],
     # It reads what strangers wrote, so it has nothing to ask anybody with.
