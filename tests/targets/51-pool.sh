@@ -38,7 +38,7 @@ expect_fail 'made empty' ublk-oci volume create --pool shared b --size 1M --fs e
 expect_fail 'does not look' ublk-oci volume clone a b
 expect_fail 'does not look' ublk-oci volume check a
 expect_fail 'not wiped' ublk-oci volume delete a --wipe
-expect_fail 'no rule|is not in its list' ublk-oci volume create --pool ceph b --size 2T
+expect_fail 'size 2T is over' ublk-oci volume create --pool ceph b --size 2T
 [ "$(ublk-oci volume inspect a --json | jq -r .pool)" = shared ] || fail "$(ublk-oci volume inspect a)"
 ok "pool: a volume is an image, and what cannot be done with it is said"
 
