@@ -75,7 +75,7 @@ ok "image: back end and worker killed, one under load: no error, and the data is
 
 expect_fail 'attached read-write already' attach "${of_image[@]}"
 expect_fail 'format vmdk is not in its list' attach --target image --format vmdk --backing $image --size 1M
-expect_fail 'keeps its size' ublk-oci resize "$dev" 128M
+expect_fail 'keeps its size' ublk-oci resize "$dev" --size 128M
 pid=$(back_ends)
 helper_stop
 helper_start --policy "$TEST_DIR/policy.json"
