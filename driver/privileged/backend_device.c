@@ -33,6 +33,19 @@ void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE]
 		memcpy(path, rec->cgroup, CGROUP_PATH_SIZE);
 }
 
+/* What a service manager hides from the helper, though its callers see it. */
+static bool device_path_hidden(const char *path)
+{
+	static const char *const places[] = { "/home/", "/root/", "/run/user/", "/tmp/",
+					      "/var/tmp/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		if (!strncmp(path, places[i], strlen(places[i])))
+			return true;
+	}
+	return false;
+}
+
 /* In our own namespace, where a mount of it can be copied. */
 static int device_open_file(const char *path, uint64_t dev, uint64_t inode, int *ret_fd,
 			    uint64_t *ret_bytes, struct err *e)
@@ -40,9 +53,17 @@ static int device_open_file(const char *path, uint64_t dev, uint64_t inode, int 
 	auto_close int fd = backing_walk("/", path);
 	struct stat st;
 
+	bool found = fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == inode;
+
+	if (!found && device_path_hidden(path))
+		return err_set(
+			e, fd < 0 ? -fd : ESTALE,
+			"the helper does not see the image %s: as a service it has no /home, "
+			"/root, /run/user and /tmp; move it elsewhere, below /srv for example",
+			path);
 	if (fd < 0)
 		return err_sys(e, -fd, "cannot find the image %s", path);
-	if (fstat(fd, &st) < 0 || st.st_dev != dev || st.st_ino != inode)
+	if (!found)
 		return err_set(e, ESTALE, "%s is another file by now", path);
 	*ret_fd = fd_take(&fd);
 	*ret_bytes = (uint64_t)st.st_size;

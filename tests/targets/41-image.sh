@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../functional/serve.sh"
-requires jq fio qemu-img qemu-storage-daemon nbdkit mkfs.ext4 e2fsck
+requires jq crun fio qemu-img qemu-storage-daemon nbdkit mkfs.ext4 e2fsck
 
 program=/usr/libexec/ublk-oci-test-disk
 cat >$program <<'END'
@@ -23,7 +23,9 @@ cat >"$TEST_DIR/policy.json" <<END
 { "version": 1, "worker_ids": { "first": 2100000000, "count": 10 }, "rules": [
     { "id": "host", "principal": { "uid": 0 }, "host": true, "may": ["attach", "resize"],
       "targets": ["nbd", "image"], "max_size": "1G", "backing": ["$dir/vm/"], "formats": ["qcow2", "raw", "vdi", "vmdk", "vhdx"],
-      "image_chain": ["$dir/bases/"], "nbd": ["exec:$program", "exec:$program-link"] } ] }
+      "image_chain": ["$dir/bases/"], "nbd": ["exec:$program", "exec:$program-link"] },
+    { "id": "containers", "principal": { "uid": 0 }, "targets": ["nbd"], "max_size": "1G",
+      "max_devices_per_container": 1, "nbd": ["exec:$program-sh"] } ] }
 END
 /usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
 undo kill $!
@@ -163,7 +165,7 @@ dev=$(attach "${of_program[@]}")
 [ "$(blockdev --getsize64 "$dev")" = $((16 << 20)) ] || fail "its size: $(blockdev --getsize64 "$dev")"
 head -c 1M /dev/urandom >some
 dd if=some of="$dev" bs=64k oflag=direct status=none
-cmp -n $((1 << 20)) some "$dev" || fail "not what was written"
+cmp -n $((1 << 20)) some "$dev" || fail "not what was written: $(tail -n 5 "$TEST_DIR/helper.log")"
 # Without a record both are nobody's.
 helper_stop
 rm /run/ublk-oci/devices/*
@@ -179,3 +181,28 @@ chown 1 $program
 expect_fail 'others than root could change' attach "${of_program[@]}"
 expect_nothing_left
 ok "nbd: a program of root's serves a device; one that others could change does not"
+
+# As in the manual: a shell script behind nbdkit's sh plug-in, in a container.
+cat >$program-sh <<END
+#!/bin/sh
+exec /usr/bin/nbdkit --foreground sh $program-sh.plugin
+END
+cat >$program-sh.plugin <<'END'
+#!/bin/sh
+case $1 in
+get_size) echo 1M ;;
+pread) printf "%$3s" "" ;;
+*) exit 2 ;;
+esac
+END
+chmod 755 $program-sh $program-sh.plugin
+undo rm $program-sh $program-sh.plugin
+bundle_make "$TEST_DIR/blanks"
+container_start crun blanks "$TEST_DIR/blanks"
+ublk-oci attach --container blanks --device /dev/blanks --target nbd --nbd exec:$program-sh --access ro >/dev/null
+[ "$(crun exec blanks dd if=/dev/blanks bs=64k 2>/dev/null | tr -d -c ' ' | wc -c)" = $((1 << 20)) ] ||
+    fail "not a disk of blanks: $(tail -n 5 "$TEST_DIR/helper.log")"
+container_delete crun blanks
+wait_for 20 nothing_left
+no_back_end || fail "a back end is left"
+ok "nbd: a shell script behind nbdkit serves a container's device"
