@@ -31,7 +31,8 @@ static int backing_check(const struct attach_options *o, int fd, const struct st
 		return err_set(e, EINVAL,
 			       "it is empty; make it as large as the device first "
 			       "(truncate -s SIZE)");
-	if (!o->size_bytes && bytes % KEYS_BLOCK_BYTES)
+	/* An image says how large it is, which its file does not. */
+	if (!o->size_bytes && !o->format && bytes % KEYS_BLOCK_BYTES)
 		return err_set(e, EINVAL,
 			       "its size, %" PRIu64 " bytes, is not a multiple of %d; give a size, "
 			       "or make it larger (truncate -s)",

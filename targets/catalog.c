@@ -65,7 +65,6 @@ static const struct catalog_target targets[TARGET_END] = {
 		.name = "image",
 		.help = "an image such as qcow2 or vmdk, by QEMU's own code, confined",
 		.nr_fds = 1,
-		.needs_size = true,
 		.volatile_cache = true,
 		.discards = true,
 		.image = true,

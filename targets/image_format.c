@@ -15,6 +15,12 @@ const char *image_format_name(unsigned int format)
 	return format < IMAGE_END ? image_formats[format] : NULL;
 }
 
+bool image_format_grows(unsigned int format)
+{
+	return format == IMAGE_RAW || format == IMAGE_QCOW2 || format == IMAGE_QED ||
+	       format == IMAGE_PARALLELS;
+}
+
 enum image_format image_format_find(const char *name)
 {
 	for (unsigned int i = IMAGE_NONE + 1; i < IMAGE_END; i++) {

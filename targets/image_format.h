@@ -2,6 +2,8 @@
 /* The image formats a confined qemu-storage-daemon serves: constant facts for everybody. */
 #pragma once
 
+#include <stdbool.h>
+
 /* Never renumbered, only added to. */
 enum image_format {
 	IMAGE_NONE,
@@ -18,6 +20,9 @@ enum image_format {
 
 /* As QEMU names it, and people write it; NULL for a number that is none. */
 const char *image_format_name(unsigned int format);
+
+/* Can an image of this format become larger? */
+bool image_format_grows(unsigned int format);
 
 /* IMAGE_NONE for a name that is none. */
 enum image_format image_format_find(const char *name);

@@ -11,6 +11,7 @@
 #include "targets/image_format.h"
 
 #define COMMAND_QSD "/usr/bin/qemu-storage-daemon"
+#define COMMAND_IMG "/usr/bin/qemu-img"
 
 static int command_add(struct command *c, struct err *e, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -92,15 +93,39 @@ static int command_make_image(struct command *c, const struct backend_start *sta
 {
 	int r;
 
-	for (uint32_t i = 0; i < start->nr_files; i++) {
-		if (!image_format_name(start->formats[i]))
-			return err_set(e, EPROTO, "format %" PRIu32 " is none", start->formats[i]);
-	}
 	r = command_add(c, e, COMMAND_QSD);
 	/* A node is named after it is there. */
 	for (uint32_t i = start->nr_files; r == 0 && i > 0; i--)
 		r = command_add_layer(c, start, i - 1, e);
 	return r < 0 ? r : command_add_export(c, start, e);
+}
+
+/*
+ * qemu-img, which never makes it smaller unless it is told to. It is given the whole chain, since
+ * what is behind the image is not where its header says.
+ */
+static int command_make_grow(struct command *c, const struct backend_start *start, struct err *e)
+{
+	char options[512], prefix[64] = "";
+	size_t used = 0, behind = 0;
+	int n;
+
+	for (uint32_t i = 0; i < start->nr_files; i++) {
+		n = snprintf(options + used, sizeof(options) - used,
+			     "%s%sdriver=%s,%sfile.driver=file,%sfile.filename=" BACKEND_IMAGE_DIR
+			     "/%" PRIu32,
+			     i ? "," : "", prefix, image_format_name(start->formats[i]), prefix,
+			     prefix, i);
+		if (n < 0 || used + (size_t)n >= sizeof(options))
+			return err_set(e, E2BIG, "the arguments are too long");
+		used += (size_t)n;
+		memcpy(prefix + behind, "backing.", sizeof("backing."));
+		behind += sizeof("backing.") - 1;
+	}
+	if (command_add(c, e, COMMAND_IMG) < 0 || command_add(c, e, "resize") < 0 ||
+	    command_add(c, e, "--image-opts") < 0 || command_add(c, e, "%s", options) < 0)
+		return -E2BIG;
+	return command_add(c, e, "%" PRIu64, start->size_bytes);
 }
 
 static int command_make_exec(struct command *c, const struct backend_start *start, struct err *e)
@@ -121,15 +146,34 @@ static int command_make_exec(struct command *c, const struct backend_start *star
 	return r;
 }
 
+static int command_check_files(const struct backend_start *start, struct err *e)
+{
+	if (!start->nr_files || start->nr_files > BACKEND_FILES_MAX)
+		return err_set(e, EPROTO, "an image is of 1 to %d files", BACKEND_FILES_MAX);
+	for (uint32_t i = 0; i < start->nr_files; i++) {
+		if (!image_format_name(start->formats[i]))
+			return err_set(e, EPROTO, "format %" PRIu32 " is none", start->formats[i]);
+	}
+	return 0;
+}
+
+bool command_serves(const struct backend_start *start)
+{
+	return start->kind != BACKEND_GROW;
+}
+
 int command_make(struct command *c, const struct backend_start *start, struct err *e)
 {
+	int r;
+
 	memset(c, 0, sizeof(*c));
 	switch ((enum backend_kind)start->kind) {
 	case BACKEND_IMAGE:
-		if (!start->nr_files || start->nr_files > BACKEND_FILES_MAX)
-			return err_set(e, EPROTO, "an image is of 1 to %d files",
-				       BACKEND_FILES_MAX);
-		return command_make_image(c, start, e);
+		r = command_check_files(start, e);
+		return r < 0 ? r : command_make_image(c, start, e);
+	case BACKEND_GROW:
+		r = command_check_files(start, e);
+		return r < 0 ? r : command_make_grow(c, start, e);
 	case BACKEND_EXEC:
 		return command_make_exec(c, start, e);
 	case BACKEND_NONE:

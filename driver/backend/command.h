@@ -2,6 +2,7 @@
 /* What a back end's program is called with. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "driver/base/err.h"
@@ -16,6 +17,9 @@ struct command {
 	char *argv[COMMAND_ARGS_MAX]; /* ends with NULL */
 	unsigned int nr;
 };
+
+/* Does it listen? Else it ends by itself. */
+bool command_serves(const struct backend_start *start);
 
 /* From what the helper asks for. -EPROTO: that makes no sense. */
 int command_make(struct command *c, const struct backend_start *start, struct err *e);

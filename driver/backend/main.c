@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 #define SEND_TIMEOUT_MS 5000
 #define HIGH_FD 64 /* descriptors from here on do not collide with those it shall have */
 
-enum { FD_LISTEN, FD_WORDS, NR_FDS };
+enum { FD_WORDS, FD_LISTEN, NR_FDS };
 
 static int backend_receive(struct backend_start *start, struct packet *p, int channel_fd,
 			   struct err *e)
@@ -29,12 +30,13 @@ static int backend_receive(struct backend_start *start, struct packet *p, int ch
 
 	if (r < 0)
 		return err_sys(e, -r, "no word from the helper");
-	if (p->size != sizeof(*start) || p->nr_fds != NR_FDS)
+	if (p->size != sizeof(*start))
 		return err_set(e, EPROTO, "the helper speaks another version");
 	memcpy(start, p->bytes, sizeof(*start));
 	if (start->head.magic != START_MAGIC || start->head.version != START_VERSION ||
 	    start->head.type != START_BACKEND || start->head.size != sizeof(*start) ||
-	    start->flags & ~(uint32_t)BACKEND_FLAGS_ALL)
+	    start->flags & ~(uint32_t)BACKEND_FLAGS_ALL ||
+	    p->nr_fds != (command_serves(start) ? NR_FDS : FD_WORDS + 1))
 		return err_set(e, EPROTO, "the helper speaks another version");
 	return 0;
 }
@@ -42,12 +44,14 @@ static int backend_receive(struct backend_start *start, struct packet *p, int ch
 /* Its words, twice; the socket, which it inherits; and nothing else. */
 static int backend_descriptors(const struct packet *p, struct err *e)
 {
+	bool serves = p->nr_fds > FD_LISTEN;
 	int words_fd = fcntl(p->fds[FD_WORDS], F_DUPFD_CLOEXEC, HIGH_FD);
-	int listen_fd = fcntl(p->fds[FD_LISTEN], F_DUPFD_CLOEXEC, HIGH_FD);
+	int listen_fd = serves ? fcntl(p->fds[FD_LISTEN], F_DUPFD_CLOEXEC, HIGH_FD) : -1;
 
-	if (words_fd < 0 || listen_fd < 0 || dup2(words_fd, STDOUT_FILENO) < 0 ||
-	    dup2(words_fd, STDERR_FILENO) < 0 || dup2(listen_fd, BACKEND_LISTEN_FD) < 0 ||
-	    close_range(BACKEND_LISTEN_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	if (words_fd < 0 || dup2(words_fd, STDOUT_FILENO) < 0 ||
+	    dup2(words_fd, STDERR_FILENO) < 0 ||
+	    (serves && (listen_fd < 0 || dup2(listen_fd, BACKEND_LISTEN_FD) < 0)) ||
+	    close_range(BACKEND_LISTEN_FD + serves, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return err_sys(e, errno, "cannot place descriptors");
 	return 0;
 }

@@ -210,8 +210,6 @@ static int attach_look_server(struct attach *a, struct err *e)
 	struct policy_verdict verdict;
 	int r;
 
-	if (backend_serves(rec) && !rec->size_bytes)
-		return err_set(e, EINVAL, "a device of a program needs a size");
 	/* It is started when the rest is decided. */
 	if (backend_serves(rec))
 		return 0;
@@ -348,14 +346,32 @@ static int attach_add(struct attach *a, struct err *e)
 	return 0;
 }
 
-static int attach_backing(struct attach *a, struct err *e)
+/*
+ * Only the back end knew how large it is: that is decided on, with its place in all sums, before
+ * there is a device, and before its back end may write so much.
+ */
+static int attach_size_known(struct attach *a, pid_t backend_pid, struct err *e)
 {
 	int r;
 
+	r = op_grow(a->op, &a->rec, e);
+	if (r == 0)
+		r = op_update(a->op, &a->rec, e);
+	return r < 0 ? r : backend_device_limit(&a->rec, backend_pid, e);
+}
+
+static int attach_backing(struct attach *a, struct err *e)
+{
+	bool unknown = !a->rec.size_bytes;
+	pid_t pid;
+	int r;
+
 	if (backend_serves(&a->rec)) {
-		r = backend_device_start(a->op, &a->rec, &a->server, e);
+		r = backend_device_start(a->op, &a->rec, &a->server, &pid, e);
 		if (r == 0)
 			r = nbd_note(&a->rec, &a->server, e);
+		if (r == 0 && unknown)
+			r = attach_size_known(a, pid, e);
 		for (unsigned int i = 0; r == 0 && i < a->server.nr; i++)
 			a->birth.files[a->birth.nr_files++] = a->server.fds[i];
 		return r;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
@@ -125,18 +127,22 @@ static int backend_hand_over(const struct backend *b, const struct backend_spec 
 {
 	struct backend_start m = spec->what;
 	auto_close int listen_fd = -1;
-	int r;
+	unsigned int nr = 1;
+	int r = 0;
 
 	m.nr_files = spec->nr_files;
-	r = backend_listen(spec->socket, &listen_fd, e);
+	if (spec->socket) {
+		r = backend_listen(spec->socket, &listen_fd, e);
+		nr = 2;
+	}
 	if (r < 0)
 		return r;
 	{
-		const int fds[] = { listen_fd, b->words_fd };
+		const int fds[] = { b->words_fd, listen_fd };
 
 		m.head = (struct start_head){ START_MAGIC, START_VERSION, START_BACKEND, sizeof(m),
-					      ARRAY_SIZE(fds) };
-		r = packet_send(channel_fd, &m, sizeof(m), fds, ARRAY_SIZE(fds), BACKEND_STEP_MS);
+					      nr };
+		r = packet_send(channel_fd, &m, sizeof(m), fds, nr, BACKEND_STEP_MS);
 	}
 	if (r < 0)
 		return err_sys(e, -r, "cannot send to the back end");
@@ -191,6 +197,21 @@ int backend_start(struct backend *b, const struct backend_spec *spec, struct err
 	if (r < 0)
 		cgroup_remove(spec->cgroup, BACKEND_STEP_MS, NULL);
 	return r;
+}
+
+int backend_await_end(const struct backend *b, int timeout_ms, struct err *e)
+{
+	struct pollfd p = { .fd = b->pidfd, .events = POLLIN };
+	siginfo_t info = { 0 };
+
+	if (poll(&p, 1, timeout_ms) <= 0)
+		return err_set(e, ETIMEDOUT, "the back end takes more than %d ms", timeout_ms);
+	if (waitid((idtype_t)P_PIDFD, (id_t)b->pidfd, &info, WEXITED) < 0)
+		return err_sys(e, errno, "cannot wait for the back end");
+	if (info.si_code != CLD_EXITED || info.si_status)
+		return err_set(e, EPROTO, "the back end ended with %s %d",
+			       info.si_code == CLD_EXITED ? "status" : "signal", info.si_status);
+	return 0;
 }
 
 int backend_connect(const char *path, int *ret_fd, struct err *e)

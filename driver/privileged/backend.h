@@ -19,7 +19,7 @@ struct backend_spec {
 	struct backend_start what; /* all but its head and nr_files */
 	int program_fd;		   /* ublk-oci-backend */
 	const char *cgroup;	   /* made before */
-	const char *socket;	   /* made where it is not there, by who alone may connect to it */
+	const char *socket;	   /* who alone may connect makes it; NULL: it serves nothing */
 	uid_t uid;
 	gid_t gid;
 	/* Borrowed; opened through a mount of the caller's own namespace. The first may be
@@ -53,6 +53,9 @@ int backend_start(struct backend *b, const struct backend_spec *spec, struct err
 
 /* A connection to it; borrows nothing. -ECONNREFUSED: nobody listens there any more. */
 int backend_connect(const char *socket, int *ret_fd, struct err *e);
+
+/* Of one that ends by itself. -EPROTO: not well; -ETIMEDOUT: not yet. */
+int backend_await_end(const struct backend *b, int timeout_ms, struct err *e);
 
 /* The last line it said, printable characters only; "" where it said nothing. */
 #define BACKEND_WORDS_SIZE 200

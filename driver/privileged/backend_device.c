@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,37 +33,66 @@ void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE]
 		memcpy(path, rec->cgroup, CGROUP_PATH_SIZE);
 }
 
+/* What a service manager hides from the helper, though its callers see it. */
+static bool device_path_hidden(const char *path)
+{
+	static const char *const places[] = { "/home/", "/root/", "/run/user/", "/tmp/",
+					      "/var/tmp/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		if (!strncmp(path, places[i], strlen(places[i])))
+			return true;
+	}
+	return false;
+}
+
 /* In our own namespace, where a mount of it can be copied. */
 static int device_open_file(const char *path, uint64_t dev, uint64_t inode, int *ret_fd,
-			    struct err *e)
+			    uint64_t *ret_bytes, struct err *e)
 {
 	auto_close int fd = backing_walk("/", path);
 	struct stat st;
 
+	bool found = fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == inode;
+
+	if (!found && device_path_hidden(path))
+		return err_set(
+			e, fd < 0 ? -fd : ESTALE,
+			"the helper does not see the image %s: as a service it has no /home, "
+			"/root, /run/user and /tmp; move it elsewhere, below /srv for example",
+			path);
 	if (fd < 0)
 		return err_sys(e, -fd, "cannot find the image %s", path);
-	if (fstat(fd, &st) < 0 || st.st_dev != dev || st.st_ino != inode)
+	if (!found)
 		return err_set(e, ESTALE, "%s is another file by now", path);
 	*ret_fd = fd_take(&fd);
+	*ret_bytes = (uint64_t)st.st_size;
 	return 0;
+}
+
+/* RLIMIT_FSIZE of who writes an image that has file_bytes now. Until its size is known it may
+ * change what is there. */
+static uint64_t device_file_limit(const struct record *rec, uint64_t file_bytes)
+{
+	return BACKEND_DEVICE_SPARE + (rec->size_bytes ? 2 * rec->size_bytes : file_bytes);
 }
 
 static int device_spec_image(const struct record *rec, struct backend_spec *spec, struct err *e)
 {
+	uint64_t bytes;
 	int r;
 
-	spec->what.kind = BACKEND_IMAGE;
 	spec->what.formats[0] = rec->nbd.format;
 	spec->what.formats[1] = rec->nbd.base_format;
-	spec->file_size_limit = 2 * rec->size_bytes + BACKEND_DEVICE_SPARE;
 	r = device_open_file(rec->backing, rec->backing_dev, rec->backing_inode, &spec->files[0],
-			     e);
+			     &bytes, e);
 	if (r < 0)
 		return r;
 	spec->nr_files = 1;
+	spec->file_size_limit = device_file_limit(rec, bytes);
 	if (!*rec->base)
 		return 0;
-	r = device_open_file(rec->base, rec->base_dev, rec->base_inode, &spec->files[1], e);
+	r = device_open_file(rec->base, rec->base_dev, rec->base_inode, &spec->files[1], &bytes, e);
 	if (r == 0)
 		spec->nr_files = 2;
 	return r;
@@ -125,19 +155,23 @@ static int device_spec(const struct op *op, const struct record *rec, struct bac
 	spec->what.flags = rec->flags & WIRE_READ_ONLY ? BACKEND_READ_ONLY : 0;
 	if (spec->program_fd < 0)
 		return err_set(e, ENOTSUP, "ublk-oci-backend is not installed");
-	return rec->nbd.format ? device_spec_image(rec, spec, e)
-			       : device_spec_program(rec, spec, e);
+	if (!rec->nbd.format)
+		return device_spec_program(rec, spec, e);
+	spec->what.kind = BACKEND_IMAGE;
+	return device_spec_image(rec, spec, e);
+}
+
+static void device_spec_fini(struct backend_spec *spec)
+{
+	for (unsigned int i = 0; i < spec->nr_files; i++)
+		close_fdp(&spec->files[i]);
 }
 
 int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e)
 {
-	struct backend_spec spec = { 0 };
-	int r;
+	cleanup_with(device_spec_fini) struct backend_spec spec = { 0 };
 
-	r = device_spec(op, rec, &spec, e);
-	for (unsigned int i = 0; i < spec.nr_files; i++)
-		close_fdp(&spec.files[i]);
-	return r;
+	return device_spec(op, rec, &spec, e);
 }
 
 /* By one connection: it ends with the program. */
@@ -158,32 +192,80 @@ static int device_connect(const struct record *rec, const char *socket, struct n
 	return r < 0 ? r : nbd_connect(ret, &place, BACKEND_DEVICE_CONNECT_MS, e);
 }
 
-int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
-			 struct err *e)
+/* The reason is its own, where it has said one. */
+static int device_says(const struct backend *b, int r, struct err *e)
 {
-	char cgroup[CGROUP_PATH_SIZE], socket[64], words[BACKEND_WORDS_SIZE];
-	auto_backend struct backend b = BACKEND_INIT;
-	struct backend_spec spec = { .cgroup = cgroup, .socket = socket };
+	char words[BACKEND_WORDS_SIZE] = "";
+
+	if (b->words_fd >= 0)
+		backend_words(b, words);
+	return *words ? err_set(e, -r, "the back end says: %s", words) : r;
+}
+
+/* One that is to be started for a device whose last one has ended. */
+static int device_begin(const struct op *op, const struct record *rec, char *cgroup,
+			struct backend_spec *spec, struct err *e)
+{
 	int r;
 
-	snprintf(socket, sizeof(socket), BACKEND_DEVICE_SOCKET, rec->generation);
 	r = backend_device_end(rec, e);
 	if (r == 0)
 		r = device_cgroup(rec, cgroup, e);
 	if (r == 0)
-		r = device_spec(op, rec, &spec, e);
+		r = device_spec(op, rec, spec, e);
+	return r;
+}
+
+int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
+			 pid_t *ret_pid, struct err *e)
+{
+	char cgroup[CGROUP_PATH_SIZE], socket[64];
+	cleanup_with(device_spec_fini) struct backend_spec spec = { .cgroup = cgroup,
+								    .socket = socket };
+	auto_backend struct backend b = BACKEND_INIT;
+	int r;
+
+	snprintf(socket, sizeof(socket), BACKEND_DEVICE_SOCKET, rec->generation);
+	r = device_begin(op, rec, cgroup, &spec, e);
 	if (r == 0)
 		r = backend_start(&b, &spec, e);
 	if (r == 0)
 		r = device_connect(rec, socket, ret, e);
-	for (unsigned int i = 0; i < spec.nr_files; i++)
-		close_fdp(&spec.files[i]);
 	unlink(socket);
-	if (r < 0 && b.words_fd >= 0) {
-		backend_words(&b, words);
-		if (*words)
-			err_set(e, -r, "the back end says: %s", words);
-	}
+	if (ret_pid)
+		*ret_pid = b.pid;
+	return r < 0 ? device_says(&b, r, e) : 0;
+}
+
+int backend_device_limit(const struct record *rec, pid_t pid, struct err *e)
+{
+	const struct rlimit limit = { device_file_limit(rec, 0), device_file_limit(rec, 0) };
+
+	if (rec->nbd.format && prlimit(pid, RLIMIT_FSIZE, &limit, NULL) < 0)
+		return err_sys(e, errno, "cannot set limits of the back end");
+	return 0;
+}
+
+/* Its tool ends by itself, and its status is the answer. */
+int backend_device_grow(const struct op *op, const struct record *rec, int timeout_ms,
+			struct err *e)
+{
+	char cgroup[CGROUP_PATH_SIZE];
+	cleanup_with(device_spec_fini) struct backend_spec spec = { .cgroup = cgroup };
+	auto_backend struct backend b = BACKEND_INIT;
+	int r;
+
+	r = device_begin(op, rec, cgroup, &spec, e);
+	if (r < 0)
+		return r;
+	spec.what.kind = BACKEND_GROW;
+	spec.what.size_bytes = rec->size_bytes;
+	r = backend_start(&b, &spec, e);
+	if (r == 0)
+		r = backend_await_end(&b, timeout_ms, e);
+	if (r < 0)
+		device_says(&b, r, e);
+	cgroup_remove(cgroup, BACKEND_DEVICE_END_MS, NULL);
 	return r;
 }
 

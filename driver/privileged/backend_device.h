@@ -27,10 +27,20 @@ static inline bool backend_serves(const struct record *rec)
 
 /*
  * Ends the one that is there, starts another, and agrees with it on its export. In a child's place,
- * as spawn_worker(). The cgroup of rec has its name.
+ * as spawn_worker(). The cgroup of rec has its name. ret_pid may be NULL: a child of the caller.
  */
 int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
-			 struct err *e);
+			 pid_t *ret_pid, struct err *e);
+
+/* One that was started when the size was not known may write as much as the record's allows. */
+int backend_device_limit(const struct record *rec, pid_t pid, struct err *e);
+
+/*
+ * Ends the one that is there, and makes the image as large as rec says, by a tool in the same
+ * place. -EPROTO: it says why not; also of one that is larger. The image is never made smaller.
+ */
+int backend_device_grow(const struct op *op, const struct record *rec, int timeout_ms,
+			struct err *e);
 
 /* Is there what another one would be started from? */
 int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e);

@@ -29,6 +29,7 @@
 #define RECOVER_RETRY_MS 2
 #define RECOVER_QUIESCE_MS 2000 /* until a tag of each queue is idle */
 #define RECOVER_CONNECT_MS 10000
+#define RECOVER_GROW_MS 15000
 #define RECOVER_LEAVE_MS 1000 /* until what a worker has begun is finished, and it has ended */
 
 struct recover {
@@ -101,7 +102,7 @@ static int recover_server(struct recover *r, struct err *e)
 	if (ret < 0)
 		return ret;
 	ret = backend_serves(rec)
-		      ? backend_device_start(r->op, rec, &server, &why)
+		      ? backend_device_start(r->op, rec, &server, NULL, &why)
 		      : nbd_reconnect(&server, rec, op_left_ms(r->op, RECOVER_CONNECT_MS), &why);
 	if (ret < 0) {
 		*e = why;
@@ -471,24 +472,86 @@ static int recover_replace(struct recover *r, struct err *e)
 }
 
 /*
+ * The image becomes as large as wanted says, when nobody serves it. One that is so large already
+ * is not made smaller.
+ */
+static int recover_grow(const struct recover *r, const struct record *wanted, struct err *e)
+{
+	auto_nbd_server struct nbd_server server = NBD_SERVER_INIT;
+	int timeout_ms = op_left_ms(r->op, RECOVER_GROW_MS), ret;
+
+	ret = backend_device_grow(r->op, wanted, timeout_ms, e);
+	if (ret == 0 || backend_device_start(r->op, &r->rec, &server, NULL, NULL) < 0)
+		return ret;
+	return server.bytes >= wanted->size_bytes ? 0 : ret;
+}
+
+/*
+ * The device is served again with the size it is to have, or with the one it had. On record it is
+ * larger when what is behind it is.
+ */
+static int recover_restart_larger(struct recover *r, const struct record *wanted, struct err *e)
+{
+	struct err why;
+	int ret, made;
+
+	ret = recover_grow(r, wanted, &why);
+	if (ret == 0) {
+		r->rec.size_bytes = wanted->size_bytes;
+		r->rec.asked_bytes = wanted->asked_bytes;
+	}
+	made = recover_make(r, e);
+	if (made < 0 && ret == 0) {
+		ret = made;
+		why = *e;
+		r->rec.size_bytes = r->before.size_bytes;
+		r->rec.asked_bytes = r->before.asked_bytes;
+		made = recover_make(r, e);
+	}
+	if (ret < 0 && made == 0)
+		return err_set(e, -ret, "the image keeps its size: %s", why.text);
+	return made;
+}
+
+/*
  * Of a device with a server: its connections end with its worker, and the next has its own. A
  * server may have room for no others before. The device waits meanwhile.
  */
-static int recover_restart(struct recover *r, struct err *e)
+static int recover_restart(struct recover *r, recover_change *change, void *arg, struct err *e)
 {
+	struct record wanted = r->rec;
 	int ret;
 
 	/* The old worker goes on where no other could follow. */
 	ret = backend_serves(&r->rec) ? backend_device_may_leave(r->op, &r->rec, e)
 				      : nbd_may_leave(&r->rec, e);
+	if (ret == 0 && change)
+		ret = change(r->op, arg, &wanted, -1, e);
+	if (ret == -EALREADY)
+		recover_size(r);
 	if (ret < 0)
 		return ret;
 	r->before = r->rec;
 	ret = recover_leave(r, e);
 	if (ret == 0)
-		ret = recover_make(r, e);
+		ret = change ? recover_restart_larger(r, &wanted, e) : recover_make(r, e);
 	r->pause_us = clock_now_us() - r->left_us;
-	return ret < 0 ? err_prefix(e, ret, "there is no new worker yet") : 0;
+	return ret < 0 && r->rec.state != WIRE_STATE_LIVE
+		       ? err_prefix(e, ret, "there is no new worker yet")
+		       : ret;
+}
+
+/* Until another one takes over, the old worker goes on. */
+static int recover_change_and_replace(struct recover *r, recover_change *change, void *arg,
+				      struct err *e)
+{
+	int ret;
+
+	r->before = r->rec;
+	ret = change ? change(r->op, arg, &r->rec, r->files[0], e) : 0;
+	if (ret == -EALREADY)
+		recover_size(r);
+	return ret < 0 ? ret : recover_replace(r, e);
 }
 
 static int recover_upgrade_or_not(struct recover *r, recover_change *change, void *arg,
@@ -497,18 +560,13 @@ static int recover_upgrade_or_not(struct recover *r, recover_change *change, voi
 	int ret;
 
 	ret = recover_may_upgrade(r, e);
-	if (ret == 0 && recover_has_server(&r->rec))
-		return recover_restart(r, e);
-	if (ret == 0)
+	if (ret == 0 && recover_has_server(&r->rec)) {
+		ret = recover_restart(r, change, arg, e);
+	} else if (ret == 0) {
 		ret = recover_backing(r, e);
-	if (ret < 0)
-		return ret;
-	r->before = r->rec;
-	ret = change ? change(r->op, arg, &r->rec, r->files[0], e) : 0;
-	if (ret == -EALREADY)
-		recover_size(r);
-	else if (ret == 0)
-		ret = recover_replace(r, e);
+		if (ret == 0)
+			ret = recover_change_and_replace(r, change, arg, e);
+	}
 	if (ret < 0 && ret != -EALREADY)
 		return ret;
 	return change && r->size_status < 0 ? err_set(e, -r->size_status, "%s", r->size_e.text) : 0;

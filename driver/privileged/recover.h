@@ -27,7 +27,8 @@ struct recover_upgraded {
 
 /*
  * What is to be another with the next worker: changes the record. backing_fd is what it serves
- * from. -EALREADY: it is so, and needs no other worker.
+ * from; -1: a server, of which an image is to be made as large as the record then says. -EALREADY:
+ * it is so, and needs no other worker.
  */
 typedef int recover_change(const struct op *op, void *arg, struct record *rec, int backing_fd,
 			   struct err *e);

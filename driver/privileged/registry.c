@@ -295,6 +295,10 @@ static int registry_decide(const struct registry *reg, const struct registry_pee
 	struct policy_verdict verdict = { 0 };
 	int r;
 
+	/* Nothing is started for who would not get it, whatever the size, which the back end knows:
+	 * see registry_grow(). */
+	if (!claim.size_bytes && backend_serves(rec))
+		claim.size_bytes = rec->logical_block_bytes;
 	r = registry_ask_policy(reg, peer, "attach", &claim, rec, &verdict, e);
 	return r < 0 ? r : registry_grant(rec, &verdict, e);
 }
@@ -305,13 +309,18 @@ int registry_grow(struct registry *reg, const struct registry_peer *peer, const 
 	struct policy_claim claim = registry_claim(reg, peer, rec);
 	struct device *d = registry_find(reg, rec->generation);
 	struct policy_verdict verdict = { 0 };
+	bool attaching;
 	int r;
 
 	if (!d || d->op_pid != peer->op_pid)
 		return err_set(e, ENOENT, "there is no such device");
-	claim.act = POLICY_RESIZE;
-	claim.mount_path = claim.mount_filesystem = NULL;
-	r = registry_ask_policy(reg, peer, "resize", &claim, rec, &verdict, e);
+	attaching = d->rec.state == WIRE_STATE_ATTACHING;
+	if (!attaching) {
+		claim.act = POLICY_RESIZE;
+		claim.mount_path = claim.mount_filesystem = NULL;
+	}
+	r = registry_ask_policy(reg, peer, attaching ? "attach" : "resize", &claim, rec, &verdict,
+				e);
 	if (r == 0)
 		d->grown_bytes = rec->size_bytes;
 	return r;

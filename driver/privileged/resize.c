@@ -13,6 +13,7 @@
 #include "driver/privileged/undo.h"
 #include "driver/privileged/upgrade.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 
 #define RESIZE_GROW_MS 20000
 
@@ -41,10 +42,13 @@ static int resize_check(const struct record *rec, uint64_t backing_bytes, uint64
 static int resize_change(const struct op *op, void *arg, struct record *rec, int backing_fd,
 			 struct err *e)
 {
-	uint64_t bytes = *(const uint64_t *)arg, backing_bytes;
-	int r;
+	uint64_t bytes = *(const uint64_t *)arg, backing_bytes = INT64_MAX;
+	int r = 0;
 
-	r = backing_size(backing_fd, &backing_bytes, e);
+	if (backing_fd < 0 && !bytes)
+		return err_set(e, EINVAL, "an image becomes as large as is said: how large?");
+	if (backing_fd >= 0)
+		r = backing_size(backing_fd, &backing_bytes, e);
 	if (r == 0)
 		r = resize_check(rec, backing_bytes, &bytes, e);
 	if (r < 0)
@@ -57,7 +61,7 @@ static int resize_change(const struct op *op, void *arg, struct record *rec, int
 		return r;
 	/* Made again after a start of the machine it is to be as large. */
 	rec->asked_bytes = bytes;
-	return remake_save(op->helper->remake_fd, rec, e);
+	return backing_fd < 0 ? 0 : remake_save(op->helper->remake_fd, rec, e);
 }
 
 /* What no try can do. */
@@ -65,10 +69,13 @@ static int resize_possible(const struct record *rec, struct err *e)
 {
 	const struct catalog_target *target = catalog_target(rec->target);
 
-	if (target && target->image)
+	if (target && target->image && !image_format_grows(rec->nbd.format))
 		return err_set(e, EOPNOTSUPP,
-			       "an image keeps its size while a device is made of it: detach it, "
-			       "make it larger (qemu-img resize), and attach it again");
+			       "an image of format %s keeps its size: qemu-img convert makes a "
+			       "larger one of another format",
+			       image_format_name(rec->nbd.format));
+	if (target && target->image && rec->flags & WIRE_READ_ONLY)
+		return err_set(e, EROFS, "what only reads an image does not make it larger");
 	if (!target || !target->nr_fds || target->based)
 		return err_set(e, EOPNOTSUPP, "a device of target %s has its size for ever",
 			       target ? target->name : "unknown");
@@ -100,6 +107,18 @@ static int resize_filesystem(const struct op *op, const struct record *device, s
 	return r < 0 ? err_prefix(e, r, "the device is as large by now; ask again") : 0;
 }
 
+/* An image is larger than what it is made again from says until here, never smaller. */
+static int resize_remake(const struct op *op, const struct record *device, uint64_t bytes,
+			 struct err *e)
+{
+	struct record rec = *device;
+
+	if (!rec.nbd.format || !(rec.flags & WIRE_AHEAD) || !rec.asked_bytes)
+		return 0;
+	rec.asked_bytes = bytes;
+	return remake_save(op->helper->remake_fd, &rec, e);
+}
+
 int resize_serve(struct op *op, struct packet *p, struct err *e)
 {
 	struct recover_upgraded done;
@@ -118,6 +137,8 @@ int resize_serve(struct op *op, struct packet *p, struct err *e)
 		r = op_shorten(op, ask.timeout_ms, e);
 	if (r == 0)
 		r = recover_upgrade(op, ask.generation, resize_change, &ask.size_bytes, &done, e);
+	if (r == 0)
+		r = resize_remake(op, &d->rec, done.size_bytes, e);
 	if (r == 0)
 		r = resize_filesystem(op, &d->rec, e);
 	if (r < 0)

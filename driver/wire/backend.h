@@ -4,8 +4,9 @@
  * place the helper made for it. The helper sends it on the socket pair of start.h:
  *
  *   helper                              ublk-oci-backend
- *   START_BACKEND + listening socket, ->    what to execute
- *     a file for its words
+ *   START_BACKEND + a file for its    ->    what to execute
+ *     words, and a listening socket
+ *     where it serves
  *                                     <-    START_FAILED, or the end of the channel: executed
  *
  * What is in its root: /usr, and the files of the image as BACKEND_IMAGE_DIR "/0" and so on, the
@@ -30,6 +31,7 @@ enum backend_kind {
 	BACKEND_NONE,
 	BACKEND_IMAGE, /* qemu-storage-daemon, with an image */
 	BACKEND_EXEC,  /* the program of a rule */
+	BACKEND_GROW,  /* qemu-img, once: the image becomes larger */
 	BACKEND_KINDS,
 };
 
@@ -46,7 +48,8 @@ struct backend_start {
 	uint32_t nr_files;
 	uint32_t nr_args;
 	uint32_t formats[BACKEND_FILES_MAX]; /* enum image_format, of each file */
+	uint64_t size_bytes;		     /* BACKEND_GROW: what the image is to have */
 	/* BACKEND_EXEC: nr_args strings, each with its end, the first an absolute path. */
 	char args[BACKEND_ARGS_SIZE];
 };
-static_assert(sizeof(struct backend_start) == 1072, "start format changed");
+static_assert(sizeof(struct backend_start) == 1080, "start format changed");

@@ -27,7 +27,8 @@ static const struct cli_page resize_page = {
 		    "resize --container ID --device PATH [--size SIZE] [--json]",
 	.about = "Makes a device larger while it is used. What is behind it (its backing file) has "
 		 "to\n"
-		 "be as large already. DEVICE is N, ublkbN, /dev/ublkbN or a generation.",
+		 "be as large already; an image grows with it. DEVICE is N, ublkbN, /dev/ublkbN or "
+		 "a generation.",
 	.options = resize_options,
 	.nr_options = ARRAY_SIZE(resize_options),
 };

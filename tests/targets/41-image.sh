@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../functional/serve.sh"
-requires jq fio qemu-img qemu-storage-daemon nbdkit mkfs.ext4 e2fsck
+requires jq crun fio qemu-img qemu-storage-daemon nbdkit mkfs.ext4 e2fsck
 
 program=/usr/libexec/ublk-oci-test-disk
 cat >$program <<'END'
@@ -22,8 +22,10 @@ mkdir $dir/vm $dir/bases
 cat >"$TEST_DIR/policy.json" <<END
 { "version": 1, "worker_ids": { "first": 2100000000, "count": 10 }, "rules": [
     { "id": "host", "principal": { "uid": 0 }, "host": true, "may": ["attach", "resize"],
-      "targets": ["nbd", "image"], "max_size": "1G", "backing": ["$dir/vm/"], "formats": ["qcow2", "raw"],
-      "image_chain": ["$dir/bases/"], "nbd": ["exec:$program", "exec:$program-link"] } ] }
+      "targets": ["nbd", "image"], "max_size": "1G", "backing": ["$dir/vm/"], "formats": ["qcow2", "raw", "vdi", "vmdk", "vhdx"],
+      "image_chain": ["$dir/bases/"], "nbd": ["exec:$program", "exec:$program-link"] },
+    { "id": "containers", "principal": { "uid": 0 }, "targets": ["nbd"], "max_size": "1G",
+      "max_devices_per_container": 1, "nbd": ["exec:$program-sh"] } ] }
 END
 /usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
 undo kill $!
@@ -74,8 +76,7 @@ cmp -n 1048576 "$dev" "$TEST_DIR/before" || fail "upgraded: what was there is no
 ok "image: back end and worker killed, one under load: no error, and the data is there"
 
 expect_fail 'attached read-write already' attach "${of_image[@]}"
-expect_fail 'format vmdk is not in its list' attach --target image --format vmdk --backing $image --size 1M
-expect_fail 'keeps its size' ublk-oci resize "$dev" 128M
+expect_fail 'format qed is not in its list' attach --target image --format qed --backing $image --size 1M
 pid=$(back_ends)
 helper_stop
 helper_start --policy "$TEST_DIR/policy.json"
@@ -88,6 +89,53 @@ qemu-img compare -q -f qcow2 -F raw $image "$TEST_DIR/before" || fail "the image
 expect_nothing_left
 [ "$(stat -c '%u:%g %a' $image)" = '0:0 600' ] || fail "the image is $(stat -c '%u:%g %a' $image) now"
 ok "image: the same behind another helper; sound, and equal to the device, when that is gone"
+
+# Larger while it is used, where the driver can; its size is the image's, if the rule allows that.
+larger() { ublk-oci resize "$dev" --size "$1" >"$TEST_DIR/resize.out" 2>&1; }
+bytes_of() { qemu-img info -U --output=json "$1" | jq '."virtual-size"'; }
+qemu-img create -q -f qcow2 $dir/vm/large.qcow2 2G
+expect_fail 'size 2G is more than' attach --target image --format qcow2 --backing $dir/vm/large.qcow2
+no_back_end || fail "a back end is left: $(back_ends)"
+[ -z "$(ublk-oci list --json | jq -r '.[].device')" ] || fail "a device is left: $(ublk-oci list)"
+cp $image $dir/vm/grows.qcow2
+dev=$(attach --target image --format qcow2 --backing $dir/vm/grows.qcow2)
+[ "$(blockdev --getsize64 "$dev")" = $((64 << 20)) ] || fail "its size: $(blockdev --getsize64 "$dev")"
+if larger 96M; then
+    [ "$(blockdev --getsize64 "$dev")" = $((96 << 20)) ] || fail "grown: $(blockdev --getsize64 "$dev")"
+    cmp -n $((64 << 20)) "$dev" "$TEST_DIR/before" || fail "what was there is not, when it is larger"
+    dd if=/dev/urandom of="$dev" bs=1M count=2 seek=90 conv=fsync status=none
+    cp "$dev" "$TEST_DIR/grown"
+    larger 64M && fail "it became smaller"
+    larger 4G && fail "it became larger than its rule allows"
+    grep -q 'policy' "$TEST_DIR/resize.out" || fail "$(cat "$TEST_DIR/resize.out")"
+    expect_fail 'how large' ublk-oci resize "$dev"
+    size=$((96 << 20))
+else
+    grep -q 'UPDATE_SIZE' "$TEST_DIR/resize.out" || fail "$(cat "$TEST_DIR/resize.out")"
+    cp "$dev" "$TEST_DIR/grown"
+    size=$((64 << 20))
+fi
+[ "$(bytes_of $dir/vm/grows.qcow2)" = $size ] || fail "the image has $(bytes_of $dir/vm/grows.qcow2)"
+cmp "$dev" "$TEST_DIR/grown" || fail "what was there is not"
+detach "$dev"
+qemu-img check -q $dir/vm/grows.qcow2 || fail "the image that grew is not sound"
+qemu-img compare -q -f qcow2 -F raw $dir/vm/grows.qcow2 "$TEST_DIR/grown" || fail "it is not what was written"
+expect_nothing_left
+ok "image: its size is the device's, within the rule; larger with it where the driver can"
+
+for format in raw vdi vmdk vhdx; do
+    qemu-img create -q -f $format $dir/vm/f.$format 16M
+    dev=$(attach --target image --format $format --backing $dir/vm/f.$format)
+    head -c 3M /dev/urandom >some
+    dd if=some of="$dev" bs=1M seek=4 conv=fsync status=none
+    [ $format = raw ] || { larger 32M && fail "$format grew"; }
+    cp "$dev" "$TEST_DIR/grown"
+    detach "$dev"
+    cmp -n $((3 << 20)) <(tail -c +$(((4 << 20) + 1)) "$TEST_DIR/grown") some || fail "$format: not what was written"
+    qemu-img compare -q -f $format -F raw $dir/vm/f.$format "$TEST_DIR/grown" || fail "$format: not the device"
+done
+expect_nothing_left
+ok "image: raw, vdi, vmdk and vhdx"
 
 # Over a base: read only, and where the rule says.
 cp $image $dir/bases/base.qcow2
@@ -112,11 +160,12 @@ no_back_end || fail "a back end is left: $(back_ends)"
 expect_nothing_left
 ok "image: over a base of the rule's; one that names other files, and a broken one, are refused in words"
 
-of_program=(--target nbd --nbd exec:$program --size 16M)
+of_program=(--target nbd --nbd exec:$program)
 dev=$(attach "${of_program[@]}")
+[ "$(blockdev --getsize64 "$dev")" = $((16 << 20)) ] || fail "its size: $(blockdev --getsize64 "$dev")"
 head -c 1M /dev/urandom >some
 dd if=some of="$dev" bs=64k oflag=direct status=none
-cmp -n $((1 << 20)) some "$dev" || fail "not what was written"
+cmp -n $((1 << 20)) some "$dev" || fail "not what was written: $(tail -n 5 "$TEST_DIR/helper.log")"
 # Without a record both are nobody's.
 helper_stop
 rm /run/ublk-oci/devices/*
@@ -124,7 +173,6 @@ helper_start --policy "$TEST_DIR/policy.json"
 wait_for 20 no_back_end
 expect_nothing_left
 expect_fail 'not in its list' attach --target nbd --nbd exec:/usr/bin/true --size 16M
-expect_fail 'needs a size' attach --target nbd --nbd exec:$program
 expect_fail 'is a link' attach --target nbd --nbd exec:$program-link --size 16M
 chmod 775 $program
 expect_fail 'others than root could change' attach "${of_program[@]}"
@@ -133,3 +181,28 @@ chown 1 $program
 expect_fail 'others than root could change' attach "${of_program[@]}"
 expect_nothing_left
 ok "nbd: a program of root's serves a device; one that others could change does not"
+
+# As in the manual: a shell script behind nbdkit's sh plug-in, in a container.
+cat >$program-sh <<END
+#!/bin/sh
+exec /usr/bin/nbdkit --foreground sh $program-sh.plugin
+END
+cat >$program-sh.plugin <<'END'
+#!/bin/sh
+case $1 in
+get_size) echo 1M ;;
+pread) printf "%$3s" "" ;;
+*) exit 2 ;;
+esac
+END
+chmod 755 $program-sh $program-sh.plugin
+undo rm $program-sh $program-sh.plugin
+bundle_make "$TEST_DIR/blanks"
+container_start crun blanks "$TEST_DIR/blanks"
+ublk-oci attach --container blanks --device /dev/blanks --target nbd --nbd exec:$program-sh --access ro >/dev/null
+[ "$(crun exec blanks dd if=/dev/blanks bs=64k 2>/dev/null | tr -d -c ' ' | wc -c)" = $((1 << 20)) ] ||
+    fail "not a disk of blanks: $(tail -n 5 "$TEST_DIR/helper.log")"
+container_delete crun blanks
+wait_for 20 nothing_left
+no_back_end || fail "a back end is left"
+ok "nbd: a shell script behind nbdkit serves a container's device"

@@ -225,6 +225,9 @@ const struct row recover_rows[] = {
 
 const size_t recover_rows_nr = ARRAY_SIZE(recover_rows);
 
+#define IMAGE_MADE                                                                                 \
+	"+recovering back-end cgroup spawn +recovering +recovering prepare begin hand end size "   \
+	"+live "
 #define REPLACED "begin hand end other-b +live "
 
 const struct row recover_upgrades[] = {
@@ -285,6 +288,33 @@ const struct row recover_upgrades[] = {
 	  .steps = "" },
 
 	/* --- it becomes larger --- */
+	{ .what = "an image",
+	  .image = true,
+	  .grows = 1,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill enlarge kill other " IMAGE_MADE },
+	{ .what = "an image that was as large",
+	  .image = true,
+	  .large = true,
+	  .fails = ENLARGE,
+	  .code = EPROTO,
+	  .grows = 1,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill enlarge back-end kill other " IMAGE_MADE },
+	{ .what = "an image that cannot: it is served as it was",
+	  .image = true,
+	  .fails = ENLARGE,
+	  .code = EPROTO,
+	  .grows = 1,
+	  .stays_small = true,
+	  .r = -EPROTO,
+	  .then = WIRE_STATE_LIVE,
+	  .steps = "kill enlarge back-end kill other " IMAGE_MADE },
+	{ .what = "an image that no rule lets grow",
+	  .image = true,
+	  .grows = -EPERM,
+	  .r = -EPERM,
+	  .steps = "" },
 	{ .what = "it grows, and then the driver hears of it",
 	  .quiesces = true,
 	  .grows = 1,

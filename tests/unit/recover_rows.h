@@ -9,7 +9,7 @@
 #include "driver/wire/wire.h"
 #include "tests/fake/ublk_ctl_fake.h"
 
-enum step { NONE, GET, SERVER, BACKEND, KEEP, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL };
+enum step { NONE, GET, SERVER, BACKEND, KEEP, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL, ENLARGE };
 
 struct row {
 	const char *what;
@@ -32,6 +32,8 @@ struct row {
 	bool other_lives;  /* a worker in the second cgroup */
 	bool quiesces;	   /* the device can be */
 	bool stays;	   /* a worker whose device was quiesced */
+	bool stays_small;  /* and is not larger in the end */
+	bool large;	   /* the image was larger than the device */
 	int grows;	   /* it is to be larger: 1, or what comes of asking for that */
 	/* What comes of it. */
 	int r;

@@ -97,6 +97,37 @@ static void read_only(void **state)
 	assert_non_null(strstr(c.argv[c.nr - 1], "writable=off"));
 }
 
+/* The whole chain is given, and never what would make the image smaller. */
+static void grown(void **state)
+{
+	static const char *const one[] = {
+		"/usr/bin/qemu-img", "resize",
+		"--image-opts",	     "driver=qcow2,file.driver=file,file.filename=/image/0",
+		"1073741824",	     NULL,
+	};
+	struct backend_start start = image(1, 0);
+	struct command c;
+	struct err e;
+
+	start.kind = BACKEND_GROW;
+	start.size_bytes = 1 << 30;
+	assert_false(command_serves(&start));
+	assert_int_equal(command_make(&c, &start, &e), 0);
+	assert_words(&c, one);
+	start.nr_files = 3;
+	assert_int_equal(command_make(&c, &start, &e), 0);
+	assert_string_equal(c.argv[3], "driver=qcow2,file.driver=file,file.filename=/image/0,"
+				       "backing.driver=raw,backing.file.driver=file,"
+				       "backing.file.filename=/image/1,"
+				       "backing.backing.driver=qcow2,"
+				       "backing.backing.file.driver=file,"
+				       "backing.backing.file.filename=/image/2");
+	start.nr_files = BACKEND_FILES_MAX;
+	assert_int_equal(command_make(&c, &start, &e), 0);
+	start.nr_files = 0;
+	assert_int_equal(command_make(&c, &start, &e), -EPROTO);
+}
+
 static void program(void **state)
 {
 	static const char *const words[] = { "/usr/bin/nbdkit", "-f", "a b", NULL };
@@ -143,6 +174,8 @@ static void format_names(void **state)
 	assert_int_equal(image_format_find(""), IMAGE_NONE);
 	assert_null(image_format_name(IMAGE_NONE));
 	assert_null(image_format_name(IMAGE_END));
+	assert_true(image_format_grows(IMAGE_QCOW2) && !image_format_grows(IMAGE_VMDK));
+	assert_true(!image_format_grows(IMAGE_NONE) && !image_format_grows(IMAGE_END));
 }
 
 static void words_shown(void **state)
@@ -241,10 +274,11 @@ static void cgroups(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_image),   cmocka_unit_test(chain),
-		cmocka_unit_test(read_only),   cmocka_unit_test(program),
-		cmocka_unit_test(nonsense),    cmocka_unit_test(format_names),
-		cmocka_unit_test(words_shown), cmocka_unit_test(cgroups),
+		cmocka_unit_test(one_image),	cmocka_unit_test(chain),
+		cmocka_unit_test(read_only),	cmocka_unit_test(grown),
+		cmocka_unit_test(program),	cmocka_unit_test(nonsense),
+		cmocka_unit_test(format_names), cmocka_unit_test(words_shown),
+		cmocka_unit_test(cgroups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -302,7 +302,7 @@ static const struct {
 	{ "target=image,format=qcow2,backing=/x,size=1G,base=/y,base-format=raw", true, NULL },
 	{ "target=image,backing=/x,size=1G", true, "needs a format" },
 	{ "target=image,format=raw,size=1G", true, "needs a backing file" },
-	{ "target=image,format=raw,backing=/x", true, "needs a size" },
+	{ "target=image,format=raw,backing=/x", true, NULL },
 	{ "target=image,format=raw,backing=/x,size=1G,base=/y", true, "go together" },
 	{ "target=image,format=raw,backing=/x,size=1G,base-format=raw", true, "go together" },
 	{ "target=image,format=raw,backing=/x,size=1G,cluster=64K", true, "for target cow" },

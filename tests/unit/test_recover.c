@@ -181,14 +181,26 @@ int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_
 }
 
 int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
-			 struct err *e)
+			 pid_t *ret_pid, struct err *e)
 {
 	int r = step_done(BACKEND, "back-end", e);
 
-	assert_int_equal(rec->nbd.state, RECORD_NBD_LOST);
+	/* Else it is only asked how large it is. */
+	assert_true(rec->nbd.state == RECORD_NBD_LOST || life.row->fails == ENLARGE);
 	if (r == 0)
-		*ret = (struct nbd_server){ .fds = { dup(life.file_fd), -1, -1, -1 }, .nr = 1 };
+		*ret = (struct nbd_server){ .fds = { dup(life.file_fd), -1, -1, -1 },
+					    .nr = 1,
+					    .bytes = life.row->large ? 2 * SIZE : SIZE };
 	return r;
+}
+
+int backend_device_grow(const struct op *op, const struct record *rec, int timeout_ms,
+			struct err *e)
+{
+	assert_int_equal(rec->size_bytes, 2 * SIZE);
+	/* Until it is larger that is on record nowhere. */
+	assert_int_equal(life.rec.size_bytes, SIZE);
+	return step_done(ENLARGE, "enlarge", e);
 }
 
 int nbd_note(struct record *rec, const struct nbd_server *s, struct err *e)
@@ -311,7 +323,7 @@ static int grow(const struct op *op, void *arg, struct record *rec, int backing_
 {
 	const struct row *row = arg;
 
-	assert_true(backing_fd >= 0);
+	assert_true(row->image ? backing_fd < 0 : backing_fd >= 0);
 	if (row->grows < 0)
 		return err_set(e, -row->grows, "as the test wants");
 	rec->size_bytes = 2 * SIZE;
@@ -340,10 +352,13 @@ static void test_upgrades(void **state)
 		    (r < 0 && !*e.text))
 			fail_msg("%s: %d (%s), state %u, steps: %s", row.what, r, e.text,
 				 life.rec.state, life.steps);
-		assert_string_equal(life.rec.cgroup, strstr(row.steps, "+rec") ? "b" : "a");
-		assert_int_equal(life.rec.size_bytes, row.grows > 0 ? 2 * SIZE : SIZE);
-		assert_int_equal(ublk_fake_bytes(DEV_ID),
-				 r < 0 || !row.grows ? 0 : life.rec.size_bytes);
+		assert_string_equal(life.rec.cgroup,
+				    !row.image && strstr(row.steps, "+rec") ? "b" : "a");
+		assert_int_equal(life.rec.size_bytes,
+				 row.grows > 0 && !row.stays_small ? 2 * SIZE : SIZE);
+		assert_int_equal(ublk_fake_bytes(DEV_ID), (r < 0 && !row.stays_small) || !row.grows
+								  ? 0
+								  : life.rec.size_bytes);
 	}
 }
 

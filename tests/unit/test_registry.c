@@ -16,6 +16,7 @@
 #include "driver/privileged/cgroup.h"
 #include "driver/privileged/registry.h"
 #include "targets/catalog.h"
+#include "targets/image_format.h"
 #include "tests/unit/policy_of.h"
 #include "tests/unit/registry_fixture.h"
 
@@ -267,6 +268,34 @@ static void test_a_device_grows_within_its_rule(void **state)
 	assert_true(registry_claim(&f->reg, &(struct registry_peer){ 0 }, &c).bytes_in_all ==
 		    4 << 20);
 	assert_true(audit.nr_lines == 7);
+	f->reg.policy = f->policy;
+	policy_free(policy);
+}
+
+/* Until its back end has said how large an image is, it may be any size that its rule allows. */
+static void test_a_size_that_only_a_back_end_knows(void **state)
+{
+	struct fixture *f = *state;
+	struct record a = claim(100, "/dev/a");
+	struct policy *policy = policy_of(
+		"{\"version\":1,\"worker_ids\":{\"first\":910000,\"count\":2},\"rules\":["
+		"{\"id\":\"all\",\"principal\":{\"any\":true},\"targets\":[\"image\",\"file\"],"
+		"\"formats\":[\"qcow2\"],\"backing\":[\"/i/"
+		"\"],\"max_size\":\"3M\",\"max_devices_per_container\":2}]}");
+
+	f->reg.policy = policy;
+	a.size_bytes = 0;
+	strcpy(a.backing, "/i/a");
+	a.target = TARGET_FILE;
+	assert_int_equal(reserve(f, &a), -EPERM);
+	a.target = TARGET_IMAGE;
+	a.nbd.format = IMAGE_QCOW2;
+	a.logical_block_bytes = 512;
+	assert_int_equal(reserve(f, &a), 0);
+	assert_int_equal(registry_find(&f->reg, a.generation)->rec.size_bytes, 0);
+	/* The right to attach is enough, and to resize none is needed. */
+	assert_int_equal(grow(f, &a, 4 << 20, 1), -EPERM);
+	assert_int_equal(grow(f, &a, 3 << 20, 1), 0);
 	f->reg.policy = f->policy;
 	policy_free(policy);
 }
@@ -584,6 +613,7 @@ int main(void)
 		TEST(test_many_share_a_base_that_nobody_writes),
 		TEST(test_limits_count_what_is_reserved),
 		TEST(test_a_device_grows_within_its_rule),
+		TEST(test_a_size_that_only_a_back_end_knows),
 		TEST(test_what_is_not_on_record_is_not_given),
 		TEST(test_what_the_rule_gives_is_in_the_record),
 		TEST(test_the_policy_is_told_every_fact),
