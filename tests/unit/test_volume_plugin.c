@@ -24,6 +24,7 @@
 #include "oci-hook/client.h"
 #include "oci-hook/volume-plugin/ask.h"
 #include "oci-hook/volume-plugin/calls.h"
+#include "oci-hook/volume-plugin/changes.h"
 #include "oci-hook/volume-plugin/kept.h"
 #include "oci-hook/volume-plugin/uses.h"
 #include "oci-hook/volume-plugin/works.h"
@@ -129,6 +130,10 @@ static int store_create(const struct volumes_call *call, struct err *e)
 
 static int store_change(const struct volumes_call *call, struct row *row, struct err *e)
 {
+	int r = call->type == STORE_ATTACH ? store_slow(row->volume.name, e) : 0;
+
+	if (r < 0)
+		return r;
 	if (call->type == STORE_ATTACH && row->volume.flags & STORE_IS_SNAPSHOT &&
 	    !(call->ask.device_flags & WIRE_READ_ONLY))
 		return err_set(e, EROFS, "a snapshot is attached read-only");
@@ -728,6 +733,39 @@ static void test_work_that_takes_long_goes_on(void **state)
 	assert_int_equal(long_work("slow", "b", PATIENCE_MS, &e), 0);
 }
 
+/* Its engine has given up, or asks again: until then it is nobody's. */
+static void test_a_mount_nobody_heard_of_ends(void **state)
+{
+	static const char a[] = "{\"Name\":\"slow\",\"ID\":\"a\"}";
+	struct ask ask;
+	struct err e;
+
+	memset(&ask, 0, sizeof(ask));
+	strcpy(ask.volume, "slow");
+	strcpy(ask.id, "a");
+	row_add("slow");
+	for (int again = 0; again < 2; again++) {
+		plugin.unheard_ms = again ? PATIENCE_MS : 300;
+		hold(true);
+		assert_int_equal(works_run(&changes_mount, &plugin, &ask, 20, &e), -EAGAIN);
+		hold(false);
+		for (int i = 0; i < PATIENCE_MS / 5 && !row_find("slow")->mount; i++)
+			clock_sleep_ms(5);
+		assert_true(row_find("slow")->mount);
+		assert_int_equal(nr_uses("slow"), 0);
+		if (again) {
+			WORKS("Mount", a);
+			assert_int_equal(nr_uses("slow"), 1);
+			WORKS("Unmount", a);
+		}
+		for (int i = 0; i < PATIENCE_MS / 10 && row_find("slow")->mount; i++)
+			clock_sleep_ms(10);
+		assert_true(!row_find("slow")->mount);
+	}
+	/* Behind it nothing is under way any more. */
+	WORKS("Remove", a);
+}
+
 static void test_who_asks_again_is_told_how_it_failed(void **state)
 {
 	struct err e;
@@ -814,6 +852,7 @@ int main(void)
 		TEST(test_uses_end_with_their_mount),
 		TEST(test_a_mount_that_is_held_is_nobodys_use),
 		TEST(test_what_is_held_is_unmounted_once_it_is_not),
+		TEST(test_a_mount_nobody_heard_of_ends),
 		TEST(test_a_sweep_leaves_what_is_used),
 		TEST(test_who_does_not_answer_loses_nothing),
 		TEST(test_uses_are_counted_by_mount),
