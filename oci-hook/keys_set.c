@@ -317,10 +317,36 @@ static int set_error_range(struct attach_options *o, const char *value, struct e
 		       quote_text(word, sizeof(word), value));
 }
 
-static int set_nbd(struct attach_options *o, const char *value, struct err *e)
+/* As others write them; what to write here instead. */
+static const struct {
+	const char *scheme, *remedy;
+} set_nbd_schemes[] = {
+	{ "nbds",
+	  "needs TLS, which a proxy on this machine has to speak: see TLS in ublk-oci-target(7)" },
+	{ "nbd+unix:", "is written unix:/PATH here, with the export by itself" },
+	{ "nbd:", "is written tcp:HOST:PORT here, with the export by itself" },
+};
+
+static int set_nbd_scheme(const char *value, struct err *e)
 {
 	char word[QUOTE_SIZE];
 
+	for (size_t i = 0; i < ARRAY_SIZE(set_nbd_schemes); i++) {
+		if (!strncmp(value, set_nbd_schemes[i].scheme, strlen(set_nbd_schemes[i].scheme)))
+			return err_set(e, EINVAL, "\"%s\" %s",
+				       quote_text(word, sizeof(word), value),
+				       set_nbd_schemes[i].remedy);
+	}
+	return 0;
+}
+
+static int set_nbd(struct attach_options *o, const char *value, struct err *e)
+{
+	char word[QUOTE_SIZE];
+	int r = set_nbd_scheme(value, e);
+
+	if (r < 0)
+		return r;
 	if (strncmp(value, "unix:/", strlen("unix:/")) && strncmp(value, "tcp:", strlen("tcp:")) &&
 	    strncmp(value, "exec:/", strlen("exec:/")))
 		return err_set(

@@ -43,11 +43,17 @@ void negotiated_fini(struct negotiated *n)
 		close_fdp(&n->fds[i]);
 }
 
+/* What a server that insists on TLS says is all that tells it from others: no number does. */
 static int negotiate_failed(const char *what, struct err *e)
 {
 	const char *words = nbd_get_error();
 	int code = nbd_get_errno();
 
+	if (code == ENOTSUP && words && strstr(words, "requires TLS"))
+		return err_set(
+			e, ENOTSUP,
+			"the server requires TLS, which a proxy on this machine has to speak: "
+			"see TLS in ublk-oci-target(7)");
 	return err_set(e, code ? code : EIO, "%s: %s", what, words ? words : "no reason given");
 }
 

@@ -218,6 +218,9 @@ static int attach_look_server(struct attach *a, struct err *e)
 	policy_decide(a->op->registry->policy, &claim, &verdict);
 	if (!verdict.allowed)
 		return err_set(e, EPERM, "the policy refuses it: %s", verdict.reason);
+	r = registry_check_backing(a->op->registry, rec, e);
+	if (r < 0)
+		return r;
 	r = nbd_connect(&a->server, &place, op_left_ms(a->op, ATTACH_CONNECT_MS), e);
 	return r < 0 ? r : nbd_note(rec, &a->server, e);
 }
@@ -246,8 +249,26 @@ static int attach_look(struct attach *a, struct packet *p, struct err *e)
 		r = place_look(a->op, &a->container, &a->rec, fd_take(&p->fds[next++]), e);
 	if (r < 0)
 		return r;
-	return target->by_address ? attach_look_server(a, e)
-				  : attach_look_files(a, target, p->fds + next, e);
+	return target->by_address ? 0 : attach_look_files(a, target, p->fds + next, e);
+}
+
+/*
+ * A device that is there is known without its server: that may have room for one client, which is
+ * the device's worker. Else -EALREADY, as of op_reserve().
+ */
+static int attach_find_server(struct attach *a, struct err *e)
+{
+	int r;
+
+	if (!catalog_target(a->rec.target)->by_address)
+		return 0;
+	r = op_meet(a->op, &a->rec, e);
+	if (r < 0)
+		return r;
+	r = attach_look_server(a, e);
+	if (r < 0)
+		request_refused(a->op, "attach", &a->rec, e->text);
+	return r;
 }
 
 static int attach_control(struct attach *a, struct err *e)
@@ -580,7 +601,9 @@ int attach_serve(struct op *op, struct packet *p, struct err *e)
 		request_refused(op, "attach", &a.rec, e->text);
 		return r;
 	}
-	r = op_reserve(op, &a.rec, e);
+	r = attach_find_server(&a, e);
+	if (r == 0)
+		r = op_reserve(op, &a.rec, e);
 	timing_mark(op->timing, WIRE_STEP_DECIDE);
 	if (r == 0)
 		r = attach_make(&a, e);

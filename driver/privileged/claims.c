@@ -19,7 +19,7 @@ static bool claims_alike(const struct record *a, const struct record *b)
 
 const struct device *claims_find(const struct registry *reg, const struct record *device)
 {
-	const struct device *leaving = NULL;
+	const struct device *best = NULL;
 
 	for (size_t i = 0; i < reg->nr_devices; i++) {
 		const struct device *d = reg->devices[i];
@@ -28,11 +28,12 @@ const struct device *claims_find(const struct registry *reg, const struct record
 			continue;
 		if (device->flags & WIRE_CLAIMED && !claims_alike(&d->rec, device))
 			continue;
-		if (d->rec.state != WIRE_STATE_DETACHING)
+		if (d->rec.state == WIRE_STATE_LIVE)
 			return d;
-		leaving = d;
+		if (!best || best->rec.state == WIRE_STATE_DETACHING)
+			best = d;
 	}
-	return leaving;
+	return best;
 }
 
 const struct device *claims_device(const struct registry *reg, const struct record *claim)

@@ -28,7 +28,8 @@ int claims_begin(struct registry *reg, const struct registry_peer *peer, struct 
 
 /*
  * A claim to this device; of a claim, another by which the host has that device in the same way,
- * so that what is mounted is one. One that ends is found last. NULL: there is none.
+ * so that what is mounted is one. One that is live is found first, one that ends last. NULL:
+ * there is none.
  */
 const struct device *claims_find(const struct registry *reg, const struct record *device);
 

@@ -27,7 +27,7 @@
 #include "driver/wire/wire.h"
 #include "targets/catalog.h"
 
-#define FILESYSTEM_MOUNTS_MAX 256 /* of one device in one container */
+#define FILESYSTEM_MOUNTS_ROOM 64 /* at first: a container makes as many as the kernel lets it */
 #define FILESYSTEM_LOOK_MS 20
 
 struct filesystem_work {
@@ -331,18 +331,43 @@ static bool filesystem_mount_id(int fd, uint32_t *ret)
 
 /* Mounts of it in the namespace this process is in, those that were there first first. */
 struct filesystem_mounts {
-	uint32_t ids[FILESYSTEM_MOUNTS_MAX];
-	char *points[FILESYSTEM_MOUNTS_MAX];
+	uint32_t *ids;
+	char **points;
 	unsigned int nr;
+	unsigned int room;
 };
 
 static void filesystem_mounts_fini(struct filesystem_mounts *m)
 {
 	while (m->nr)
 		free(m->points[--m->nr]);
+	free(m->points);
+	free(m->ids);
 }
 
 #define auto_filesystem_mounts cleanup_with(filesystem_mounts_fini)
+
+static int filesystem_mounts_add(struct filesystem_mounts *m, const struct mountinfo_entry *entry)
+{
+	unsigned int room = m->room ? 2 * m->room : FILESYSTEM_MOUNTS_ROOM;
+	void *ids, *points;
+
+	if (m->nr == m->room) {
+		ids = reallocarray(m->ids, room, sizeof(*m->ids));
+		m->ids = ids ? ids : m->ids;
+		points = reallocarray(m->points, room, sizeof(*m->points));
+		m->points = points ? points : m->points;
+		if (!ids || !points)
+			return -ENOMEM;
+		m->room = room;
+	}
+	m->ids[m->nr] = entry->id;
+	m->points[m->nr] = strdup(entry->point);
+	if (!m->points[m->nr])
+		return -ENOMEM;
+	m->nr++;
+	return 0;
+}
 
 static int filesystem_find(const struct filesystem_work *w, struct filesystem_mounts *ret,
 			   struct err *e)
@@ -354,14 +379,8 @@ static int filesystem_find(const struct filesystem_work *w, struct filesystem_mo
 	r = mountinfo_open(&m, w->host.proc_fd, "self/mountinfo");
 	while (!r && (r = mountinfo_next(&m, &entry)) > 0) {
 		r = 0;
-		if (!filesystem_is(w, &entry) || ret->nr == FILESYSTEM_MOUNTS_MAX)
-			continue;
-		ret->ids[ret->nr] = entry.id;
-		ret->points[ret->nr] = strdup(entry.point);
-		if (!ret->points[ret->nr])
-			return err_sys(e, ENOMEM, "cannot list the %s's mounts",
-				       filesystem_whose(w));
-		ret->nr++;
+		if (filesystem_is(w, &entry))
+			r = filesystem_mounts_add(ret, &entry);
 	}
 	return r < 0 ? err_sys(e, -r, "cannot read the %s's list of mounts", filesystem_whose(w))
 		     : 0;
@@ -378,7 +397,7 @@ static bool filesystem_at_place(const struct filesystem_work *w, int above_fd, u
 
 static int filesystem_look_inside(void *arg, struct err *e)
 {
-	auto_filesystem_mounts struct filesystem_mounts m = { .nr = 0 };
+	auto_filesystem_mounts struct filesystem_mounts m = { 0 };
 	struct filesystem_work *w = arg;
 	auto_close int root_fd = -1, above_fd = -1;
 	int r;
@@ -456,7 +475,7 @@ static int filesystem_detach(const struct filesystem_work *w, const char *point,
 
 static int filesystem_remove_all(const struct filesystem_work *w, int above_fd, struct err *e)
 {
-	auto_filesystem_mounts struct filesystem_mounts m = { .nr = 0 };
+	auto_filesystem_mounts struct filesystem_mounts m = { 0 };
 	int r, first = 0;
 
 	r = filesystem_find(w, &m, e);
@@ -475,7 +494,7 @@ static int filesystem_remove_all(const struct filesystem_work *w, int above_fd, 
 
 static int filesystem_remove_unused(const struct filesystem_work *w, int above_fd, struct err *e)
 {
-	auto_filesystem_mounts struct filesystem_mounts m = { .nr = 0 };
+	auto_filesystem_mounts struct filesystem_mounts m = { 0 };
 	bool there = false;
 	int r;
 

@@ -27,6 +27,9 @@ int host_file_insert(const struct node_place *place, const char *store_dir,
 int host_file_look(const struct node_place *place, const struct host_file_spec *spec,
 		   struct err *e);
 
-/* Takes it away, and the node with it, which nobody opens by any way then. Not there is fine. */
+/*
+ * Takes it away, and the node with it, which nobody opens by any way then. Not there is fine.
+ * -EBUSY: something is mounted over it; only the node is gone.
+ */
 int host_file_remove(const struct node_place *place, const char *store_dir,
 		     const struct host_file_spec *spec, struct err *e);

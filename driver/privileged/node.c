@@ -141,6 +141,18 @@ int node_disarm(const char *store_dir, const struct node_id *id, struct err *e)
 	return 0;
 }
 
+bool node_is_root(const struct node_id *id, const char *root)
+{
+	static const char removed[] = "//deleted";
+	char name[NODE_STORE_NAME_SIZE];
+	size_t n;
+
+	node_store_name(name, id);
+	n = strlen(name);
+	return *root == '/' && !strncmp(root + 1, name, n) &&
+	       (!root[1 + n] || !strcmp(root + 1 + n, removed));
+}
+
 int node_store_each(const char *store_dir, int (*found)(void *arg, const struct node_id *id),
 		    void *arg, struct err *e)
 {

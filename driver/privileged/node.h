@@ -82,6 +82,9 @@ int node_try(const struct node_place *place, const struct node_spec *spec, struc
  */
 int node_disarm(const char *store_dir, const struct node_id *id, struct err *e);
 
+/* Is this the root of a mount of that node, as mountinfo says it, be the node removed or not? */
+bool node_is_root(const struct node_id *id, const char *root);
+
 /* Calls found() for each node of the store; a negative number of it ends this. */
 int node_store_each(const char *store_dir, int (*found)(void *arg, const struct node_id *id),
 		    void *arg, struct err *e);

@@ -28,6 +28,7 @@ enum op_question_type {
 	OP_LIST_AGAIN,
 	OP_GROW,
 	OP_SAW,
+	OP_MEET,
 };
 
 /* Both ends are one program and one memory image, so this is no wire format. */
@@ -98,6 +99,13 @@ static int op_ask_patiently(const struct op *op, const struct op_question *quest
 int op_reserve(const struct op *op, struct record *rec, struct err *e)
 {
 	struct op_question question = { .type = OP_RESERVE, .rec = *rec };
+
+	return op_ask_patiently(op, &question, rec, e);
+}
+
+int op_meet(const struct op *op, struct record *rec, struct err *e)
+{
+	struct op_question question = { .type = OP_MEET, .rec = *rec };
 
 	return op_ask_patiently(op, &question, rec, e);
 }
@@ -275,6 +283,9 @@ int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *p
 	case OP_SAW:
 		reply.status =
 			registry_saw(reg, question.rec.generation, &question.seen, &reply.why);
+		break;
+	case OP_MEET:
+		reply.status = registry_check_place(reg, &reply.rec, &reply.why);
 		break;
 	case OP_NONE:
 		return -EPROTO;

@@ -43,6 +43,11 @@ int op_left_ms(const struct op *op, int at_most_ms);
 int op_shorten(struct op *op, uint32_t timeout_ms, struct err *e);
 
 int op_reserve(const struct op *op, struct record *rec, struct err *e);
+/*
+ * What op_reserve() would say of the place alone, for who must know before it can ask for the rest:
+ * 0, nothing is there; -EALREADY; -EEXIST.
+ */
+int op_meet(const struct op *op, struct record *rec, struct err *e);
 /* A container is to have a device that was made ahead; see claims.h. */
 int op_claim(const struct op *op, struct record *rec, struct err *e);
 /* The device of this record may have the size there, which is kept for it: see registry_grow(). */

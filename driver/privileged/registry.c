@@ -151,7 +151,7 @@ int registry_again(const struct device *d, struct record *rec, struct err *e)
 	return -EALREADY;
 }
 
-static int registry_check_place(const struct registry *reg, struct record *rec, struct err *e)
+int registry_check_place(const struct registry *reg, struct record *rec, struct err *e)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {
 		const struct device *d = reg->devices[i];
@@ -172,8 +172,7 @@ static int registry_check_place(const struct registry *reg, struct record *rec, 
 	return 0;
 }
 
-static int registry_check_backing(const struct registry *reg, const struct record *rec,
-				  struct err *e)
+int registry_check_backing(const struct registry *reg, const struct record *rec, struct err *e)
 {
 	for (size_t i = 0; i < reg->nr_devices; i++) {
 		const struct record *other = &reg->devices[i]->rec;

@@ -106,6 +106,13 @@ struct policy_claim registry_claim(const struct registry *reg, const struct regi
 int registry_reserve(struct registry *reg, const struct registry_peer *peer, struct record *rec,
 		     struct err *e);
 
+/*
+ * What registry_reserve() says of the place, and of what is behind the device, for who must know
+ * before all of it can be asked for: 0, or its -EALREADY, -EAGAIN, -EEXIST; its -EBUSY.
+ */
+int registry_check_place(const struct registry *reg, struct record *rec, struct err *e);
+int registry_check_backing(const struct registry *reg, const struct record *rec, struct err *e);
+
 /* A generation that nobody has. */
 int registry_choose_generation(const struct registry *reg, uint64_t *ret, struct err *e);
 

@@ -292,8 +292,38 @@ static int let_go_run(struct work *w, struct err *e)
 	return r;
 }
 
+/*
+ * Mounted after its engine was told that it takes longer, and perhaps gave up, which nobody says.
+ * Who asks again finds it mounted, and not as long as others wait: they may be who asks.
+ */
+static int unheard_run(struct work *w, struct err *e)
+{
+	const struct plugin *p = w->plugin;
+	const char *volume = w->ask.volume;
+	int64_t deadline_ms = clock_deadline_ms(p->unheard_ms);
+	struct mounts m;
+	int r;
+
+	while (clock_now_ms() < deadline_ms) {
+		if (works_others_wait(p))
+			return 0;
+		clock_sleep_ms(CHANGES_AGAIN_MS);
+	}
+	r = mounts_find(p, volume, &m, e);
+	if (r < 0 || m.generation != w->generation)
+		return r;
+	log_info("volume %s was mounted too late, and nobody has asked for it again", volume);
+	return unmount_unused(p, volume, &m, e);
+}
+
+static const struct work_kind changes_unheard = { .run = unheard_run };
+
 const struct work_kind changes_create = { .run = create_run };
 const struct work_kind changes_remove = { .run = remove_run };
-const struct work_kind changes_mount = { .run = mount_run, .finish = mount_finish };
+const struct work_kind changes_mount = {
+	.run = mount_run,
+	.finish = mount_finish,
+	.unheard = &changes_unheard,
+};
 const struct work_kind changes_unmount = { .run = unmount_run };
 const struct work_kind changes_let_go = { .run = let_go_run };

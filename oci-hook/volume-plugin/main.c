@@ -33,6 +33,7 @@
 #define MAIN_SOCKET MAIN_DIR "/.sock" /* no volume has such a name */
 #define MAIN_USES ".uses"
 #define MAIN_BACKLOG 64
+#define MAIN_UNHEARD_MS 30000
 
 struct main {
 	const char *dir;
@@ -165,7 +166,10 @@ int main(int argc, char **argv)
 		.state_dir = MAIN_STATE_DIR,
 		.socket_path = MAIN_SOCKET,
 		.listen_fd = -1,
-		.plugin = { .dir_fd = -1, .uses_fd = -1, .kept_fd = -1 },
+		.plugin = { .dir_fd = -1,
+			    .uses_fd = -1,
+			    .kept_fd = -1,
+			    .unheard_ms = MAIN_UNHEARD_MS },
 	};
 	struct MHD_Daemon *http;
 	sigset_t ends;

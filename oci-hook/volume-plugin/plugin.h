@@ -11,5 +11,6 @@ struct plugin {
 	int dir_fd;		  /* that one */
 	int uses_fd;		  /* uses.h */
 	int kept_fd;		  /* kept.h */
+	int unheard_ms;		  /* a mount of which nobody was told lasts so long */
 	struct works *works;
 };

@@ -160,8 +160,11 @@ static void *slot_thread(void *arg)
 	s->state = SLOT_ENDED;
 	if (!s->awaited && r < 0)
 		log_warning("volume %s: %s", s->work.ask.volume, s->why.text);
-	if (!s->awaited && r == 0)
+	if (!s->awaited && r == 0) {
+		if (s->kind->unheard)
+			s->work.then = s->kind->unheard;
 		slot_leave(s, true);
+	}
 	pthread_cond_broadcast(&all->changed);
 	pthread_mutex_unlock(&all->lock);
 	return NULL;

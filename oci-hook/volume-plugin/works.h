@@ -33,6 +33,8 @@ struct work_kind {
 	/* After success, while somebody waits for it and before another work; quick. NULL: nothing.
 	 */
 	int (*finish)(struct work *w, struct err *e);
+	/* What goes on behind it when it is done and nobody waits for it. NULL: nothing. */
+	const struct work_kind *unheard;
 };
 
 /* NULL: no memory. */

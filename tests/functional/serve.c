@@ -39,6 +39,7 @@
 
 #define STEP_MS 20000
 #define EARLY_MS 300
+#define SERVER_MS 30000
 #define ATTACKS_AT_ONCE 4 /* most of their time is the driver's */
 
 struct serve {
@@ -274,8 +275,23 @@ static int serve_open_zero(struct serve *s, struct err *e)
 	return s->backing_fd < 0 ? err_sys(e, errno, "cannot open /dev/zero") : 0;
 }
 
+/* Nobody but one who has said something already, and does not read. The other end stays open. */
+static int serve_open_server(struct serve *s, struct err *e)
+{
+	static const char said[4096];
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(e, errno, "cannot make sockets");
+	s->backing_fd = ends[0];
+	s->start.nbd = (struct start_nbd){ START_NBD_FLUSH, SERVER_MS };
+	return write(ends[1], said, sizeof(said)) < 0 ? err_sys(e, errno, "cannot write") : 0;
+}
+
 static int serve_open(struct serve *s, struct err *e)
 {
+	if (s->target->by_address)
+		return serve_open_server(s, e);
 	if (s->target->made_by_helper)
 		return serve_open_memory(s, e);
 	return s->target->nr_fds ? serve_open_backing(s, e) : serve_open_zero(s, e);
@@ -533,7 +549,8 @@ static int serve_attacks(struct serve *s)
 	for (size_t i = 0; i < ATTACKS_COUNT; i++) {
 		pid_t pid;
 
-		if (!serve_wants(s->attacks, attack_names[i].name))
+		if (!serve_wants(s->attacks, attack_names[i].name) ||
+		    attack_with_server(attack_names[i].name) != s->target->by_address)
 			continue;
 		if (running == ATTACKS_AT_ONCE && wait(NULL) > 0)
 			running--;

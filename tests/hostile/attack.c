@@ -32,6 +32,7 @@
 #include "driver/worker/queue.h"
 #include "driver/worker/ring.h"
 #include "driver/worker/sealed.h"
+#include "targets/catalog.h"
 
 #define ATTACK_SUCCEEDED 200
 
@@ -370,11 +371,10 @@ static void attack_ring_personality(struct io_uring *u, const struct start_spec 
 }
 
 /* The socket is connected; a send may name another one all the same. */
-static void attack_ring_send_to_name(struct io_uring *u, const struct start_spec *spec)
+static void attack_send_to_name(struct io_uring *u, enum ring_file file)
 {
 	static const struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = ATTACK_NAME };
-	struct io_uring_sqe *sqe =
-		attack_sqe(u, IORING_OP_SEND, RING_FILE_NOTICES, IOSQE_FIXED_FILE);
+	struct io_uring_sqe *sqe = attack_sqe(u, IORING_OP_SEND, file, IOSQE_FIXED_FILE);
 
 	sqe->msg_flags = MSG_DONTWAIT;
 	sqe->addr2 = (uintptr_t)&name;
@@ -382,15 +382,28 @@ static void attack_ring_send_to_name(struct io_uring *u, const struct start_spec
 	attack_submit(u);
 }
 
-static bool attack_is_permitted(unsigned int op)
+static void attack_ring_send_to_name(struct io_uring *u, const struct start_spec *spec)
 {
+	attack_send_to_name(u, RING_FILE_NOTICES);
+}
+
+static bool attack_is_permitted(unsigned int op, const struct start_spec *spec)
+{
+	static const uint8_t with_server[] = {
+		IORING_OP_URING_CMD,
+		IORING_OP_SEND,
+		IORING_OP_RECV,
+		IORING_OP_TIMEOUT,
+	};
+
 	/* Those of a memory target that may free space, and the worker's own two. */
 	static const uint8_t permitted[] = {
 		IORING_OP_URING_CMD,   IORING_OP_SEND,	    IORING_OP_READ_FIXED,
 		IORING_OP_WRITE_FIXED, IORING_OP_FALLOCATE,
 	};
 
-	return memchr(permitted, (int)op, sizeof(permitted));
+	return spec->target == TARGET_NBD ? memchr(with_server, (int)op, sizeof(with_server))
+					  : memchr(permitted, (int)op, sizeof(permitted));
 }
 
 /* The kernel says EINVAL to operations it does not have, which are the last ones. */
@@ -401,7 +414,7 @@ static void attack_ring_every_operation(struct io_uring *u, const struct start_s
 	for (unsigned int op = 0; op < OPS_MAX; op++) {
 		long result = -EACCES;
 
-		if (!attack_is_permitted(op)) {
+		if (!attack_is_permitted(op, spec)) {
 			attack_sqe(u, op, RING_FILE_CHANNEL, IOSQE_FIXED_FILE);
 			result = attack_answer(u);
 		}
@@ -567,6 +580,85 @@ RING_TRANSFER(kernel_memory, IORING_OP_READ_FIXED, RING_FILE_BACKING, 0, (void *
 RING_FALLOCATE(permitted_punch, 0, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)
 RING_FALLOCATE(grow_backing, spec->dev_bytes, 0)
 RING_FALLOCATE(grow_keep_size, spec->dev_bytes, FALLOC_FL_KEEP_SIZE)
+
+/* --- a worker with a server ---------------------------------------------------------------- */
+
+#define KERNEL_MEMORY ((uintptr_t)0xffff888000000000)
+
+#define SERVER(name, op, file, flags)                                                              \
+	static void attack_server_##name(struct io_uring *u, const struct start_spec *spec)        \
+	{                                                                                          \
+		attack_sqe(u, op, file, flags)->msg_flags = MSG_DONTWAIT;                          \
+		attack_submit(u);                                                                  \
+	}
+#define SERVER_OP(name, op) SERVER(name, op, RING_FILE_BACKING, IOSQE_FIXED_FILE)
+#define SERVER_RECV(name, file, flags) SERVER(name, IORING_OP_RECV, file, flags)
+#define SERVER_MEMORY(name, op)                                                                    \
+	static void attack_server_##name(struct io_uring *u, const struct start_spec *spec)        \
+	{                                                                                          \
+		struct io_uring_sqe *sqe = attack_sqe(u, op, RING_FILE_BACKING, IOSQE_FIXED_FILE); \
+                                                                                                   \
+		sqe->msg_flags = MSG_DONTWAIT;                                                     \
+		sqe->addr = KERNEL_MEMORY;                                                         \
+		attack_submit(u);                                                                  \
+	}
+
+SERVER_OP(permitted_send, IORING_OP_SEND)
+SERVER_OP(permitted_recv, IORING_OP_RECV)
+SERVER_RECV(recv_channel, RING_FILE_CHANNEL, IOSQE_FIXED_FILE)
+SERVER_RECV(recv_notices, RING_FILE_NOTICES, IOSQE_FIXED_FILE)
+SERVER_RECV(recv_char_device, RING_FILE_CHAR, IOSQE_FIXED_FILE)
+SERVER_RECV(recv_absent_file, RING_FILE_BACKING + START_FILES_MAX, IOSQE_FIXED_FILE)
+SERVER_RECV(recv_plain_fd, RING_FILE_BACKING, 0)
+SERVER_RECV(recv_buffer_select, RING_FILE_BACKING, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT)
+SERVER_RECV(recv_async_flag, RING_FILE_BACKING, IOSQE_FIXED_FILE | IOSQE_ASYNC)
+SERVER_MEMORY(recv_kernel_memory, IORING_OP_RECV)
+SERVER_MEMORY(send_kernel_memory, IORING_OP_SEND)
+SERVER_OP(recvmsg, IORING_OP_RECVMSG)
+SERVER_OP(sendmsg, IORING_OP_SENDMSG)
+SERVER_OP(socket, IORING_OP_SOCKET)
+SERVER_OP(connect, IORING_OP_CONNECT)
+SERVER_OP(shutdown, IORING_OP_SHUTDOWN)
+SERVER_OP(read, IORING_OP_READ)
+SERVER_OP(cancel, IORING_OP_ASYNC_CANCEL)
+SERVER_OP(timeout_linked, IORING_OP_LINK_TIMEOUT)
+
+static void attack_server_openat(struct io_uring *u, const struct start_spec *spec)
+{
+	attack_ring_path(u, IORING_OP_OPENAT, "/etc/shadow", O_RDONLY);
+}
+
+static void attack_server_send_to_name(struct io_uring *u, const struct start_spec *spec)
+{
+	attack_send_to_name(u, RING_FILE_BACKING);
+}
+
+static void attack_timeout(struct io_uring *u, uintptr_t time)
+{
+	struct io_uring_sqe *sqe =
+		attack_sqe(u, IORING_OP_TIMEOUT, RING_FILE_CHANNEL, IOSQE_FIXED_FILE);
+
+	sqe->addr = time;
+	sqe->len = 1;
+	attack_submit(u);
+}
+
+static void attack_server_permitted_timeout(struct io_uring *u, const struct start_spec *spec)
+{
+	static const struct __kernel_timespec moment = { .tv_nsec = 1000000 };
+
+	attack_timeout(u, (uintptr_t)&moment);
+}
+
+static void attack_server_timeout_kernel_memory(struct io_uring *u, const struct start_spec *spec)
+{
+	attack_timeout(u, KERNEL_MEMORY);
+}
+
+static void attack_server_every_operation(struct io_uring *u, const struct start_spec *spec)
+{
+	attack_ring_every_operation(u, spec);
+}
 
 static void attack_ring_permitted_word(struct io_uring *u, const struct start_spec *spec)
 {

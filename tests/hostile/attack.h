@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -23,6 +24,12 @@ static const struct attack_name attack_names[] = {
 #define ATTACKS_COUNT (sizeof(attack_names) / sizeof(attack_names[0]))
 #define ATTACK_UNIT_BYTES (UINT64_C(1) << 20)
 #define ATTACK_NAME "\0ublk-oci-hostile" /* of a socket of the host, in no file system */
+
+/* Those of a worker that has a server: made where the target is such, and no others there. */
+static inline bool attack_with_server(const char *name)
+{
+	return !strncmp(name, "server_", strlen("server_"));
+}
 
 /* 0 for a name that is none. */
 static inline uint64_t attack_dev_bytes(const char *name)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One device per attempt of the hostile worker, or for the one that is named,
- * asked of the helper: "NAME: what it answered".
+ * asked of the helper: "NAME: what it answered". Not of those with a server.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +18,8 @@ int main(int argc, char **argv)
 		struct wire_reply reply;
 
 		if (argc > 1 && strcmp(argv[1], attack_names[i].name) != 0)
+			continue;
+		if (attack_with_server(attack_names[i].name))
 			continue;
 		fd = ask_connect(0);
 		m.size_bytes = attack_dev_bytes(attack_names[i].name);

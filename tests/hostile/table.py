@@ -47,7 +47,7 @@ def words(end):
         return {"31": "SIGSYS", "11": "SIGSEGV", "9": "SIGKILL", "15": "SIGTERM"}.get(number, end)
     names = {"1": "EPERM", "2": "ENOENT", "3": "ESRCH", "9": "EBADF", "11": "EAGAIN",
              "13": "EACCES", "14": "EFAULT", "16": "EBUSY", "20": "ENOTDIR", "22": "EINVAL", "25": "ENOTTY", "27": "EFBIG",
-             "30": "EROFS", "38": "ENOSYS", "77": "EBADFD", "88": "ENOTSOCK", "95": "EOPNOTSUPP",
+             "30": "EROFS", "38": "ENOSYS", "77": "EBADFD", "62": "ETIME", "88": "ENOTSOCK", "106": "EISCONN", "95": "EOPNOTSUPP",
              "111": "ECONNREFUSED"}
     return names.get(number, f"errno {number}" if number != "0" else "ended")
 

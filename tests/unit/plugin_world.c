@@ -94,6 +94,10 @@ static int store_create(const struct volumes_call *call, struct err *e)
 
 static int store_change(const struct volumes_call *call, struct row *row, struct err *e)
 {
+	int r = call->type == STORE_ATTACH ? store_slow(row->volume.name, e) : 0;
+
+	if (r < 0)
+		return r;
 	if (call->type == STORE_ATTACH && row->volume.flags & STORE_IS_SNAPSHOT &&
 	    !(call->ask.device_flags & WIRE_READ_ONLY))
 		return err_set(e, EROFS, "a snapshot is attached read-only");

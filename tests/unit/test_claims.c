@@ -290,6 +290,10 @@ static void test_the_host_has_it_at_several_places(void **state)
 	assert_int_equal(claims_find(&f->reg, &one)->rec.state, WIRE_STATE_DETACHING);
 	assert_int_equal(claims_find(&f->reg, &device)->rec.generation, one.generation);
 	assert_int_equal(update(f, &two, WIRE_STATE_LIVE), 0);
+	/* Of one that is not there yet nothing is mounted that could grow. */
+	assert_int_equal(update(f, &one, WIRE_STATE_ATTACHING), 0);
+	assert_int_equal(claims_find(&f->reg, &device)->rec.generation, two.generation);
+	assert_int_equal(update(f, &one, WIRE_STATE_LIVE), 0);
 	/* The same place is the same mount, not another kind of one. */
 	other.flags &= ~(uint32_t)WIRE_READ_ONLY;
 	assert_int_equal(begin(f, 0, &other, &e), -EEXIST);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "driver/base/clock.h"
+#include "oci-hook/volume-plugin/changes.h"
 #include "oci-hook/volume-plugin/works.h"
 #include "tests/unit/plugin_world.h"
 
@@ -53,6 +54,39 @@ static void test_work_that_takes_long_goes_on(void **state)
 	assert_int_equal(long_work("slow", "a", PATIENCE_MS, &e), 0);
 	assert_int_equal(world.changed, 2);
 	assert_int_equal(long_work("slow", "b", PATIENCE_MS, &e), 0);
+}
+
+/* Its engine has given up, or asks again: until then it is nobody's. */
+static void test_a_mount_nobody_heard_of_ends(void **state)
+{
+	static const char a[] = "{\"Name\":\"slow\",\"ID\":\"a\"}";
+	struct ask ask;
+	struct err e;
+
+	memset(&ask, 0, sizeof(ask));
+	strcpy(ask.volume, "slow");
+	strcpy(ask.id, "a");
+	row_add("slow");
+	for (int again = 0; again < 2; again++) {
+		plugin.unheard_ms = again ? PATIENCE_MS : 300;
+		hold(true);
+		assert_int_equal(works_run(&changes_mount, &plugin, &ask, 20, &e), -EAGAIN);
+		hold(false);
+		for (int i = 0; i < PATIENCE_MS / 5 && !row_find("slow")->mount; i++)
+			clock_sleep_ms(5);
+		assert_true(row_find("slow")->mount);
+		assert_int_equal(nr_uses("slow"), 0);
+		if (again) {
+			WORKS("Mount", a);
+			assert_int_equal(nr_uses("slow"), 1);
+			WORKS("Unmount", a);
+		}
+		for (int i = 0; i < PATIENCE_MS / 10 && row_find("slow")->mount; i++)
+			clock_sleep_ms(10);
+		assert_true(!row_find("slow")->mount);
+	}
+	/* Behind it nothing is under way any more. */
+	WORKS("Remove", a);
 }
 
 static void test_who_asks_again_is_told_how_it_failed(void **state)
@@ -132,6 +166,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_work_that_takes_long_goes_on),
+		TEST(test_a_mount_nobody_heard_of_ends),
 		TEST(test_who_asks_again_is_told_how_it_failed),
 		TEST(test_who_asks_for_something_else_is_not_told),
 		TEST(test_only_so_much_is_under_way),
