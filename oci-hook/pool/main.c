@@ -68,7 +68,7 @@ static int main_work(struct main *m, int fd, const char *verb, const char *image
 		     uint64_t size_bytes, struct err *e)
 {
 	sigset_t none;
-	pid_t pid;
+	pid_t parent = getpid(), pid;
 
 	if (m->nr_working == MAIN_WORKING_MAX)
 		return err_set(e, EAGAIN, "too much is under way; try again");
@@ -79,6 +79,13 @@ static int main_work(struct main *m, int fd, const char *verb, const char *image
 		m->nr_working++;
 		return 1;
 	}
+	/* It ends with the main process, and nobody waits at a socket that only it has. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+	close_fdp(&m->listen_fd);
+	for (size_t i = 0; i < m->servers.nr; i++)
+		close_fdp(&m->servers.all[i].listen_fd);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	main_answer(fd, program_run(m->program, verb, image, size_bytes, e), e);

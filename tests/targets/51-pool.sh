@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../functional/store.sh"
 . "$(dirname "$0")/pool.sh"
-requires nbdkit jq setpriv python3 curl
+requires nbdkit jq setpriv busybox curl
 
 ip link set lo up
 install -d -m 700 -o ublk-oci-pool /srv/shared
@@ -112,7 +112,7 @@ cmp -n 1048576 data "$dev" || fail "memory: other data"
 ublk-oci detach "$dev" >/dev/null
 mkdir www
 cp data www/disk.img
-python3 -m http.server --bind 127.0.0.1 --directory www 8000 >http.log 2>&1 &
+busybox httpd -f -p 127.0.0.1:8000 -h www >http.log 2>&1 &
 undo kill $!
 wait_for 10 curl -sf -o /dev/null http://127.0.0.1:8000/disk.img
 recipe_run sh
