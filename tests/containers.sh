@@ -66,7 +66,7 @@ helper_start() {
 }
 
 helper_answers() {
-    local end=$((SECONDS + 10))
+    local end=$((SECONDS + 30)) # a machine may be busy
 
     until ublk-oci list >/dev/null 2>&1; do
         kill -0 "$helper_pid" 2>/dev/null && [ $SECONDS -lt $end ] || return 1

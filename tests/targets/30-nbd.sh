@@ -4,11 +4,9 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../functional/serve.sh"
+. "$(dirname "$0")/servers.sh"
 requires jq fio nbdkit qemu-nbd mkfs.ext4 e2fsck python3
 
-socks=/run/ublk-oci-test-nbd
-mkdir -p $socks
-undo rm -rf $socks
 ip link set lo up
 cat >"$TEST_DIR/policy.json" <<END
 { "version": 1, "worker_ids": { "first": 2100000000, "count": 10 }, "rules": [
@@ -17,31 +15,9 @@ cat >"$TEST_DIR/policy.json" <<END
     { "id": "host", "principal": { "uid": 0 }, "host": true, "targets": ["nbd"], "max_size": "1G",
       "nbd": ["unix:$socks/", "tcp:127.0.0.1:10809"], "discard": true } ] }
 END
-/usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
-undo kill $!
-wait_for 10 test -S /run/ublk-oci/nbd.sock
+connector_start
 helper_start --policy "$TEST_DIR/policy.json"
 
-declare -A pids=()
-
-# server NAME COMMAND...: its socket is for everybody: the connector is nobody special.
-server() {
-    local name=$1
-
-    shift
-    rm -f "$socks/$name"
-    "$@" >>"$TEST_DIR/$name.log" 2>&1 &
-    pids[$name]=$!
-    undo server_end "$name"
-    wait_for 10 test -S "$socks/$name"
-    chmod 666 "$socks/$name"
-}
-server_end() {
-    [ -n "${pids[$1]:-}" ] || return 0
-    kill -KILL "${pids[$1]}"
-    wait "${pids[$1]}" 2>/dev/null || true
-    pids[$1]=
-}
 attach() { ublk-oci attach --host --target nbd --nbd "$@"; }
 detach() { ublk-oci detach "$1" >/dev/null; }
 blocks() { dd "$@" bs=4k status=none; }
@@ -136,6 +112,33 @@ expect_fail 'No space|Input/output' blocks if="$dev" of=/dev/null count=1 iflag=
 [ "$(worker "$dev")" = "$before" ] || fail "an error is no loss"
 detach "$dev"
 ok "nbd: what a rule, a server or an error says no to"
+
+# Slow, and failing as long as there is that file. What was answered well is there.
+server odd nbdkit -f -U $socks/odd --filter=error --filter=delay memory 16M error-pwrite=ENOSPC \
+    error-pwrite-rate=40% error-file="$TEST_DIR/failing" rdelay=20ms wdelay=60ms
+dev=$(attach unix:$socks/odd)
+before=$(worker "$dev")
+begin=${EPOCHREALTIME/./}
+blocks if=zero of="$dev" count=1 oflag=direct
+took=$((${EPOCHREALTIME/./} - begin))
+[ $took -ge 60000 ] || fail "a write took $took us"
+verify "$dev" --size=2M || fail "fio: $(tail -n 3 fio.out)"
+touch failing
+written=()
+for ((i = 0; i < 24; i++)); do
+    head -c 4k /dev/zero | tr '\0' "\\$((101 + i % 7))" >block
+    ! blocks if=block of="$dev" seek=$i oflag=direct 2>/dev/null || written+=($i)
+done
+rm failing
+[ ${#written[@]} -gt 3 ] && [ ${#written[@]} -lt 24 ] || fail "${#written[@]} of 24 writes went well"
+for i in "${written[@]}"; do
+    head -c 4k /dev/zero | tr '\0' "\\$((101 + i % 7))" >block
+    cmp -n 4096 block <(blocks if="$dev" skip="$i" count=1 iflag=direct) || fail "block $i is not what was written"
+done
+verify "$dev" --size=2M || fail "fio: $(tail -n 3 fio.out)"
+[ "$(worker "$dev")" = "$before" ] || fail "an error is no loss"
+detach "$dev"
+ok "nbd: a slow server, and one that fails: ${#written[@]} of 24 writes went well, and are there; none was asked for again"
 
 # What a server still does is waited for, before it is asked again. One that is stopped says nothing.
 server slow nbdkit -f -U $socks/slow memory 1M

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Target cow, one request at a time: what it reads and writes, with which operations. */
+/* Target cow: what it reads and writes, with which operations. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,30 +14,21 @@
 #include "targets/catalog.h"
 #include "tests/unit/cow_world.h"
 #include "tests/unit/model.h"
+#include "tests/unit/model_io.h"
 
-static int one_read(void *arg, void *to, uint64_t off, uint64_t len)
+/* In any order; the first request is world_run()'s. */
+static void many_run(void *arg, struct model_op *ops, unsigned int nr)
 {
-	return world_run(IO_READ, off, len, NULL, to, false);
-}
-
-static int one_write(void *arg, const void *from, uint64_t off, uint64_t len)
-{
-	return world_run(IO_WRITE, off, len, from, NULL, world_draw(8) == 0);
-}
-
-static int one_discard(void *arg, uint64_t off, uint64_t len)
-{
-	return world_run(IO_DISCARD, off, len, NULL, NULL, false);
-}
-
-static int one_zero(void *arg, uint64_t off, uint64_t len)
-{
-	return world_run(IO_WRITE_ZEROES, off, len, NULL, NULL, false);
-}
-
-static int one_flush(void *arg)
-{
-	return world_run(IO_FLUSH, 0, 0, NULL, NULL, false);
+	for (unsigned int i = 0; i < nr; i++) {
+		world->requests[1 + i].io = model_io(&ops[i]);
+		world_submit(&world->requests[1 + i]);
+	}
+	while (core.nr_ops)
+		world_step();
+	for (unsigned int i = 0; i < nr; i++) {
+		assert_false(world->requests[1 + i].busy);
+		ops[i].error = world->requests[1 + i].error;
+	}
 }
 
 static void test_it_is_what_plain_memory_is(void **state)
@@ -45,20 +36,18 @@ static void test_it_is_what_plain_memory_is(void **state)
 	static const struct {
 		uint64_t bytes;
 		uint32_t cluster, flags;
+		unsigned int depth;
 	} rows[] = {
-		{ 8 << 20, 65536, 0 },
-		{ 4 << 20, 4096, 0 },
-		{ (4 << 20) + 1536, 16384, 0 },
-		{ 9 << 20, 1 << 20, COW_EPHEMERAL },
+		{ 8 << 20, 65536, 0, TAGS - 1 },
+		{ 4 << 20, 4096, 0, TAGS - 1 },
+		{ (4 << 20) + 1536, 16384, 0, 1 },
+		{ 9 << 20, 1 << 20, COW_EPHEMERAL, TAGS - 1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct model_device d = { .bytes = rows[i].bytes,
-					  .read = one_read,
-					  .write = one_write,
-					  .discard = one_discard,
-					  .zero = one_zero,
-					  .flush = one_flush };
+					  .depth = rows[i].depth,
+					  .run = many_run };
 		auto_free unsigned char *memory = malloc(rows[i].bytes);
 		unsigned int op;
 		int r;
@@ -109,7 +98,9 @@ static void test_discarded_space_never_shows_the_base(void **state)
 	assert_int_equal(world_run(IO_DISCARD, 0, 4 << 20, NULL, NULL, false), 0);
 	assert_int_equal(world_open(false), 0);
 	for (uint64_t off = 0; off < 4 << 20; off += MODEL_IO_BYTES_MAX)
-		assert_int_equal(one_read(NULL, bytes + off, off, MODEL_IO_BYTES_MAX), 0);
+		assert_int_equal(world_run(IO_READ, off, MODEL_IO_BYTES_MAX, NULL, bytes + off,
+					   false),
+				 0);
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		assert_int_equal(bytes[i], 0);
 	assert_int_equal(world->nr_base_reads, 0);

@@ -13,6 +13,7 @@
 #include "driver/base/cleanup.h"
 #include "targets/registry.h"
 #include "tests/unit/model.h"
+#include "tests/unit/model_io.h"
 #include "tests/unit/nbd_world.h"
 
 #define OWN_TICK 8
@@ -21,49 +22,30 @@ static unsigned char data[NBD_WORLD_TAGS][MODEL_IO_BYTES_MAX];
 
 /* --- what plain memory would have --------------------------------------------------------- */
 
-static int model_do(enum io_op op, void *buf, uint64_t off, uint64_t len)
+static void many_run(void *arg, struct model_op *ops, unsigned int nr)
 {
-	return nbd_world_one((struct io){
-		.op = op, .off = off, .len = len, .buf = buf, .fua = op == IO_WRITE && off & 512 });
-}
-
-static int model_read(void *arg, void *to, uint64_t off, uint64_t len)
-{
-	return model_do(IO_READ, to, off, len);
-}
-
-static int model_write(void *arg, const void *from, uint64_t off, uint64_t len)
-{
-	return model_do(IO_WRITE, (void *)(uintptr_t)from, off, len);
-}
-
-static int model_discard(void *arg, uint64_t off, uint64_t len)
-{
-	return model_do(IO_DISCARD, NULL, off, len);
-}
-
-static int model_zero(void *arg, uint64_t off, uint64_t len)
-{
-	return model_do(IO_WRITE_ZEROES, NULL, off, len);
-}
-
-static int model_flush(void *arg)
-{
-	return model_do(IO_FLUSH, NULL, 0, 0);
+	for (unsigned int tag = 0; tag < nr; tag++)
+		nbd_world_submit(tag, model_io(&ops[tag]));
+	target_nbd.settle(&nbd_world->target);
+	nbd_world_run();
+	for (unsigned int tag = 0; tag < nr; tag++) {
+		assert_false(nbd_world->busy[tag]);
+		ops[tag].error = nbd_world->errors[tag];
+	}
 }
 
 static void test_it_has_what_plain_memory_would_have(void **state)
 {
 	static const uint32_t flags[] = { NBD_WORLD_ALL, TARGET_NBD_FLUSH | TARGET_NBD_ZERO };
-	const struct model_device d = { NULL,	       NBD_WORLD_BYTES, model_read, model_write,
-					model_discard, model_zero,	model_flush };
+	struct model_device d = { .bytes = NBD_WORLD_BYTES, .run = many_run };
 
 	for (unsigned int i = 0; i < 4; i++) {
 		auto_free unsigned char *memory = calloc(1, NBD_WORLD_BYTES);
 		unsigned int op = 0;
 
 		nbd_world_begin(flags[i % 2], 1 + i, i + 1);
-		if (model_run(&d, memory, i + 1, 5000, &op))
+		d.depth = i ? NBD_WORLD_TAGS : 1;
+		if (model_run(&d, memory, i + 1, 25000, &op))
 			fail_msg("operation %u", op);
 		assert_memory_equal(memory, nbd_world->disk, NBD_WORLD_BYTES);
 		nbd_world_end();
