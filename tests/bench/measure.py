@@ -304,8 +304,8 @@ def measure_all(devices, ask):
                             devices.directory, device, column, ask):
                         say(f"sample {number} {column} {row} {us:.4f}")
             except RuntimeError as reason:
-                # Other people's servers do not end the run.
-                if not isinstance(reason, Refused) and kind not in THEIRS:
+                # Other people's servers do not end the run, nor does one target all others'.
+                if not isinstance(reason, Refused) and kind not in THEIRS and not ask.targets:
                     raise
                 say("skipped", column, reason)
                 columns.remove(column)

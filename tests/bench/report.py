@@ -300,7 +300,8 @@ def tables_text(results, family):
                f"{tools['qemu']} and {tools['compiler']}, on a {result['cpu']}.")
         if result["skipped"]:
             yield ""
-            yield f"What attach refused: {', '.join(result['skipped'])}."
+            what = "What attach refused" if family is FAMILIES["devices"] else "Not measured"
+            yield f"{what}: {', '.join(result['skipped'])}."
         yield ""
 
 
