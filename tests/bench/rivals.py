@@ -169,12 +169,14 @@ class Rivals:
             path.unlink()
 
     @contextlib.contextmanager
-    def qemu_nbd(self, base):
+    def qemu_nbd(self, how):
         if not shutil.which("qemu-nbd"):
             raise Refused("there is no qemu-nbd")
         socket = socket_of("qemu-nbd")
-        with self.qcow2(base == "over") as image, \
-                process("qemu-nbd", "--persistent", "--socket", socket, "--format", "qcow2", image):
+        cache = ["--cache=writethrough"] if how == "writethrough" else []
+        with self.qcow2(how == "over") as image, \
+                process("qemu-nbd", "--persistent", "--socket", socket, *cache, "--format", "qcow2",
+                        image):
             wait_for("qemu-nbd", socket.exists)
             with kernel_nbd(socket) as device:
                 yield device

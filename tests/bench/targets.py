@@ -44,6 +44,8 @@ COLUMNS = {
     "nbd-client-4": ("the kernel's nbd, four connections", "nbd_client", 4),
     "nbd-4": ("ours, target nbd, four connections", "ours_nbd", 4),
     "qemu-nbd": ("the kernel's nbd, qemu-nbd serves a qcow2", "qemu_nbd", "alone"),
+    "qemu-nbd-wt": ("the same with --cache=writethrough: what is answered is in the file, as with ours",
+                    "qemu_nbd", "writethrough"),
     "image": ("ours, target image, such a qcow2", "ours_image", None),
 }
 
@@ -57,7 +59,8 @@ GROUPS = (
     Group("An NBD server, nbdkit: nbd, one connection", "nbd-client", ("nbd-client", "nbd"), WRITTEN),
     Group("The same server: nbd, four connections", "nbd-client-4", ("nbd-client-4", "nbd-4"),
           WRITTEN),
-    Group("A qcow2: image", "qemu-nbd", ("qemu-nbd", "image"), ["first-write-4k-qd32", *WRITTEN]),
+    Group("A qcow2: image", "qemu-nbd", ("qemu-nbd", "qemu-nbd-wt", "image"),
+          ["first-write-4k-qd32", *WRITTEN]),
 )
 
 
