@@ -271,14 +271,15 @@ def machine_section(name, title, result, family):
     to = plan.REFERENCE if len(family.groups) == 1 else "the reference"
     wall = name == "wall"
     rounds = result["rounds"][name]
+    rounds = f"{rounds} rounds" if rounds > 1 else "one round"
     yield f"### {title}, Linux {result['tools']['kernel']}"
     yield ""
     if wall:
         yield (f"Time per I/O as a ratio to {to}'s of the same round: median (smallest-largest) "
-               f"of {rounds} rounds.")
+               f"of {rounds}.")
     else:
         yield (f"Thousands of instructions per I/O, in brackets the ratio to {to}; medians of "
-               f"{rounds} rounds.")
+               f"{rounds}.")
     yield ""
     for group in family.groups:
         yield from group_section(group, result["tables"][name], wall_cell if wall else icount_cell,
