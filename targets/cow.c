@@ -2,6 +2,7 @@
 #include "targets/cow.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/io_uring.h>
 #include <stdlib.h>
@@ -38,6 +39,15 @@ static int cow_load(int fd, unsigned char *to, uint64_t off, uint64_t size, stru
 	return 0;
 }
 
+/*
+ * Who made it or looked at it left pages of it in the page cache. As long as there is one, each
+ * write looks for others in its place, before and after, and is ended by a thread of the kernel.
+ */
+static void cow_forget_pages(const struct target *t)
+{
+	posix_fadvise(t->fds[COW_DELTA], 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static int cow_open_delta(struct cow *c, const struct target *t, struct err *e)
 {
 	off_t end = lseek(t->fds[COW_DELTA], 0, SEEK_END);
@@ -62,6 +72,7 @@ static int cow_open_delta(struct cow *c, const struct target *t, struct err *e)
 	r = cow_load(t->fds[COW_DELTA], c->map, c->layout.map_off, c->layout.map_bytes, e);
 	if (r < 0)
 		return r;
+	cow_forget_pages(t);
 	return cow_map_ok(&c->layout, c->map)
 		       ? 0
 		       : err_set(e, EINVAL, "the map of the delta is damaged");

@@ -12,7 +12,8 @@
  * Each connection has one operation of each direction under way at most, since bytes go in order:
  *
  *   send    headers of all that waits, small data behind its header; data that is large by itself
- *   recv    what there is into a buffer, replies and all; the rest of large data where it belongs
+ *   recv    what there is into a buffer, replies and all; the rest of large data where it belongs.
+ *           Where nothing but large data can come, a reply alone: its data is not copied then
  */
 #include "targets/registry.h"
 
@@ -106,6 +107,7 @@ struct nbd_connection {
 	uint16_t first;	 /* that wait */
 	uint16_t last;
 	uint16_t nr_taken;   /* requests it has */
+	uint16_t nr_large;   /* of these, reads of more than goes with a header */
 	uint16_t direct;     /* whose data comes behind what is in out */
 	uint16_t reading;    /* whose data is being received */
 	bool sending_direct; /* that data, and not out */
@@ -190,6 +192,11 @@ static unsigned int nbd_choose(const struct nbd *n)
 	return best;
 }
 
+static bool nbd_is_large_read(const struct nbd_slot *s)
+{
+	return s->command == NBD_CMD_READ && s->io->len > NBD_COPY_BYTES;
+}
+
 static void nbd_enqueue(struct nbd *n, struct nbd_slot *s)
 {
 	struct nbd_connection *c = &n->connections[s->connection];
@@ -261,6 +268,7 @@ static void nbd_submit(struct target *t, struct queue *q, struct io *io)
 	s->command = command;
 	s->connection = (uint8_t)nbd_choose(n);
 	n->connections[s->connection].nr_taken++;
+	n->connections[s->connection].nr_large += nbd_is_large_read(s);
 	n->connections[s->connection].q = q;
 	n->nr_under_way++;
 	nbd_next_part(s);
@@ -357,6 +365,14 @@ static void nbd_start_clock(struct target *t, struct nbd *n, struct queue *q)
 	n->ticking = true;
 }
 
+/* How much of what comes goes to in, where less than a reply is now. */
+static uint32_t nbd_wants(const struct nbd_connection *c)
+{
+	bool only_large = c->nr_large && c->nr_large == c->nr_taken;
+
+	return (only_large ? (uint32_t)sizeof(struct nbd_reply) : NBD_IN_BYTES) - c->nr_in;
+}
+
 /* All that came together is there: now it goes. */
 static void nbd_settle(struct target *t)
 {
@@ -369,7 +385,7 @@ static void nbd_settle(struct target *t)
 		if (!c->q)
 			continue;
 		if (!c->receiving)
-			nbd_receive(t, n, i, c->in + c->nr_in, NBD_IN_BYTES - c->nr_in, 0);
+			nbd_receive(t, n, i, c->in + c->nr_in, nbd_wants(c), 0);
 		if (!n->ticking && n->nr_under_way)
 			nbd_start_clock(t, n, c->q);
 		len = c->sending ? 0 : nbd_gather(t, n, c);
@@ -386,6 +402,7 @@ static void nbd_finish(struct nbd *n, struct nbd_slot *s, int error)
 	struct io *io = s->io;
 
 	n->connections[s->connection].nr_taken--;
+	n->connections[s->connection].nr_large -= nbd_is_large_read(s);
 	n->nr_under_way--;
 	s->state = NBD_FREE;
 	s->next = n->free;

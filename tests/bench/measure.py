@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures block devices, in the test guest.
 
-usage: measure.py [--clock icount|wall] [--short] [--rounds N] [--columns NAME,...]
+usage: measure.py [--clock icount|wall] [--short|--targets] [--rounds N] [--columns NAME,...]
                   [--rows NAME,...] [--peer COMMAND] [--profile DIRECTORY]
 
-One column is one device; it is made, one fio runs all rows on it, it is taken away. A round
+One column is one device; it is made, one fio runs all rows on it, it is taken away. With
+--targets devices and rows are those of targets.py, and a device is written meanwhile. A round
 is every column once, each round begins with another column. Before every row fio runs a
 part of it that does not count, so all that is touched or translated for the first time is.
 
@@ -33,6 +34,9 @@ import tempfile
 import time
 
 import plan
+import rivals
+import targets
+from guest import Refused, attach, fill, null_blk, run, settled, wait_for
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 POLICY = {
@@ -43,39 +47,12 @@ POLICY = {
                "max_size": "1G"}],
 }
 WARM_PART = 8  # of a row's bytes
-PATIENCE_S = 3600  # for one command; counted in instructions, idle time passes quickly
+THEIRS = ("nbd", plan.PEER, "nbd_client", "qemu_nbd")  # kinds
 FIO_CPU, SERVER_CPU = 0, os.cpu_count() - 1
-
-
-class Refused(RuntimeError):
-    """This column cannot be had here."""
 
 
 def say(*words):
     print(*words, flush=True)
-
-
-def run(*command):
-    """What the command prints; its complaint as an exception."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
-    try:
-        out, complaint = process.communicate(timeout=PATIENCE_S)
-    except subprocess.TimeoutExpired as slow:
-        process.kill()  # not awaited: what waits for a dead device does not end
-        raise RuntimeError(f"{' '.join(command)}: still running after {PATIENCE_S} s") from slow
-    if process.returncode:
-        lines = (complaint or out).strip().splitlines() or ["no word"]
-        raise RuntimeError(f"{' '.join(command)}: {lines[0]}")
-    return out
-
-
-def wait_for(what, ready, seconds=30):
-    end = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > end:
-            raise RuntimeError(f"waited in vain for {what}")
-        time.sleep(0.01)
 
 
 def mark(number):
@@ -95,27 +72,6 @@ def settle():
     pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").write_text("never")
 
 
-def fill(device):
-    """Every page of it is there before anything is measured."""
-    run("dd", "if=/dev/zero", f"of={device}", "bs=1M", f"count={plan.DEVICE_MIB}", "oflag=direct")
-
-
-def null_blk(name):
-    config = pathlib.Path("/sys/kernel/config/nullb") / name
-    config.mkdir()
-    for key, value in (("size", plan.DEVICE_MIB), ("memory_backed", 1), ("blocksize", 4096),
-                       ("no_sched", 1), ("submit_queues", os.cpu_count()), ("power", 1)):
-        (config / key).write_text(str(value))
-    device = f"/dev/{name}"
-    wait_for(device, pathlib.Path(device).is_block_device)
-    fill(device)
-    return device
-
-
-def attach(*options):
-    return run("ublk-oci", "attach", "--host", *options).strip()
-
-
 def read_ahead():
     """What will be executed, from the host's files into memory. Where time is counted in
     instructions a guest that waits for its host is idle, and an idle guest's clock jumps: a
@@ -131,9 +87,9 @@ def read_ahead():
 class Helper:
     """ublk-ocid under a policy that allows what is measured."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, rules):
         policy = directory / "policy.json"
-        policy.write_text(json.dumps(POLICY))
+        policy.write_text(json.dumps(rules))
         self.log = open(directory / "helper.log", "wb")
         self.process = subprocess.Popen(["/usr/sbin/ublk-ocid", "--policy", policy],
                                         stdin=subprocess.DEVNULL, stderr=self.log)
@@ -153,7 +109,7 @@ class Devices:
     def __init__(self, directory, peer):
         self.directory = directory
         run("modprobe", "-a", "null_blk", "loop", "nbd")
-        self.backing = null_blk("benchdata")
+        self.backing = null_blk("benchdata", plan.DEVICE_MIB)
         self.peer_command = peer
         self.peer_device = None
 
@@ -197,11 +153,9 @@ class Devices:
         except RuntimeError as refusal:
             raise Refused(str(refusal).partition(": ublk-oci: ")[2] or refusal) from refusal
         try:
-            # Of a device with one queue it is taken away behind the answer.
-            scheduler = pathlib.Path("/sys/block") / pathlib.Path(device).name / "queue/scheduler"
-            wait_for(f"no scheduler on {device}", lambda: "[none]" in scheduler.read_text())
+            settled(device)
             if target == "memory":
-                fill(device)
+                fill(device, plan.DEVICE_MIB)
             yield device
         finally:
             run("ublk-oci", "detach", "--host", device)
@@ -210,7 +164,7 @@ class Devices:
     def peer(self, _):
         """It gets a backing of its own, and stays: nobody knows how to take it away."""
         if not self.peer_device:
-            backing = null_blk("benchpeer")
+            backing = null_blk("benchpeer", plan.DEVICE_MIB)
             # Not until end of file: a server in the background may keep the pipe open.
             peer = subprocess.Popen(
                 ["/bin/sh", "-c", f'{self.peer_command} "$@"', "peer", backing],
@@ -224,15 +178,37 @@ class Devices:
 # --- fio ----------------------------------------------------------------------
 
 
-def job_file(device, rows, part):
-    lines = ["[global]", "ioengine=io_uring", "direct=1", "norandommap=1", "group_reporting=1",
-             "allow_file_create=0", "disk_util=0", f"filename={device}", f"size={plan.DEVICE_MIB}m"]
+def jobs_of(rows, part):
+    """(name, fio's options) of what is run for these rows, one after the other."""
     for row in rows:
         _, options, mib = plan.ROWS[row]
+        if "cpus_allowed_policy" in options:
+            options += f" cpus_allowed=0-{SERVER_CPU}"
         for name, size in ((f"warm-{row}", mib // WARM_PART), (row, mib // part)):
-            lines += [f"[{name}]", "stonewall", "new_group", *options.split(), f"io_size={size}m"]
-            if "cpus_allowed_policy" in options:
-                lines.append(f"cpus_allowed=0-{SERVER_CPU}")
+            yield name, f"{options} size={plan.DEVICE_MIB}m io_size={size}m"
+
+
+def targets_jobs_of(rows, part):
+    """The same of targets.ROWS. A cluster's first write cannot be made twice: the row and what
+    comes before it have their own parts of the device."""
+    warm = targets.DEVICE_MIB // WARM_PART
+    for row in rows:
+        _, options, mib, stage = targets.ROWS[row]
+        if stage == "first":
+            ends = ((f"warm-{row}", 0, warm), (row, warm, targets.DEVICE_MIB - warm))
+            for name, begin, size in ends:
+                writes = (size << 20) // targets.CLUSTER
+                yield name, f"{options} offset={begin}m size={size}m io_size={writes * 4}k"
+            continue
+        for name, size in ((f"warm-{row}", mib // WARM_PART), (row, mib // part)):
+            yield name, f"{options} size={targets.DEVICE_MIB}m io_size={size}m"
+
+
+def job_file(device, jobs):
+    lines = ["[global]", "ioengine=io_uring", "direct=1", "norandommap=1", "group_reporting=1",
+             "allow_file_create=0", "disk_util=0", f"filename={device}"]
+    for name, options in jobs:
+        lines += [f"[{name}]", "stonewall", "new_group", *options.split()]
     return "\n".join(lines) + "\n"
 
 
@@ -242,17 +218,33 @@ def us_per_io(job):
     return max(side["runtime"] for side in sides) * 1000 / sum(side["total_ios"] for side in sides)
 
 
-def measure(directory, device, rows, part):
+def measure(directory, device, rows, jobs):
     """(row, microseconds per I/O) for each."""
-    jobs, out = directory / "fio.job", directory / "fio.json"
-    jobs.write_text(job_file(device, rows, part))
+    file, out = directory / "fio.job", directory / "fio.json"
+    file.write_text(job_file(device, jobs))
     run("taskset", "--cpu-list", str(FIO_CPU), "fio", "--eta=never", "--output-format=json",
-        f"--output={out}", str(jobs))
+        f"--output={out}", str(file))
     for job in json.loads(out.read_text())["jobs"]:
         if job["error"]:
             raise RuntimeError(f"fio: {job['jobname']} on {device}: error {job['error']}")
         if job["jobname"] in rows:
             yield job["jobname"], us_per_io(job)
+
+
+def measure_rows(directory, device, _, ask):
+    return measure(directory, device, ask.rows, jobs_of(ask.rows, plan.PART[ask.clock]))
+
+
+def measure_stages(directory, device, column, ask):
+    """The same of a column of targets.COLUMNS, through its stages."""
+    mine = [row for row in ask.rows if row in targets.group_of(column).rows]
+    for stage in targets.STAGES:
+        rows = [row for row in mine if targets.ROWS[row][3] == stage]
+        if stage == "written":
+            fill(device, targets.DEVICE_MIB)
+        if rows:
+            yield from measure(directory, device, rows,
+                               targets_jobs_of(rows, plan.PART[ask.clock]))
 
 
 def worker_text(device):
@@ -264,21 +256,31 @@ def worker_text(device):
             yield span.split("-")
 
 
+def prepare(device, row, ask):
+    """What is run for one row of a profile, on a device in the row's stage."""
+    if not ask.targets:
+        return list(jobs_of([row], 1))
+    if targets.ROWS[row][3] == "written":
+        fill(device, targets.DEVICE_MIB)
+    return list(targets_jobs_of([row], 1))
+
+
 def profile(devices, ask):
     """Every row once, alone between two marks: fio's own start is counted too."""
     number = 0
     # Else all programs have their code at the same addresses.
     pathlib.Path("/proc/sys/kernel/randomize_va_space").write_text("2")
     for column in ask.columns:
-        _, kind, what = plan.COLUMNS[column]
+        _, kind, what = ask.table[column]
         with getattr(devices, kind)(what) as device:
-            for begin, end in worker_text(device) if kind == "ours" else []:
+            for begin, end in worker_text(device) if kind.startswith("ours") else []:
                 say("text", begin, end)
             for row in ask.rows:
-                list(measure(devices.directory, device, [row], 1))
+                jobs = prepare(device, row, ask)
+                list(measure(devices.directory, device, [row], jobs))
                 number += 1
                 mark(number)
-                list(measure(devices.directory, device, [row], 1))
+                list(measure(devices.directory, device, [row], jobs))
                 mark(0)
                 ios = json.loads((devices.directory / "fio.json").read_text())["jobs"]
                 say("mark", number, column, row,
@@ -294,16 +296,16 @@ def measure_all(devices, ask):
         for column in columns[begin:] + columns[:begin]:
             if number and ask.clock == "icount" and column in plan.ONCE:
                 continue
-            _, kind, what = plan.COLUMNS.get(column, (None, column, None))
+            _, kind, what = ask.table.get(column, (None, column, None))
             pathlib.Path("/proc/sys/vm/compact_memory").write_text("1")
             try:
                 with getattr(devices, kind)(what) as device:
-                    for row, us in measure(devices.directory, device, ask.rows,
-                                           plan.PART[ask.clock]):
+                    for row, us in (measure_stages if ask.targets else measure_rows)(
+                            devices.directory, device, column, ask):
                         say(f"sample {number} {column} {row} {us:.4f}")
             except RuntimeError as reason:
-                # Other people's servers do not end the run.
-                if not isinstance(reason, Refused) and kind not in ("nbd", plan.PEER):
+                # Other people's servers do not end the run, nor does one target all others'.
+                if not isinstance(reason, Refused) and kind not in THEIRS and not ask.targets:
                     raise
                 say("skipped", column, reason)
                 columns.remove(column)
@@ -313,18 +315,27 @@ def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("--clock", choices=("icount", "wall"), default="icount")
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--targets", action="store_true")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--columns", type=lambda text: text.split(","))
     parser.add_argument("--rows", type=lambda text: text.split(","))
     parser.add_argument("--peer")
     parser.add_argument("--profile")
     ask = parser.parse_args()
+    ask.table = targets.COLUMNS if ask.targets else plan.COLUMNS
     ask.rounds = ask.rounds or plan.ROUNDS[ask.clock]
-    ask.columns = ask.columns or list(plan.SHORT_COLUMNS if ask.short else plan.WALL_COLUMNS
-                                      if ask.clock == "wall" else plan.COLUMNS)
-    ask.rows = ask.rows or list(plan.SHORT_ROWS if ask.short else plan.ROWS)
+    ask.columns = ask.columns or list(
+        targets.COLUMNS if ask.targets else plan.SHORT_COLUMNS if ask.short else
+        plan.WALL_COLUMNS if ask.clock == "wall" else plan.COLUMNS)
+    ask.rows = ask.rows or list(targets.ROWS if ask.targets else
+                                plan.SHORT_ROWS if ask.short else plan.ROWS)
     ask.columns += [plan.PEER] if ask.peer else []
     return ask
+
+
+def measure_or_profile(directory, ask):
+    devices = rivals.Rivals(directory) if ask.targets else Devices(directory, ask.peer)
+    (profile if ask.profile else measure_all)(devices, ask)
 
 
 def main():
@@ -333,6 +344,7 @@ def main():
     settle()
     read_ahead()
     say("fact clock", ask.clock)
+    say("fact family", "targets" if ask.targets else "devices")
     say("fact kernel", os.uname().release)
     say("fact cpus", os.cpu_count())
     say("fact cpu", re.search("model name\\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1])
@@ -341,9 +353,9 @@ def main():
     say("fact rows", ",".join(ask.rows))
     with tempfile.TemporaryDirectory(dir="/run") as name:
         directory = pathlib.Path(name)
-        helper = Helper(directory)
+        helper = Helper(directory, rivals.POLICY if ask.targets else POLICY)
         try:
-            (profile if ask.profile else measure_all)(Devices(directory, ask.peer), ask)
+            measure_or_profile(directory, ask)
         except RuntimeError:
             sys.stderr.write((directory / "helper.log").read_text())
             raise

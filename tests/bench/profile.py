@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the instructions of an I/O go, exactly: by layer, or by function of the kernel.
 
-usage: profile.py [--kernel 6.12|7.3] [--smp N] [--columns NAME,...] [--row NAME]
-                  [--functions N]
+usage: profile.py [--kernel 6.12|7.3] [--smp N] [--targets] [--columns NAME,...]
+                  [--row NAME] [--functions N]
 
 Runs measure.py in the guest under QEMU 7.2 (Debian 12's) with a plug-in that counts, and
 prints a table per layer: instructions per I/O of each column. The first column is what
 the others go through as well (raw: fio, its start and the disk behind). With --functions
-also the N functions in which the last two columns differ most. Needs what is installed
+also the N functions in which the last two columns differ most. With --targets columns and row
+are those of targets.py; not a first write, which cannot be made twice. Needs what is installed
 in build/root, as after tests/run bench.
 """
 import argparse
@@ -44,7 +45,7 @@ LAYERS = [
 REST = "everything else"
 
 
-def count(kernel, smp, columns, row):
+def count(kernel, smp, columns, options):
     """(lines of measure.py, lines of count.c, lines of kallsyms)"""
     with tempfile.TemporaryDirectory() as name:
         there = pathlib.Path(name)
@@ -55,7 +56,7 @@ def count(kernel, smp, columns, row):
             [TOP / "tests/vm/run", "--kernel", kernel, "--icount", "--smp", str(smp), "--cpu",
              "max,-erms,-fsrm", "--timeout", "1800", "--rw", there / "guest", "--plugin",
              f"{there}/count.so,out={there}/counts", "--", "tests/bench/measure.py", "--profile",
-             there / "guest", "--columns", ",".join(columns), "--rows", row],
+             there / "guest", "--columns", ",".join(columns), *options],
             check=False, stdout=subprocess.PIPE, text=True, cwd=TOP).stdout
         if "fact complete yes" not in out:
             raise SystemExit(f"profile.py: the guest did not measure:\n{out}")
@@ -129,11 +130,13 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernel", default="7.3")
     parser.add_argument("--smp", type=int, default=1)
+    parser.add_argument("--targets", action="store_true")
     parser.add_argument("--columns", default="raw,loop,file-zc")
     parser.add_argument("--row", default="randread-4k-qd32")
     parser.add_argument("--functions", type=int, default=0)
     ask = parser.parse_args()
-    columns = per_io(*count(ask.kernel, ask.smp, ask.columns.split(","), ask.row))
+    options = ["--rows", ask.row] + (["--targets"] if ask.targets else [])
+    columns = per_io(*count(ask.kernel, ask.smp, ask.columns.split(","), options))
     print_layers(columns)
     if ask.functions:
         print_functions(columns, ask.functions)

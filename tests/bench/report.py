@@ -10,7 +10,7 @@ usage: report.py compare KERNEL LOG...     the gate: exit status 1 when a row go
        report.py --check                   fails when they are not what those files say
 
 LOG is the output of measure.py on one kind of machine. The committed table is
-docs/performance/KERNEL.json.
+docs/performance/KERNEL.json; of measure.py --targets it is docs/performance/targets/KERNEL.json.
 """
 import json
 import pathlib
@@ -20,12 +20,34 @@ import sys
 
 import draw
 import plan
+import targets
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 DOCS = TOP / "docs"
 TOLERANCE = 0.02
 # Where one of these differs, other code was counted: only ratios can be compared.
 TOOLS = ("kernel", "fio", "qemu", "compiler")
+
+
+class Family:
+    """What one kind of run measures, and where its table is."""
+
+    def __init__(self, tables, folder, groups, names):
+        self.rows, self.columns, self.ours = tables.ROWS, tables.COLUMNS, tables.ours
+        self.folder, self.groups, self.names = folder, groups, names
+
+    def reference(self, column):
+        """What ratios of this column are to."""
+        mine = (group for group in self.groups if column in group.columns)
+        return next(mine, self.groups[0]).reference
+
+
+FAMILIES = {
+    "devices": Family(plan, DOCS / "performance", (targets.Group(
+        None, plan.REFERENCE, (*plan.COLUMNS, plan.PEER), list(plan.ROWS)),), ("names", "tables")),
+    "targets": Family(targets, DOCS / "performance/targets", targets.GROUPS,
+                      ("names of targets", "tables of targets")),
+}
 
 
 class Log:
@@ -52,6 +74,10 @@ class Log:
         return cls(pathlib.Path(path).read_text(), pathlib.Path(path).stem)
 
     @property
+    def family(self):
+        return FAMILIES[self.facts.get("family", "devices")]
+
+    @property
     def machine(self):
         """The name of its table among the committed ones."""
         return "wall" if self.facts["clock"] == "wall" else f"icount-{self.facts['cpus']}"
@@ -60,8 +86,8 @@ class Log:
         return statistics.median(self.rounds[row, column].values())
 
     def ratios(self, row, column):
-        """To the reference's of the same round."""
-        reference = self.rounds[row, plan.REFERENCE]
+        """To the reference's of the same round; none where that was not measured."""
+        reference = self.rounds.get((row, self.family.reference(column)), {})
         return [us / reference[number] for number, us in self.rounds[row, column].items()
                 if number in reference]
 
@@ -70,9 +96,11 @@ class Log:
         table = {}
         for row, column in self.rounds:
             ratios = self.ratios(row, column)
+            if not ratios:
+                continue
             # Of instructions, the rounds have nothing in common that a ratio could take out.
             middle = statistics.median(ratios) if self.machine == "wall" else \
-                self.us(row, column) / self.us(row, plan.REFERENCE)
+                self.us(row, column) / self.us(row, self.family.reference(column))
             table.setdefault(row, {})[column] = [
                 round(min(ratios), 4), round(middle, 4), round(max(ratios), 4),
                 round(self.us(row, column), 3)]
@@ -89,19 +117,20 @@ def judge(seen, committed):
     return "better" if seen < committed * (1 - TOLERANCE) else "same"
 
 
-def compare_tables(machine, seen, committed, same_tools, columns):
+def compare_tables(machine, seen, committed, same_tools, columns, family=FAMILIES["devices"]):
     """(verdict, words) for every cell of ours that was to be measured: both tables as
     Log.table() makes them. A verdict is "worse", "better", "same", "new" or "gone"."""
-    for row in plan.ROWS:
+    for row in family.rows:
         for column in columns:
+            reference = family.reference(column)
             now, before = (table.get(row, {}).get(column) for table in (seen, committed))
             where = f"{machine}: {row}, {column}"
             if now is None and before is None:
                 continue
             if now is None:
-                yield "gone", f"{where}: committed {before[1]:.3f} x {plan.REFERENCE}, not measured now"
+                yield "gone", f"{where}: committed {before[1]:.3f} x {reference}, not measured now"
                 continue
-            words = f"{now[1]:.3f} x {plan.REFERENCE}, {now[3]:.2f} us"
+            words = f"{now[1]:.3f} x {reference}, {now[3]:.2f} us"
             if before is None:
                 yield "new", f"{where}: {words}, not in the committed table"
                 continue
@@ -124,12 +153,13 @@ def tools_here(log):
             "compiler": version("gcc")}
 
 
-def committed_file(kernel):
-    return DOCS / "performance" / f"{kernel}.json"
+def committed_file(kernel, family):
+    return family.folder / f"{kernel}.json"
 
 
 def compare(kernel, logs):
-    path = committed_file(kernel)
+    family = logs[0].family
+    path = committed_file(kernel, family)
     if not path.exists():
         print(f"skip bench {kernel}: there is no {path.relative_to(TOP)}: tests/run bench --update")
         print("0 passed, 0 failed, 1 skipped")
@@ -145,10 +175,12 @@ def compare(kernel, logs):
             print(f"left out: {log.machine}: {column}: {reason}")
         if log.machine == "wall":
             continue
-        columns = [name for name in log.facts["columns"].split(",") if plan.ours(name)]
+        columns = [name for name in log.facts["columns"].split(",") if family.ours(name)]
         rows = log.facts["rows"].split(",")
-        before = {row: cells for row, cells in committed["tables"][log.machine].items() if row in rows}
-        for verdict, words in compare_tables(log.machine, log.table(), before, not other, columns):
+        before = {row: cells for row, cells in committed["tables"].get(log.machine, {}).items()
+                  if row in rows}
+        for verdict, words in compare_tables(log.machine, log.table(), before, not other, columns,
+                                             family):
             bad = verdict in ("worse", "gone")
             print(f"{'not ok' if bad else 'ok'} bench {kernel}, {words}"
                   + (f": {verdict}" if verdict != "same" else ""))
@@ -175,7 +207,7 @@ def update(kernel, logs, command):
         "skipped": list(dict.fromkeys(column for log in logs for column in log.skipped)),
         "tables": {log.machine: log.table() for log in logs},
     }
-    path = committed_file(kernel)
+    path = committed_file(kernel, logs[0].family)
     path.parent.mkdir(exist_ok=True)
     path.write_text(to_json(result))
     print(f"wrote {path.relative_to(TOP)}")
@@ -221,51 +253,62 @@ def wall_cell(cell):
     return f"{cell[1]:.2f} ({cell[0]:.2f}-{cell[2]:.2f})" if cell else ""
 
 
-def machine_section(name, title, result):
-    table = result["tables"][name]
-    columns = [c for c in (*plan.COLUMNS, plan.PEER) if any(c in table[row] for row in table)]
+def group_section(group, table, cell, reference_too):
+    """A table of what of a group was measured, below its title when it has one."""
+    columns = [c for c in group.columns if any(c in table.get(row, {}) for row in group.rows)
+               and (reference_too or c != group.reference)]
+    if not columns:
+        return
+    if group.title:
+        yield f"**{group.title}**; ratios are to {group.reference}."
+        yield ""
+    yield from markdown_table(
+        ["", *columns], ([row, *(cell(table[row].get(c)) for c in columns)]
+                         for row in group.rows if any(c in table.get(row, {}) for c in columns)))
+
+
+def machine_section(name, title, result, family):
+    to = plan.REFERENCE if len(family.groups) == 1 else "the reference"
     wall = name == "wall"
-    if wall:
-        columns.remove(plan.REFERENCE)
     rounds = result["rounds"][name]
+    rounds = f"{rounds} rounds" if rounds > 1 else "one round"
     yield f"### {title}, Linux {result['tools']['kernel']}"
     yield ""
     if wall:
-        yield (f"Time per I/O as a ratio to {plan.REFERENCE}'s of the same round: median (smallest-largest) "
-               f"of {rounds} rounds.")
+        yield (f"Time per I/O as a ratio to {to}'s of the same round: median (smallest-largest) "
+               f"of {rounds}.")
     else:
-        yield (f"Thousands of instructions per I/O, in brackets the ratio to {plan.REFERENCE}; medians of "
-               f"{rounds} rounds.")
+        yield (f"Thousands of instructions per I/O, in brackets the ratio to {to}; medians of "
+               f"{rounds}.")
     yield ""
-    cell = wall_cell if wall else icount_cell
-    yield from markdown_table(
-        ["", *columns],
-        ([row, *(cell(table[row].get(c)) for c in columns)] for row in plan.ROWS if row in table))
+    for group in family.groups:
+        yield from group_section(group, result["tables"][name], wall_cell if wall else icount_cell,
+                                 not wall)
 
 
-def tables_text(results):
+def tables_text(results, family):
     for kernel, result in results.items():
-        yield f"## Linux {kernel}"
-        yield ""
-        yield f"![Instructions per I/O on {kernel}](performance/{kernel}.svg)"
-        yield ""
+        if family is FAMILIES["devices"]:
+            yield f"## Linux {kernel}"
+            yield ""
+            yield f"![Instructions per I/O on {kernel}](performance/{kernel}.svg)"
+            yield ""
         for name, title in MACHINES.items():
             if name in result["tables"]:
-                yield from machine_section(name, title, result)
+                yield from machine_section(name, title, result, family)
         tools = result["tools"]
         yield (f"Made by `{result['command']}` with fio {tools['fio'].removeprefix('fio-')}, QEMU "
                f"{tools['qemu']} and {tools['compiler']}, on a {result['cpu']}.")
         if result["skipped"]:
             yield ""
-            yield f"What attach refused: {', '.join(result['skipped'])}."
+            what = "What attach refused" if family is FAMILIES["devices"] else "Not measured"
+            yield f"{what}: {', '.join(result['skipped'])}."
         yield ""
 
 
-def names_text():
-    yield from markdown_table(["column", "what"], ([name, what] for name, (what, _, _) in
-                                                    plan.COLUMNS.items()))
-    yield from markdown_table(["row", "what"], ([name, what] for name, (what, _, _) in
-                                                 plan.ROWS.items()))
+def names_text(family):
+    for what, table in (("column", family.columns), ("row", family.rows)):
+        yield from markdown_table([what, "what"], ([name, words[0]] for name, words in table.items()))
 
 
 def between_markers(text, name, lines):
@@ -278,14 +321,22 @@ def between_markers(text, name, lines):
     return before + begin + "\n" + "\n".join([*lines, ""]).lstrip("\n") + end + after
 
 
+def results_of(family):
+    """{kernel: its committed table}, the newest first"""
+    return {path.stem: json.loads(path.read_text())
+            for path in sorted(family.folder.glob("*.json"), reverse=True)}
+
+
 def documents():
     """{path: what it has to be}"""
-    results = {path.stem: json.loads(path.read_text())
-               for path in sorted((DOCS / "performance").glob("*.json"), reverse=True)}
     page = DOCS / "performance.md"
-    text = between_markers(page.read_text(), "names", names_text())
-    wanted = {page: between_markers(text, "tables", tables_text(results))}
-    for kernel, result in results.items():
+    text = page.read_text()
+    for family in FAMILIES.values():
+        names, tables = family.names
+        text = between_markers(text, names, names_text(family))
+        text = between_markers(text, tables, tables_text(results_of(family), family))
+    wanted = {page: text}
+    for kernel, result in results_of(FAMILIES["devices"]).items():
         wanted[DOCS / "performance" / f"{kernel}.svg"] = draw.plot(kernel, result)
     return wanted
 

@@ -5,9 +5,11 @@ import unittest
 
 import plan
 import report
+import targets
 
-def log(clock, *samples):
-    return report.Log(f"fact cpus 2\nfact clock {clock}\nfact complete yes\n"
+
+def log(clock, *samples, family="devices"):
+    return report.Log(f"fact cpus 2\nfact clock {clock}\nfact family {family}\nfact complete yes\n"
                       + "".join(f"sample {s}\n" for s in samples))
 
 
@@ -95,6 +97,49 @@ class Plan(unittest.TestCase):
         for name, (_, kind, what) in plan.COLUMNS.items():
             if kind == "ours":
                 self.assertIn(what[1], plan.MODES, name)
+
+
+class Targets(unittest.TestCase):
+    @staticmethod
+    def seen(clock, *samples):
+        return log(clock, *samples, family="targets")
+
+    def test_each_ratio_is_to_the_rival_of_its_group(self):
+        table = self.seen("icount", "0 dm-files randread-4k-qd32 20", "0 cow randread-4k-qd32 15",
+                          "0 nbd-client randread-4k-qd32 40", "0 nbd randread-4k-qd32 30",
+                          "0 nbd-client-4 randread-4k-qd32 60", "0 nbd-4 randread-4k-qd32 30").table()
+        row = table["randread-4k-qd32"]
+        self.assertEqual([row[c][1] for c in ("dm-files", "cow", "nbd", "nbd-4")], [1, 0.75, 0.75, 0.5])
+
+    def test_a_rival_that_is_missing_leaves_no_ratio(self):
+        seen = self.seen("wall", "0 image randread-4k-qd32 20", "1 image randread-4k-qd32 20",
+                         "1 qemu-nbd randread-4k-qd32 40", "0 nbd randread-4k-qd32 9")
+        self.assertEqual(seen.table(), {"randread-4k-qd32": {"image": [0.5, 0.5, 0.5, 20.0],
+                                                             "qemu-nbd": [1.0, 1.0, 1.0, 40.0]}})
+
+    def test_a_table_has_the_rows_of_its_group_and_says_what_ratios_are_to(self):
+        seen = self.seen("icount", "0 dm-files fresh-randread-4k-qd1 20",
+                         "0 cow fresh-randread-4k-qd1 15", "0 qemu-nbd randread-4k-qd1 40")
+        text = "\n".join(report.machine_section("icount-2", "Title", {
+            "tables": {"icount-2": seen.table()}, "rounds": {"icount-2": 1},
+            "tools": {"kernel": "1"}}, report.FAMILIES["targets"]))
+        self.assertIn("| fresh-randread-4k-qd1 | 20.0 (1.00) | 15.0 (0.75) |", text)
+        self.assertIn("ratios are to dm-files.", text)
+        self.assertIn("|  | qemu-nbd |", text)
+        self.assertNotIn("nbd-client", text)
+
+    def test_every_column_is_in_one_group_and_every_reference_in_its_own(self):
+        named = [column for group in targets.GROUPS for column in group.columns]
+        self.assertEqual(sorted(named), sorted(targets.COLUMNS))
+        for group in targets.GROUPS:
+            self.assertIn(group.reference, group.columns)
+            self.assertTrue(any(targets.ours(column) for column in group.columns))
+            self.assertFalse(targets.ours(group.reference))
+            self.assertLessEqual(set(group.rows), set(targets.ROWS))
+
+    def test_every_row_has_a_stage(self):
+        for row, (_, _, _, stage) in targets.ROWS.items():
+            self.assertIn(stage, targets.STAGES, row)
 
 
 class Markers(unittest.TestCase):

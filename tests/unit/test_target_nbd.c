@@ -262,6 +262,30 @@ static void test_an_answer_may_overtake_the_end_of_sending(void **state)
 	nbd_world_end();
 }
 
+/* What a receive has room for, when so much is to be read. */
+static uint32_t received_at_once(uint32_t first, uint32_t second)
+{
+	uint32_t len;
+
+	nbd_world_begin(NBD_WORLD_ALL, 1, 1);
+	nbd_world_submit(0, (struct io){ .op = IO_READ, .len = first, .buf = data[0] });
+	nbd_world_submit(1, (struct io){ .op = IO_READ, .len = second, .buf = data[1] });
+	target_nbd.settle(&nbd_world->target);
+	len = core_fake_own(1)->sqe.len;
+	nbd_world_run();
+	assert_true(!nbd_world->busy[0] && !nbd_world->busy[1] && !core.lost);
+	assert_int_equal(core_fake_own(1)->sqe.len, 65536); /* whatever comes next */
+	nbd_world_end();
+	return len;
+}
+
+static void test_large_data_is_received_where_it_belongs(void **state)
+{
+	assert_int_equal(received_at_once(32768, 65536), 16);
+	assert_int_equal(received_at_once(32768, 4096), 65536);
+	assert_int_equal(received_at_once(4096, 4096), 65536);
+}
+
 static void test_who_does_not_answer_in_time_is_lost(void **state)
 {
 	begin_asked(IO_READ, 4096);
@@ -301,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_a_lie_ends_it),
 		cmocka_unit_test(test_a_connection_that_ends_is_lost),
 		cmocka_unit_test(test_an_answer_may_overtake_the_end_of_sending),
+		cmocka_unit_test(test_large_data_is_received_where_it_belongs),
 		cmocka_unit_test(test_who_does_not_answer_in_time_is_lost),
 		cmocka_unit_test(test_who_answers_is_waited_for_ever),
 	};

@@ -3,6 +3,7 @@
 #include "driver/worker/bare/call.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -73,6 +74,11 @@ int close_range(unsigned int first, unsigned int last, int flags)
 off_t lseek(int fd, off_t off, int whence)
 {
 	return CALL(SYS_lseek, fd, off, whence, 0, 0, 0);
+}
+
+int posix_fadvise(int fd, off_t off, off_t len, int advice)
+{
+	return CALL(SYS_fadvise64, fd, off, len, advice, 0, 0) < 0 ? errno : 0;
 }
 
 ssize_t pread(int fd, void *to, size_t size, off_t off)
