@@ -22,7 +22,6 @@ bundle_make "$TEST_DIR/c"
 container_start crun c "$TEST_DIR/c"
 pid=$(crun state c | jq .pid)
 ublk-oci attach --container c --mount /data --fs ext4 --target file --backing $dir/image >/dev/null
-crun exec c mkdir /more
 
 # As the container's own root would, if it had CAP_SYS_ADMIN.
 python3 - "$pid" <<'END'
@@ -31,6 +30,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, MS_BIND = 0x20000, 4096
 if libc.setns(os.open(f"/proc/{sys.argv[1]}/ns/mnt", os.O_RDONLY), CLONE_NEWNS):
     sys.exit("setns")
+os.mkdir("/more")
 for _ in range(300):
     if libc.mount(b"/data", b"/more", None, MS_BIND, None):
         sys.exit(f"mount: {os.strerror(ctypes.get_errno())}")
