@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/clock.h"
 #include "driver/base/log.h"
 #include "driver/base/num.h"
 #include "driver/base/text.h"
@@ -32,6 +33,8 @@
 
 #define ATTACH_START_MS 5000
 #define ATTACH_CONNECT_MS 10000
+#define ATTACH_MEET_MS 2000
+#define ATTACH_MEET_STEP_MS 100
 #define ATTACH_NUMBERS_MAX 4096 /* of devices of other ublk servers that are stepped over */
 
 struct attach {
@@ -252,12 +255,24 @@ static int attach_look(struct attach *a, struct packet *p, struct err *e)
 	return target->by_address ? 0 : attach_look_files(a, target, p->fds + next, e);
 }
 
+/* Who asks at the same time may have the server's only room, and nothing on record yet. */
+static int attach_meet_late(struct attach *a, struct err *e)
+{
+	int64_t deadline_ms = clock_deadline_ms(ATTACH_MEET_MS);
+	int r;
+
+	while ((r = op_meet(a->op, &a->rec, e)) == 0 && clock_left_ms(deadline_ms) > 0)
+		clock_sleep_ms(ATTACH_MEET_STEP_MS);
+	return r;
+}
+
 /*
  * A device that is there is known without its server: that may have room for one client, which is
  * the device's worker. Else -EALREADY, as of op_reserve().
  */
 static int attach_find_server(struct attach *a, struct err *e)
 {
+	struct err why;
 	int r;
 
 	if (!catalog_target(a->rec.target)->by_address)
@@ -266,6 +281,8 @@ static int attach_find_server(struct attach *a, struct err *e)
 	if (r < 0)
 		return r;
 	r = attach_look_server(a, e);
+	if (r == -EREMOTEIO && attach_meet_late(a, &why) == -EALREADY)
+		return -EALREADY;
 	if (r < 0)
 		request_refused(a->op, "attach", &a->rec, e->text);
 	return r;
