@@ -35,7 +35,7 @@ verified() {
         blkdiscard --offset ${i}M --length 1M "$dev"
         blkdiscard --zeroout --offset $((i + 1))M --length 1M "$dev"
     done
-    wait $! || fail "$name: fio: $(tail -n 3 fio.out)"
+    wait $! || fail "$name: fio: $(sed '/^[0-9];/d' fio.out | tail -n 3)"
     [ "$(dd if="$dev" bs=1M skip=192 count=8 iflag=direct status=none | tr -d '\0' | tr -d x | wc -c)" = 0 ] &&
         [ "$(dd if="$dev" bs=1M skip=192 count=8 iflag=direct status=none | tr -d '\0' | wc -c)" = $((2 << 20)) ] ||
         fail "$name: what was discarded beside it is not zeroes, or something else is"
