@@ -22,6 +22,7 @@
 #define PROGRAM_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PROGRAM_WORDS 4096
 #define PROGRAM_MISSING 127
+#define PROGRAM_PATIENCE_S 4 /* of a server's that is told to end */
 #define PROGRAM_HIGH_FD 10
 
 int program_check(const char *program, struct err *e)
@@ -46,7 +47,8 @@ static _Noreturn void program_become(char *const *argv, int in_fd, int out_fd, p
 	};
 	sigset_t none;
 
-	setsid();
+	if (in_fd < 0) /* else the guard's */
+		setsid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
@@ -68,13 +70,51 @@ static _Noreturn void program_become(char *const *argv, int in_fd, int out_fd, p
 	_exit(PROGRAM_MISSING);
 }
 
+/*
+ * Beside the program, in its group: sees to it that no server outlives this service, whatever the
+ * program makes of the signal it would get then. It has no descriptors, so it keeps no socket open.
+ */
+static _Noreturn void program_guard(char *const *argv, int listen_fd, pid_t parent)
+{
+	const struct timespec patience = { .tv_sec = PROGRAM_PATIENCE_S };
+	pid_t own = getpid(), pid;
+	sigset_t term, child;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &term, NULL);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	sigaddset(&term, SIGCHLD);
+	setsid();
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+	pid = fork();
+	if (pid == 0)
+		program_become(argv, listen_fd, -1, own);
+	close_range(PROGRAM_SOCKET_FD, ~0U, 0);
+	while (pid > 0 && waitpid(pid, NULL, WNOHANG) == 0) {
+		if (sigwaitinfo(&term, NULL) != SIGTERM)
+			continue;
+		kill(pid, SIGTERM);
+		while (waitpid(pid, NULL, WNOHANG) == 0) {
+			if (sigtimedwait(&child, NULL, &patience) < 0 && errno == EAGAIN)
+				kill(0, SIGKILL);
+		}
+		break;
+	}
+	_exit(EXIT_SUCCESS);
+}
+
 pid_t program_serve(const char *program, const char *image, int listen_fd)
 {
 	char *const argv[] = { (char *)program, (char *)"serve", (char *)image, NULL };
 	pid_t parent = getpid(), pid = fork();
 
 	if (pid == 0)
-		program_become(argv, listen_fd, -1, parent);
+		program_guard(argv, listen_fd, parent);
 	return pid < 0 ? -errno : pid;
 }
 

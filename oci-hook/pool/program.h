@@ -13,7 +13,10 @@
 /* Nobody but root may say what it does. */
 int program_check(const char *program, struct err *e);
 
-/* Starts it with a socket to serve on, in a group of its own; its pid or -errno. */
+/*
+ * Starts it with a socket to serve on; the pid of its guard, which is its group, or -errno. The
+ * guard ends when the server does, and ends it when it gets SIGTERM or this process dies.
+ */
 pid_t program_serve(const char *program, const char *image, int listen_fd);
 
 /* Runs it to its end. size_bytes 0: it has none. -EIO: it failed, and e has its last words. */

@@ -15,14 +15,14 @@ recipe policy >/etc/ublk-oci/policy.json
 install -d -m 700 -o ublk-oci-pool /srv/shared
 undo rm -rf /srv/shared
 backend_install files
-pool_dir shared
+undo rm -rf /var/lib/ublk-oci/ceph /var/lib/ublk-oci/shared
 undo rm -rf /etc/systemd/system/ublk-oci-pool@files.service.d
 recipe_run unit
 service_start
 systemctl restart ublk-ocid.service || fail "$(service_log)"
 systemctl -q start ublk-oci-store.socket
 undo systemctl stop ublk-oci-store.service ublk-oci-store.socket
-bash -eu -c "$(recipe enable | sed 's/@rbd/@files/; s|ublk-oci/ceph|ublk-oci/shared|')" 2>/dev/null
+bash -eu -c "$(recipe enable | sed 's/@rbd/@files/')" 2>/dev/null
 undo systemctl -q disable --now ublk-oci-pool@files.socket ublk-oci-pool@files.service ublk-oci-nbd.socket \
     ublk-oci-nbd.service
 [ "$(stat -c '%a %U' /run/ublk-oci-pool/files.sock)" = '600 ublk-oci-store' ] ||

@@ -43,14 +43,15 @@ osd_restart() {
     ceph-osd -i 0 >>osd.log 2>&1
 }
 fio --name=v --filename="$dev" --ioengine=libaio --direct=1 --iodepth=8 --rw=randwrite --bs=16k --offset=16M \
-    --size=16M --verify=crc32c --verify_fatal=1 --verify_backlog=64 --fsync=32 --time_based --runtime=25 \
+    --size=16M --verify=crc32c --verify_fatal=1 --verify_backlog=64 --fsync=32 --time_based --runtime=30 \
     --minimal >fio.out 2>&1 &
 load=$!
 sleep 2
 before=$(server)
 kill -KILL "$before"
 wait_for 20 eval '[ "$(server)" != "$before" ] && server'
-sleep 1
+# It has another worker by then, for other connections.
+wait_for 20 eval '[ "$(ublk-oci inspect $dev --json | jq -r .state)" = live ]'
 before=$(worker_of "$dev")
 kill -KILL "$before"
 wait_for 20 eval '[ "$(worker_of $dev)" != "$before" ]'

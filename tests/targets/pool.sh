@@ -20,6 +20,7 @@ backend_install() {
 # pool_start BACKEND: its service, as systemd would start it.
 declare -A pool_pids=()
 pool_start() {
+    rm -f "/run/ublk-oci-pool/$1.sock" # of one that was killed
     /usr/sbin/ublk-oci-pool "$1" 2>>"$TEST_DIR/pool.log" &
     pool_pids[$1]=$!
     undo pool_stop "$1"
