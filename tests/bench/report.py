@@ -250,7 +250,9 @@ def icount_cell(cell):
 
 
 def wall_cell(cell):
-    return f"{cell[1]:.2f} ({cell[0]:.2f}-{cell[2]:.2f})" if cell else ""
+    if not cell:
+        return ""
+    return f"{cell[1]:.2f}" + (f" ({cell[0]:.2f}-{cell[2]:.2f})" if cell[0] != cell[2] else "")
 
 
 def group_section(group, table, cell, reference_too):
@@ -271,15 +273,14 @@ def machine_section(name, title, result, family):
     to = plan.REFERENCE if len(family.groups) == 1 else "the reference"
     wall = name == "wall"
     rounds = result["rounds"][name]
-    rounds = f"{rounds} rounds" if rounds > 1 else "one round"
+    medians = f"medians of {rounds} rounds" if rounds > 1 else "one round"
+    spread = f"median (smallest-largest) of {rounds} rounds" if rounds > 1 else "one round"
     yield f"### {title}, Linux {result['tools']['kernel']}"
     yield ""
     if wall:
-        yield (f"Time per I/O as a ratio to {to}'s of the same round: median (smallest-largest) "
-               f"of {rounds}.")
+        yield (f"Time per I/O as a ratio to {to}'s of the same round: {spread}.")
     else:
-        yield (f"Thousands of instructions per I/O, in brackets the ratio to {to}; medians of "
-               f"{rounds}.")
+        yield (f"Thousands of instructions per I/O, in brackets the ratio to {to}; {medians}.")
     yield ""
     for group in family.groups:
         yield from group_section(group, result["tables"][name], wall_cell if wall else icount_cell,
