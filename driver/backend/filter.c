@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "driver/base/cleanup.h"
@@ -34,7 +35,6 @@ static const int filter_common[] = {
 	SCMP_SYS(getrandom),
 	SCMP_SYS(uname),
 	SCMP_SYS(sysinfo),
-	SCMP_SYS(prctl),
 	/* Memory. */
 	SCMP_SYS(mmap),
 	SCMP_SYS(munmap),
@@ -198,6 +198,20 @@ static int filter_add_clone(scmp_filter_ctx ctx, bool processes)
 					processes ? 0 : FILTER_THREAD));
 }
 
+/*
+ * nbdkit wants to end with the parent that gave it a socket. That is the process of one request,
+ * which ends when it is answered: to ask for it does nothing.
+ */
+static int filter_add_prctl(scmp_filter_ctx ctx)
+{
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+				 SCMP_A0(SCMP_CMP_NE, PR_SET_PDEATHSIG));
+
+	return r < 0 ? r
+		     : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), SCMP_SYS(prctl), 1,
+					SCMP_A0(SCMP_CMP_EQ, PR_SET_PDEATHSIG));
+}
+
 /* Of all ioctls the two by which Python marks a file; without, it opens none. */
 static int filter_add_ioctl(scmp_filter_ctx ctx)
 {
@@ -236,6 +250,8 @@ int filter_enter(const struct backend_start *start, struct err *e)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (r == 0)
 		r = filter_add(ctx, filter_common, ARRAY_SIZE(filter_common));
+	if (r == 0)
+		r = filter_add_prctl(ctx);
 	if (r == 0)
 		r = filter_add_clone(ctx, exec);
 	if (r == 0 && exec)

@@ -48,7 +48,7 @@ of_image=(--target image --format qcow2 --backing $image --size 64M)
 dev=$(attach "${of_image[@]}")
 ublk-oci inspect "$dev" --sandbox >sandbox.out || fail "not sealed: $(cat sandbox.out)"
 head -c 64M /dev/zero >zero
-"$build/tests/functional/model_device" "$dev" zero 7 300 >model.out || fail "model: $(cat model.out)"
+"$build/tests/functional/model_device" "$dev" zero 7 300 keeps >model.out || fail "model: $(cat model.out)"
 mkfs.ext4 -q "$dev"
 verify "$dev" --fsync=32 || fail "fio: $(tail -n 3 fio.out)"
 e2fsck -fn "$dev" >fsck.out 2>&1 || fail "$(cat fsck.out)"
