@@ -94,7 +94,7 @@ ok "image: the same behind another helper; sound, and equal to the device, when 
 larger() { ublk-oci resize "$dev" --size "$1" >"$TEST_DIR/resize.out" 2>&1; }
 bytes_of() { qemu-img info -U --output=json "$1" | jq '."virtual-size"'; }
 qemu-img create -q -f qcow2 $dir/vm/large.qcow2 2G
-expect_fail 'size 2G is more than' attach --target image --format qcow2 --backing $dir/vm/large.qcow2
+expect_fail 'size 2G is over' attach --target image --format qcow2 --backing $dir/vm/large.qcow2
 no_back_end || fail "a back end is left: $(back_ends)"
 [ -z "$(ublk-oci list --json | jq -r '.[].device')" ] || fail "a device is left: $(ublk-oci list)"
 cp $image $dir/vm/grows.qcow2
