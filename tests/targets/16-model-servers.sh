@@ -1,6 +1,6 @@
 #!/bin/bash
 # What servers and back ends are behind: each of them against plain memory, see model.sh.
-# short: 7.3
+# short: 6.12
 # seconds: 2700
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A pool whose volumes are RBD images of a Ceph cluster of one node, made by the document's commands: a
 # container's data outlive the server of NBD, the worker, the service and the OSD, each under load.
-# short: 7.3
+# short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
 . "$(dirname "$0")/../functional/store.sh"
