@@ -24,7 +24,9 @@
 
 static int device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE], struct err *e)
 {
-	return *rec->cgroup ? cgroup_backend_path(path, rec->cgroup, rec->generation, e) : -ENOENT;
+	if (!*rec->cgroup)
+		return err_set(e, ENOENT, "the device has no cgroup, nor has its back end");
+	return cgroup_backend_path(path, rec->cgroup, rec->generation, e);
 }
 
 void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE])
