@@ -168,6 +168,8 @@ static int backend_spawn(struct backend *b, const struct backend_spec *spec, str
 	if (r < 0)
 		return r;
 	r = cgroup_limit_memory(spec->cgroup, BACKEND_MEMORY_BYTES);
+	if (r == 0)
+		r = cgroup_forbid_swap(spec->cgroup);
 	if (r < 0)
 		return err_sys(e, -r, "cannot limit the memory of the back end");
 	r = backend_room_make(&room, spec, e);

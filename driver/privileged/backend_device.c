@@ -17,14 +17,22 @@
 #include "driver/privileged/cgroup.h"
 
 #define BACKEND_DEVICE_SOCKET "/run/ublk-oci/backend-%016" PRIx64 ".sock"
+#define BACKEND_DEVICE_SOCKET_SIZE 64
 #define BACKEND_DEVICE_CONNECT_MS 15000
 #define BACKEND_DEVICE_END_MS 5000
 #define BACKEND_DEVICE_SPARE (64u << 20) /* tables of an image, beside twice its size */
 #define BACKEND_DEVICE_TMP (1u << 20)	 /* of a program: as large as its /tmp */
 
+static void device_socket(const struct record *rec, char path[BACKEND_DEVICE_SOCKET_SIZE])
+{
+	snprintf(path, BACKEND_DEVICE_SOCKET_SIZE, BACKEND_DEVICE_SOCKET, rec->generation);
+}
+
 static int device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE], struct err *e)
 {
-	return *rec->cgroup ? cgroup_backend_path(path, rec->cgroup, rec->generation, e) : -ENOENT;
+	if (!*rec->cgroup)
+		return err_set(e, ENOENT, "the device has no cgroup, nor has its back end");
+	return cgroup_backend_path(path, rec->cgroup, rec->generation, e);
 }
 
 void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE])
@@ -74,7 +82,9 @@ static int device_open_file(const char *path, uint64_t dev, uint64_t inode, int 
  * change what is there. */
 static uint64_t device_file_limit(const struct record *rec, uint64_t file_bytes)
 {
-	return BACKEND_DEVICE_SPARE + (rec->size_bytes ? 2 * rec->size_bytes : file_bytes);
+	uint64_t bytes = rec->size_bytes ? 2 * rec->size_bytes : file_bytes;
+
+	return bytes > INT64_MAX ? INT64_MAX : BACKEND_DEVICE_SPARE + bytes;
 }
 
 static int device_spec_image(const struct record *rec, struct backend_spec *spec, struct err *e)
@@ -219,13 +229,13 @@ static int device_begin(const struct op *op, const struct record *rec, char *cgr
 int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
 			 pid_t *ret_pid, struct err *e)
 {
-	char cgroup[CGROUP_PATH_SIZE], socket[64];
+	char cgroup[CGROUP_PATH_SIZE], socket[BACKEND_DEVICE_SOCKET_SIZE];
 	cleanup_with(device_spec_fini) struct backend_spec spec = { .cgroup = cgroup,
 								    .socket = socket };
 	auto_backend struct backend b = BACKEND_INIT;
 	int r;
 
-	snprintf(socket, sizeof(socket), BACKEND_DEVICE_SOCKET, rec->generation);
+	device_socket(rec, socket);
 	r = device_begin(op, rec, cgroup, &spec, e);
 	if (r == 0)
 		r = backend_start(&b, &spec, e);
@@ -281,11 +291,14 @@ static int device_first_process(void *arg, pid_t pid)
 /* What it would write at its end is written; who does not end in time is killed. */
 int backend_device_end(const struct record *rec, struct err *e)
 {
-	char cgroup[CGROUP_PATH_SIZE];
+	char cgroup[CGROUP_PATH_SIZE], socket[BACKEND_DEVICE_SOCKET_SIZE];
 	auto_close int pidfd = -1;
 	pid_t pid = 0;
 	int r;
 
+	/* Of who was killed before it had connected. */
+	device_socket(rec, socket);
+	unlink(socket);
 	r = device_cgroup(rec, cgroup, e);
 	if (r == -ENOENT)
 		return 0;

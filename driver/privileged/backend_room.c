@@ -124,9 +124,11 @@ static const char *room_fill(void *arg)
 static int room_open_trees(struct room_contents *c, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(room_trees); i++) {
-		struct mount_attr attr = { .attr_set = room_trees[i].attributes };
+		/* What is mounted below is not wanted: neither what is (no AT_RECURSIVE), nor what
+		 * will be, which the host's mount would pass on to a copy that is its peer. */
+		struct mount_attr attr = { .attr_set = room_trees[i].attributes,
+					   .propagation = MS_PRIVATE };
 
-		/* Without AT_RECURSIVE: what is mounted below is not wanted. */
 		c->trees[i] = open_tree(AT_FDCWD, room_trees[i].source,
 					OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 		if (c->trees[i] < 0 && errno == ENOENT && room_trees[i].optional)
@@ -209,6 +211,7 @@ static int room_open_file(struct room_contents *c, unsigned int i, const struct 
 			    MOUNT_ATTR_NOEXEC | (read_only ? MOUNT_ATTR_RDONLY : 0u),
 		/* What is mounted so for the helper alone; who asked could open it for writing. */
 		.attr_clr = read_only ? 0 : MOUNT_ATTR_RDONLY,
+		.propagation = MS_PRIVATE,
 	};
 	auto_close int user_fd = -1;
 	struct stat st;

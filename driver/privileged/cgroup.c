@@ -231,6 +231,14 @@ int cgroup_limit_memory(const char *path, const char *bytes)
 	return r == -EINVAL || r == -ENOENT ? 0 : r;
 }
 
+int cgroup_forbid_swap(const char *path)
+{
+	int r = cgroup_write(path, "memory.swap.max", "0");
+
+	/* Without the controller, or a kernel's swap, there is no such file. */
+	return r == -ENOENT ? 0 : r;
+}
+
 int cgroup_share_io(const char *path)
 {
 	char workers[CGROUP_PATH_SIZE], base[CGROUP_PATH_SIZE], above[CGROUP_PATH_SIZE];

@@ -50,6 +50,9 @@ int cgroup_event(const char *path, const char *word);
  */
 int cgroup_limit_memory(const char *path, const char *bytes);
 
+/* What does not fit below that limit does not go to the machine's swap, which it does not limit. */
+int cgroup_forbid_swap(const char *path);
+
 /*
  * The io controller for a worker's cgroup, and so for all of them: only when a limit needs it,
  * since every I/O is counted then. -ENOENT: there is none to share.

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -27,7 +28,7 @@ struct host_file_work {
 static int host_file_above(const struct host_file_work *w, const char *path, const char **ret_name)
 {
 	auto_close int root_fd = -1;
-	char above[WIRE_PATH_SIZE];
+	char above[PATH_MAX]; /* where it is by now may be longer than where it was put */
 	const char *name = strrchr(path, '/') + 1;
 	int r;
 

@@ -273,6 +273,21 @@ static int nbd_close_old(const struct record *rec, struct err *e)
 	return err_set(e, -r, "%s", why.text);
 }
 
+int nbd_check_same(const struct record *rec, const struct nbd_server *s, struct err *e)
+{
+	struct record now = *rec;
+	int r;
+
+	r = nbd_note(&now, s, e);
+	if (r < 0)
+		return r;
+	if (now.logical_block_bytes > rec->logical_block_bytes ||
+	    now.piece_bytes < rec->max_io_bytes ||
+	    rec->nbd.flags & ~now.nbd.flags & (START_NBD_FLUSH | START_NBD_FUA))
+		return err_set(e, EINVAL, "NBD server %s is not what it was", rec->backing);
+	return 0;
+}
+
 int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_ms, struct err *e)
 {
 	const struct nbd_place place = {
@@ -280,20 +295,10 @@ int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_
 		.export_name = rec->nbd.export_name,
 		.nr_connections = rec->nbd.asked_connections,
 	};
-	struct record now = *rec;
 	int r;
 
 	r = nbd_close_old(rec, e);
 	if (r == 0)
 		r = nbd_connect(ret, &place, timeout_ms, e);
-	if (r == 0)
-		r = nbd_note(&now, ret, e);
-	if (r < 0)
-		return r;
-	/* The device is what it was made as: what it does, the server must still be able to do. */
-	if (now.logical_block_bytes > rec->logical_block_bytes ||
-	    now.piece_bytes < rec->max_io_bytes ||
-	    rec->nbd.flags & ~now.nbd.flags & (START_NBD_FLUSH | START_NBD_FUA))
-		return err_set(e, EINVAL, "NBD server %s is not what it was", rec->backing);
-	return 0;
+	return r < 0 ? r : nbd_check_same(rec, ret, e);
 }

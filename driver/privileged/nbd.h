@@ -53,6 +53,12 @@ int nbd_end(const int *fds, unsigned int nr, int timeout_ms, struct err *e);
 /* What the server is goes on record; -EINVAL or -EROFS: a device cannot be made of it. */
 int nbd_note(struct record *rec, const struct nbd_server *s, struct err *e);
 
+/*
+ * The device is what it was made as: what it does, the next server must still be able to do.
+ * -EINVAL or -EROFS: this one is not.
+ */
+int nbd_check_same(const struct record *rec, const struct nbd_server *s, struct err *e);
+
 /* As they are kept, to be known again. */
 int nbd_note_sockets(struct record *rec, const int *fds, unsigned int nr, struct err *e);
 

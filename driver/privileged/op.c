@@ -117,11 +117,11 @@ int op_claim(const struct op *op, struct record *rec, struct err *e)
 	return op_ask_patiently(op, &question, rec, e);
 }
 
-int op_grow(const struct op *op, const struct record *rec, struct err *e)
+int op_grow(const struct op *op, struct record *rec, struct err *e)
 {
 	struct op_question question = { .type = OP_GROW, .rec = *rec };
 
-	return op_ask(op, &question, NULL, e);
+	return op_ask(op, &question, rec, e);
 }
 
 int op_find_claim(const struct op *op, const struct record *device, struct record *ret,
@@ -277,8 +277,7 @@ int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *p
 		reg->cdi_stale = true;
 		break;
 	case OP_GROW:
-		reply.status = registry_grow(reg, peer, &question.rec, &reply.why);
-		reply.rec.generation = 0; /* nothing has changed yet */
+		reply.status = registry_grow(reg, peer, &reply.rec, &reply.why);
 		break;
 	case OP_SAW:
 		reply.status =
@@ -291,7 +290,8 @@ int op_answer(int ledger_fd, struct registry *reg, const struct registry_peer *p
 		return -EPROTO;
 	}
 	cdi_refresh(reg); /* before who asked can say that it is done */
-	ret->generation = reply.status == 0 ? reply.rec.generation : 0;
+	/* Of what is to grow nothing has changed yet. */
+	ret->generation = reply.status == 0 && question.type != OP_GROW ? reply.rec.generation : 0;
 	/* Who asked may be dead by now; what was decided stands. */
 	packet_send(ledger_fd, &reply, sizeof(reply), NULL, 0, 0);
 	return 0;

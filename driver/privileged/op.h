@@ -51,7 +51,7 @@ int op_meet(const struct op *op, struct record *rec, struct err *e);
 /* A container is to have a device that was made ahead; see claims.h. */
 int op_claim(const struct op *op, struct record *rec, struct err *e);
 /* The device of this record may have the size there, which is kept for it: see registry_grow(). */
-int op_grow(const struct op *op, const struct record *rec, struct err *e);
+int op_grow(const struct op *op, struct record *rec, struct err *e);
 /* A claim to this device. -ENOENT: there is none. */
 int op_find_claim(const struct op *op, const struct record *device, struct record *ret,
 		  struct err *e);

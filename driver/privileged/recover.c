@@ -90,6 +90,14 @@ static int recover_lost(struct recover *r, const char *why, struct err *e)
 	return op_update(r->op, rec, e);
 }
 
+/* Of a back end of the device's own, the next; a program may be another one by now. */
+static int recover_backend(const struct recover *r, struct nbd_server *ret, struct err *e)
+{
+	int code = backend_device_start(r->op, &r->rec, ret, NULL, e);
+
+	return code < 0 ? code : nbd_check_same(&r->rec, ret, e);
+}
+
 /* New connections: what had been said on the old ones only the dead worker knew. */
 static int recover_server(struct recover *r, struct err *e)
 {
@@ -102,7 +110,7 @@ static int recover_server(struct recover *r, struct err *e)
 	if (ret < 0)
 		return ret;
 	ret = backend_serves(rec)
-		      ? backend_device_start(r->op, rec, &server, NULL, &why)
+		      ? recover_backend(r, &server, &why)
 		      : nbd_reconnect(&server, rec, op_left_ms(r->op, RECOVER_CONNECT_MS), &why);
 	if (ret < 0) {
 		*e = why;

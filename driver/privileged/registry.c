@@ -302,7 +302,7 @@ static int registry_decide(const struct registry *reg, const struct registry_pee
 	return r < 0 ? r : registry_grant(rec, &verdict, e);
 }
 
-int registry_grow(struct registry *reg, const struct registry_peer *peer, const struct record *rec,
+int registry_grow(struct registry *reg, const struct registry_peer *peer, struct record *rec,
 		  struct err *e)
 {
 	struct policy_claim claim = registry_claim(reg, peer, rec);
@@ -320,6 +320,9 @@ int registry_grow(struct registry *reg, const struct registry_peer *peer, const 
 	}
 	r = registry_ask_policy(reg, peer, attaching ? "attach" : "resize", &claim, rec, &verdict,
 				e);
+	/* It may be another rule that allows so much, and gives less otherwise. */
+	if (r == 0 && attaching)
+		r = registry_grant(rec, &verdict, e);
 	if (r == 0)
 		d->grown_bytes = rec->size_bytes;
 	return r;

@@ -125,10 +125,11 @@ int registry_name_cgroup(struct record *rec, const char *base, struct err *e);
 
 /*
  * Decides whether a device may have the size in rec: one that is there as what it is resized to,
- * one that is being made as what it is attached with. Keeps that for whoever works on it until
- * registry_update() has it on record, or they end. -EPERM: no rule allows it.
+ * one that is being made as what it is attached with, and rec has then what that rule gives. Keeps
+ * the size for whoever works on it until registry_update() has it on record, or they end. -EPERM:
+ * no rule allows it.
  */
-int registry_grow(struct registry *reg, const struct registry_peer *peer, const struct record *rec,
+int registry_grow(struct registry *reg, const struct registry_peer *peer, struct record *rec,
 		  struct err *e);
 
 /* Replaces the record of the same generation, in the journal too. -ENOENT: there is none. */

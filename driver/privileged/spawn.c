@@ -49,6 +49,7 @@
 #define SPAWN_STACK_BYTES (32 * 1024) /* all of it is locked into memory */
 #define SPAWN_BACKEND_STACK_BYTES (8 << 20)
 #define SPAWN_BACKEND_FILES 256
+#define SPAWN_BACKEND_NPROC 256 /* qemu-storage-daemon reads and writes by up to 64 threads */
 
 #define SPAWN_SECUREBITS                                                                           \
 	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |                           \
@@ -60,13 +61,16 @@ static const struct {
 	const char *step; /* of its exec */
 	rlim_t nr_files;
 	rlim_t stack_bytes;
+	/* Processes and threads, counted per uid and user namespace, so for each one alone. */
+	rlim_t nr_tasks;
 } spawn_programs[SPAWN_PROGRAMS] = {
-	[SPAWN_WORKER] = { "ublk-oci-worker", "execute the worker program", 64, SPAWN_STACK_BYTES },
+	[SPAWN_WORKER] = { "ublk-oci-worker", "execute the worker program", 64, SPAWN_STACK_BYTES,
+			   SPAWN_NPROC },
 	/* As many again: by this limit it may pass on what it holds. */
 	[SPAWN_KEEPER] = { "ublk-oci-keeper", "execute the keeper program", 2 * KEEP_ENTRIES_MAX,
-			   SPAWN_STACK_BYTES },
+			   SPAWN_STACK_BYTES, SPAWN_NPROC },
 	[SPAWN_BACKEND] = { "ublk-oci-backend", "execute the back end's first program",
-			    SPAWN_BACKEND_FILES, SPAWN_BACKEND_STACK_BYTES },
+			    SPAWN_BACKEND_FILES, SPAWN_BACKEND_STACK_BYTES, SPAWN_BACKEND_NPROC },
 };
 
 /* --- in the child: system calls only, no memory from the heap --------------------- */
@@ -261,8 +265,8 @@ static int spawn_limits(pid_t pid, const struct spawn_spec *spec, struct err *e)
 		{ RLIMIT_FSIZE, spec->file_size_limit },
 		{ RLIMIT_CORE, 0 },
 		{ RLIMIT_NOFILE, spawn_programs[spec->program].nr_files },
-		/* Counted per uid; too low, and the ring's own threads are refused. */
-		{ RLIMIT_NPROC, SPAWN_NPROC },
+		/* Too low, and a ring's own threads are refused. */
+		{ RLIMIT_NPROC, spawn_programs[spec->program].nr_tasks },
 		{ RLIMIT_MEMLOCK, RLIM_INFINITY },
 		{ RLIMIT_STACK, spawn_programs[spec->program].stack_bytes },
 	};

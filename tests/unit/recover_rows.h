@@ -9,7 +9,20 @@
 #include "driver/wire/wire.h"
 #include "tests/fake/ublk_ctl_fake.h"
 
-enum step { NONE, GET, SERVER, BACKEND, KEEP, CGROUP, SPAWN, PREPARE, HAND_OVER, FAIL, ENLARGE };
+enum step {
+	NONE,
+	GET,
+	SERVER,
+	BACKEND,
+	KEEP,
+	CGROUP,
+	SPAWN,
+	PREPARE,
+	HAND_OVER,
+	FAIL,
+	ENLARGE,
+	SAME
+};
 
 struct row {
 	const char *what;

@@ -271,6 +271,24 @@ static void cgroups(void **state)
 	assert_true(!rmdir(path) && !rmdir(base));
 }
 
+static void swap(void **state)
+{
+	char dir[] = "/tmp/test_backend.XXXXXX", path[64], text[4] = "";
+	FILE *f;
+
+	assert_non_null(mkdtemp(dir));
+	/* As without the controller. */
+	assert_int_equal(cgroup_forbid_swap(dir), 0);
+	snprintf(path, sizeof(path), "%s/memory.swap.max", dir);
+	f = fopen(path, "w+");
+	assert_non_null(f);
+	assert_int_equal(cgroup_forbid_swap(dir), 0);
+	assert_non_null(fgets(text, sizeof(text), f));
+	assert_string_equal(text, "0");
+	fclose(f);
+	assert_int_equal(unlink(path) | rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,7 +296,7 @@ int main(void)
 		cmocka_unit_test(read_only),	cmocka_unit_test(grown),
 		cmocka_unit_test(program),	cmocka_unit_test(nonsense),
 		cmocka_unit_test(format_names), cmocka_unit_test(words_shown),
-		cmocka_unit_test(cgroups),
+		cmocka_unit_test(cgroups),	cmocka_unit_test(swap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -203,6 +203,39 @@ static void test_old_connections_are_let_go_of_first(void **state)
 	close(pair[1]);
 }
 
+static void test_the_next_server_does_what_the_device_does(void **state)
+{
+	static const struct nbd_server was = { .nr = 1,
+					       .bytes = 1 << 20,
+					       .flags = START_NBD_FLUSH | START_NBD_FUA };
+	struct record rec = { .size_bytes = 1 << 20 };
+	struct nbd_server next = was;
+	struct err e;
+
+	assert_int_equal(nbd_note(&rec, &was, &e), 0);
+	rec.max_io_bytes = rec.piece_bytes;
+	assert_int_equal(nbd_check_same(&rec, &next, &e), 0);
+	next.bytes = 2 << 20;
+	assert_int_equal(nbd_check_same(&rec, &next, &e), 0);
+	next.bytes = 1 << 19;
+	assert_int_equal(nbd_check_same(&rec, &next, &e), -EINVAL);
+	next = was;
+	next.flags &= ~(uint32_t)START_NBD_FLUSH;
+	assert_int_equal(nbd_check_same(&rec, &next, &e), -EINVAL);
+	next = was;
+	next.flags &= ~(uint32_t)START_NBD_FUA;
+	assert_int_equal(nbd_check_same(&rec, &next, &e), -EINVAL);
+	next = was;
+	next.min_block_bytes = 4096;
+	assert_int_equal(nbd_check_same(&rec, &next, &e), -EINVAL);
+	next = was;
+	next.max_block_bytes = 8192;
+	assert_int_equal(nbd_check_same(&rec, &next, &e), -EINVAL);
+	next = was;
+	next.flags |= START_NBD_READ_ONLY;
+	assert_int_equal(nbd_check_same(&rec, &next, &e), -EROFS);
+}
+
 static void test_who_has_no_way_back_does_not_leave(void **state)
 {
 	struct record rec = { .nbd = { .state = RECORD_NBD_USED, .nr_connections = 1 } };
@@ -218,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_device_is_what_its_server_says),
 		cmocka_unit_test(test_old_connections_are_let_go_of_first),
+		cmocka_unit_test(test_the_next_server_does_what_the_device_does),
 		cmocka_unit_test(test_who_has_no_way_back_does_not_leave),
 	};
 

@@ -208,6 +208,12 @@ int nbd_note(struct record *rec, const struct nbd_server *s, struct err *e)
 	return 0;
 }
 
+int nbd_check_same(const struct record *rec, const struct nbd_server *s, struct err *e)
+{
+	assert_int_equal(s->nr, 1);
+	return life.row->fails == SAME ? err_set(e, life.row->code, "as the test wants") : 0;
+}
+
 int nbd_note_sockets(struct record *rec, const int *fds, unsigned int nr, struct err *e)
 {
 	return 0;

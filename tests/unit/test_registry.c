@@ -300,6 +300,51 @@ static void test_a_size_that_only_a_back_end_knows(void **state)
 	policy_free(policy);
 }
 
+/* What a small one is given is not given to a large one, which another rule allows. */
+static void test_a_size_is_given_by_the_rule_that_allows_it(void **state)
+{
+	static const struct registry_peer peer = { .uid = 0, .op_pid = 1 };
+	struct fixture *f = *state;
+	struct record a = claim(100, "/dev/a");
+	struct policy *policy =
+		policy_of("{\"version\":1,\"worker_ids\":{\"first\":910000,\"count\":2},\"rules\":["
+			  "{\"id\":\"small\",\"principal\":{\"any\":true},\"targets\":[\"image\"],"
+			  "\"formats\":[\"qcow2\"],\"backing\":[\"/i/\"],\"discard\":true,"
+			  "\"max_size\":\"1M\",\"max_devices_per_container\":2},"
+			  "{\"id\":\"large\",\"principal\":{\"any\":true},\"targets\":[\"image\"],"
+			  "\"formats\":[\"qcow2\"],\"backing\":[\"/i/\"],\"discard\":false,"
+			  "\"io\":{\"write_bytes\":\"4M\"},"
+			  "\"max_size\":\"3M\",\"max_devices_per_container\":2}]}");
+	struct err e;
+
+	f->reg.policy = policy;
+	a.size_bytes = 0;
+	strcpy(a.backing, "/i/a");
+	a.target = TARGET_IMAGE;
+	a.nbd.format = IMAGE_QCOW2;
+	a.logical_block_bytes = 512;
+	assert_int_equal(reserve(f, &a), 0);
+	assert_string_equal(a.rule, "small");
+	assert_true(a.grants == RECORD_DISCARD && !a.io.write_bytes);
+	a.size_bytes = 3 << 20;
+	assert_int_equal(registry_grow(&f->reg, &peer, &a, &e), 0);
+	assert_string_equal(a.rule, "large");
+	assert_true(a.grants == RECORD_IO_LIMITS && a.io.write_bytes == 4 << 20);
+	/* What is there keeps what it was given. */
+	a.size_bytes = 1 << 20;
+	make_live(f, &a);
+	f->reg.policy = policy_of(growing);
+	assert_int_equal(registry_take(&f->reg, a.generation, 1, &a, &e), 0);
+	a.target = TARGET_MEMORY;
+	a.nbd.format = 0;
+	*a.backing = '\0';
+	assert_int_equal(registry_grow(&f->reg, &peer, &a, &e), 0);
+	assert_string_equal(a.rule, "large");
+	policy_free((struct policy *)f->reg.policy);
+	f->reg.policy = f->policy;
+	policy_free(policy);
+}
+
 static void test_what_is_not_on_record_is_not_given(void **state)
 {
 	struct fixture *f = *state;
@@ -614,6 +659,7 @@ int main(void)
 		TEST(test_limits_count_what_is_reserved),
 		TEST(test_a_device_grows_within_its_rule),
 		TEST(test_a_size_that_only_a_back_end_knows),
+		TEST(test_a_size_is_given_by_the_rule_that_allows_it),
 		TEST(test_what_is_not_on_record_is_not_given),
 		TEST(test_what_the_rule_gives_is_in_the_record),
 		TEST(test_the_policy_is_told_every_fact),
