@@ -56,6 +56,13 @@ static int backend_descriptors(const struct packet *p, struct err *e)
 	return 0;
 }
 
+/*
+ * Memory for the data of a few requests at once stays with the program. Else the C library gives
+ * it back to the kernel behind each of them, which clears its pages anew for the next.
+ */
+#define BACKEND_MMAP_THRESHOLD "MALLOC_MMAP_THRESHOLD_=8388608"
+#define BACKEND_TRIM_THRESHOLD "MALLOC_TRIM_THRESHOLD_=67108864"
+
 static int backend_execute(const struct backend_start *start, struct command *c, struct err *e)
 {
 	char listen_pid[32];
@@ -64,6 +71,8 @@ static int backend_execute(const struct backend_start *start, struct command *c,
 		(char *)"LANG=C",
 		(char *)"HOME=/tmp",
 		(char *)"TMPDIR=/tmp",
+		(char *)BACKEND_MMAP_THRESHOLD,
+		(char *)BACKEND_TRIM_THRESHOLD,
 		(char *)"LISTEN_FDS=1",
 		listen_pid,
 		NULL,

@@ -58,7 +58,7 @@ done
 [ "$(cd "/proc/$pid/root" && echo * image/* etc/* dev/*)" = \
     'bin dev etc image lib lib64 sbin tmp usr image/0 etc/ld.so.cache dev/null' ] ||
     fail "its root: $(cd "/proc/$pid/root" && echo * image/* etc/* dev/*)"
-[ "$(tr '\0' '\n' <"/proc/$pid/environ" | grep -c .)" = 6 ] || fail "its environment is more"
+[ "$(tr '\0' '\n' <"/proc/$pid/environ" | grep -c .)" = 8 ] || fail "its environment is more"
 for fd in /proc/"$pid"/fd/*; do
     case $(readlink "$fd") in
     /dev/null | /memfd:words* | socket:* | anon_inode:* | /image/0 | '') ;;
