@@ -34,11 +34,12 @@ struct backend {
 	pid_t pid;
 	int pidfd;    /* owned */
 	int words_fd; /* owned: what it writes to its standard error, as far as there is room */
+	int says_fd;  /* owned: of BACKEND_SNAPSHOTS what it answers, likewise; else -1 */
 };
 
 #define BACKEND_INIT                                                                               \
 	{                                                                                          \
-		.pidfd = -1, .words_fd = -1                                                        \
+		.pidfd = -1, .words_fd = -1, .says_fd = -1                                         \
 	}
 
 void backend_fini(struct backend *b);
@@ -56,6 +57,10 @@ int backend_connect(const char *socket, int *ret_fd, struct err *e);
 
 /* Of one that ends by itself. -EPROTO: not well; -ETIMEDOUT: not yet. */
 int backend_await_end(const struct backend *b, int timeout_ms, struct err *e);
+
+/* Of one that has ended: what it answered changes no more, whoever has the file. Owned by the
+ * caller. */
+int backend_answer(struct backend *b, int *ret_fd, struct err *e);
 
 /* The last line it said, printable characters only; "" where it said nothing. */
 #define BACKEND_WORDS_SIZE 200

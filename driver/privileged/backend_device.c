@@ -27,6 +27,16 @@ static int device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE], 
 	return *rec->cgroup ? cgroup_backend_path(path, rec->cgroup, rec->generation, e) : -ENOENT;
 }
 
+/* Of what looks at the image while it is served: its end is not the back end's. */
+static int device_tool_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE], struct err *e)
+{
+	int r = device_cgroup(rec, path, e);
+
+	if (r == 0)
+		cgroup_other(path);
+	return r;
+}
+
 void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE])
 {
 	if (!backend_serves(rec) || device_cgroup(rec, path, NULL) < 0)
@@ -269,6 +279,36 @@ int backend_device_grow(const struct op *op, const struct record *rec, int timeo
 	return r;
 }
 
+int backend_device_snapshots(const struct op *op, const struct record *rec, int timeout_ms,
+			     int *ret_fd, struct err *e)
+{
+	char cgroup[CGROUP_PATH_SIZE];
+	cleanup_with(device_spec_fini) struct backend_spec spec = { .cgroup = cgroup };
+	auto_backend struct backend b = BACKEND_INIT;
+	int r, ended;
+
+	r = device_tool_cgroup(rec, cgroup, e);
+	if (r == 0)
+		r = cgroup_remove(cgroup, BACKEND_DEVICE_END_MS, e);
+	if (r == 0)
+		r = device_spec(op, rec, &spec, e);
+	if (r < 0)
+		return r;
+	spec.what.kind = BACKEND_SNAPSHOTS;
+	spec.what.flags |= BACKEND_READ_ONLY;
+	spec.file_size_limit = BACKEND_DEVICE_TMP;
+	r = backend_start(&b, &spec, e);
+	if (r == 0)
+		r = backend_await_end(&b, timeout_ms, e);
+	if (r < 0)
+		device_says(&b, r, e);
+	/* Nobody is left who could write while it is read. */
+	ended = cgroup_remove(cgroup, BACKEND_DEVICE_END_MS, r < 0 ? NULL : e);
+	if (r == 0)
+		r = ended;
+	return r < 0 ? r : backend_answer(&b, ret_fd, e);
+}
+
 static int device_first_process(void *arg, pid_t pid)
 {
 	pid_t *first = arg;
@@ -286,9 +326,13 @@ int backend_device_end(const struct record *rec, struct err *e)
 	pid_t pid = 0;
 	int r;
 
-	r = device_cgroup(rec, cgroup, e);
+	r = device_tool_cgroup(rec, cgroup, e);
 	if (r == -ENOENT)
 		return 0;
+	if (r == 0)
+		r = cgroup_remove(cgroup, BACKEND_DEVICE_END_MS, e);
+	if (r == 0)
+		r = device_cgroup(rec, cgroup, e);
 	if (r == 0)
 		r = cgroup_each_process(cgroup, device_first_process, &pid, e);
 	if (r < 0)

@@ -42,6 +42,13 @@ int backend_device_limit(const struct record *rec, pid_t pid, struct err *e);
 int backend_device_grow(const struct op *op, const struct record *rec, int timeout_ms,
 			struct err *e);
 
+/*
+ * What the image's own tool says of it: a file of the caller's, sealed. In the same place, while
+ * the back end goes on; who asks meanwhile ends who asked before.
+ */
+int backend_device_snapshots(const struct op *op, const struct record *rec, int timeout_ms,
+			     int *ret_fd, struct err *e);
+
 /* Is there what another one would be started from? */
 int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e);
 

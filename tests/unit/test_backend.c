@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a back end's program is called with, and what is shown of its words. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,6 +129,50 @@ static void grown(void **state)
 	assert_int_equal(command_make(&c, &start, &e), -EPROTO);
 }
 
+/* The image alone, and only read; what it answers is not among its words. */
+static void snapshots(void **state)
+{
+	static const char *const words[] = {
+		"/usr/bin/qemu-img",
+		"info",
+		"-U",
+		"--output=json",
+		"--image-opts",
+		"driver=qcow2,file.driver=file,file.filename=/image/0",
+		NULL,
+	};
+	struct backend_start start = image(2, BACKEND_READ_ONLY);
+	struct command c;
+	struct err e;
+
+	assert_true(command_serves(&start) && !command_answers(&start));
+	start.kind = BACKEND_SNAPSHOTS;
+	assert_true(!command_serves(&start) && command_answers(&start));
+	assert_int_equal(command_make(&c, &start, &e), 0);
+	assert_words(&c, words);
+	start.formats[0] = IMAGE_END;
+	assert_int_equal(command_make(&c, &start, &e), -EPROTO);
+}
+
+/* Who has what was answered reads the same for ever. */
+static void answer_sealed(void **state)
+{
+	struct backend b = BACKEND_INIT;
+	struct err e;
+	int fd = -1;
+
+	b.says_fd = memfd_create("says", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(pwrite(b.says_fd, "{}", 2, 0), 2);
+	assert_int_equal(backend_answer(&b, &fd, &e), 0);
+	assert_true(fd >= 0 && b.says_fd < 0);
+	assert_int_equal(pwrite(fd, "[]", 2, 0), -1);
+	assert_int_equal(fcntl(fd, F_GET_SEALS) & (F_SEAL_WRITE | F_SEAL_SEAL),
+			 F_SEAL_WRITE | F_SEAL_SEAL);
+	close(fd);
+	assert_true(backend_answer(&b, &fd, &e) < 0);
+	backend_fini(&b);
+}
+
 static void program(void **state)
 {
 	static const char *const words[] = { "/usr/bin/nbdkit", "-f", "a b", NULL };
@@ -176,6 +221,10 @@ static void format_names(void **state)
 	assert_null(image_format_name(IMAGE_END));
 	assert_true(image_format_grows(IMAGE_QCOW2) && !image_format_grows(IMAGE_VMDK));
 	assert_true(!image_format_grows(IMAGE_NONE) && !image_format_grows(IMAGE_END));
+	assert_true(image_format_has_snapshots(IMAGE_QCOW2) &&
+		    !image_format_has_snapshots(IMAGE_VMDK));
+	assert_true(!image_format_has_snapshots(IMAGE_NONE) &&
+		    !image_format_has_snapshots(IMAGE_END));
 }
 
 static void words_shown(void **state)
@@ -232,13 +281,10 @@ static int cgroup_seen(void *arg, const char *path, uint32_t dev_id, uint32_t nu
 static void cgroups(void **state)
 {
 	static const char *const names[] = {
-		"00000000f0000001-ublk7-00000001",
-		"00000000f0000001-ublk7-00000002-b",
-		"backend-75626f6300000004",
-		"backend-0000000000000008",
-		"backend-75626f6300000010-b",
-		"backend-75626F63000000A0",
-		"backend-",
+		"00000000f0000001-ublk7-00000001", "00000000f0000001-ublk7-00000002-b",
+		"backend-75626f6300000004",	   "backend-0000000000000008",
+		"backend-75626f6300000010-b",	   "backend-75626f6300000040-c",
+		"backend-75626F63000000A0",	   "backend-",
 		"backend-75626f6300000020x",
 	};
 	char base[] = "/tmp/test_backend.XXXXXX", path[CGROUP_PATH_SIZE], worker[CGROUP_PATH_SIZE];
@@ -253,9 +299,9 @@ static void cgroups(void **state)
 		assert_int_equal(mkdir(path, 0700), 0);
 	}
 	assert_int_equal(cgroup_each_worker(base, cgroup_seen, &seen, &e), 0);
-	assert_int_equal(seen.nr, 3);
-	assert_int_equal(seen.nr_back_ends, 1);
-	assert_int_equal(seen.numbers, 1 | 2 | 4);
+	assert_int_equal(seen.nr, 4);
+	assert_int_equal(seen.nr_back_ends, 2);
+	assert_int_equal(seen.numbers, 1 | 2 | 4 | 0x10);
 	snprintf(worker, sizeof(worker), "%s/workers/%s", base, names[0]);
 	assert_int_equal(cgroup_backend_path(path, worker, UINT64_C(0x75626f6300000004), &e), 0);
 	assert_true(!access(path, F_OK) && cgroup_is_backend(path));
@@ -274,11 +320,12 @@ static void cgroups(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_image),	cmocka_unit_test(chain),
-		cmocka_unit_test(read_only),	cmocka_unit_test(grown),
-		cmocka_unit_test(program),	cmocka_unit_test(nonsense),
-		cmocka_unit_test(format_names), cmocka_unit_test(words_shown),
-		cmocka_unit_test(cgroups),
+		cmocka_unit_test(one_image),	 cmocka_unit_test(chain),
+		cmocka_unit_test(read_only),	 cmocka_unit_test(grown),
+		cmocka_unit_test(program),	 cmocka_unit_test(nonsense),
+		cmocka_unit_test(format_names),	 cmocka_unit_test(words_shown),
+		cmocka_unit_test(cgroups),	 cmocka_unit_test(snapshots),
+		cmocka_unit_test(answer_sealed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
