@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +25,7 @@
 
 #define BACKEND_STEP_MS 5000
 #define BACKEND_WORDS_BYTES 4096
+#define BACKEND_WORDS_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 #define BACKEND_BACKLOG 16
 #define BACKEND_MEMORY_BYTES                                                                       \
 	"268435456" /* with the page cache it makes; a hint of the kernel's                        \
@@ -85,13 +87,25 @@ int backend_answer(struct backend *b, int *ret_fd, struct err *e)
 	return 0;
 }
 
-void backend_words(const struct backend *b, char words[BACKEND_WORDS_SIZE])
+/* What is sealed is memory, and as large as that no other file is that anybody of us seals. */
+static bool backend_are_words(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	return seals >= 0 && (seals & BACKEND_WORDS_SEALS) == BACKEND_WORDS_SEALS &&
+	       fstat(fd, &st) == 0 && st.st_size == BACKEND_WORDS_BYTES;
+}
+
+void backend_words(int words_fd, char words[BACKEND_WORDS_SIZE])
 {
 	char text[BACKEND_WORDS_BYTES + 1];
-	ssize_t n = pread(b->words_fd, text, BACKEND_WORDS_BYTES, 0);
+	ssize_t n = -1;
 	char *line, *c;
 
 	words[0] = '\0';
+	if (backend_are_words(words_fd))
+		n = pread(words_fd, text, BACKEND_WORDS_BYTES, 0);
 	if (n <= 0)
 		return;
 	text[n] = '\0';

@@ -62,9 +62,12 @@ int backend_await_end(const struct backend *b, int timeout_ms, struct err *e);
  * caller. */
 int backend_answer(struct backend *b, int *ret_fd, struct err *e);
 
-/* The last line it said, printable characters only; "" where it said nothing. */
+/*
+ * The last line it said, printable characters only; "" where it said nothing. Of a file that comes
+ * from elsewhere nothing is read unless it is one of those: it cannot make who reads it wait.
+ */
 #define BACKEND_WORDS_SIZE 200
-void backend_words(const struct backend *b, char words[BACKEND_WORDS_SIZE]);
+void backend_words(int words_fd, char words[BACKEND_WORDS_SIZE]);
 
 /*
  * Asks it to end, as its own uid since the helper has no right to signal others, and waits. Its

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/log.h"
 #include "driver/base/text.h"
 #include "driver/privileged/backend.h"
 #include "driver/privileged/backing.h"
 #include "driver/privileged/cgroup.h"
+#include "driver/privileged/keep.h"
 
 #define BACKEND_DEVICE_SOCKET "/run/ublk-oci/backend-%016" PRIx64 ".sock"
 #define BACKEND_DEVICE_CONNECT_MS 15000
@@ -208,7 +210,7 @@ static int device_says(const struct backend *b, int r, struct err *e)
 	char words[BACKEND_WORDS_SIZE] = "";
 
 	if (b->words_fd >= 0)
-		backend_words(b, words);
+		backend_words(b->words_fd, words);
 	return *words ? err_set(e, -r, "the back end says: %s", words) : r;
 }
 
@@ -242,9 +244,26 @@ int backend_device_start(const struct op *op, const struct record *rec, struct n
 	if (r == 0)
 		r = device_connect(rec, socket, ret, e);
 	unlink(socket);
+	/* Without a keeper nobody hears what it says from now on. */
+	if (r == 0)
+		keep_put(rec->generation, b.words_fd, NULL);
 	if (ret_pid)
 		*ret_pid = b.pid;
 	return r < 0 ? device_says(&b, r, e) : 0;
+}
+
+/* The file is what a keeper without rights makes of it. */
+void backend_device_last_words(const struct record *rec)
+{
+	char words[BACKEND_WORDS_SIZE];
+	auto_close int fd = -1;
+
+	if (keep_get(rec->generation, &fd, NULL) < 0)
+		return;
+	backend_words(fd, words);
+	if (*words)
+		log_warning("ublkb%u: its back end said: %s", rec->dev_id, words);
+	keep_drop(rec->generation, NULL);
 }
 
 int backend_device_limit(const struct record *rec, pid_t pid, struct err *e)

@@ -42,10 +42,7 @@ verify() {
 }
 
 image=$dir/vm/a.qcow2
-here=$(dirname "$0")/../functional
 qemu-img create -q -f qcow2 $image 64M
-qemu-img snapshot -c before $image
-qemu-img snapshot -c $'\e[31mx\n' $image
 chmod 600 $image
 of_image=(--target image --format qcow2 --backing $image --size 64M)
 dev=$(attach "${of_image[@]}")
@@ -60,21 +57,6 @@ pid=$(back_ends)
 [ "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status")" -ge 2100000000 ] || fail "$(grep Uid "/proc/$pid/status")"
 [ "$(ls "/proc/$pid/root/image")" = 0 ] || fail "it sees $(ls "/proc/$pid/root/image")"
 ok "image: a file system and verified writes in a qcow2"
-
-# By a tool beside the back end, which goes on.
-ublk-oci inspect "$dev" --json >inspect.json
-jq -e '.snapshots_error == null and [.snapshots[] | .id, .name] == ["1", "before", "2", "\\x1b[31mx\\x0a"] and
-    all(.snapshots[]; .created > 1000000000 and .vm_state_bytes == 0)' inspect.json >/dev/null ||
-    fail "$(jq -c '.snapshots, .snapshots_error' inspect.json)"
-[ "$(back_ends)" = "$pid" ] || fail "a tool is left, or another back end: $(back_ends)"
-ls -d /sys/fs/cgroup/ublk-oci/workers/backend-*-b 2>/dev/null && fail "its cgroup is left"
-generation=$(jq -r .generation inspect.json)
-python3 "$here/wire.py" snapshots "$generation" >says.json || fail "wire: $(cat says.json)"
-jq -e '.filename == "/image/0" and (.snapshots | length) == 2' says.json >/dev/null || fail "$(cat says.json)"
-setpriv --reuid 1000 --regid 1000 --groups "$(getent group ublk-oci | cut -d : -f 3)" \
-    python3 - foreign "$generation" <"$here/wire.py" || fail "another user sees it"
-ublk-oci inspect "$dev" | grep -q '^snapshots .*before' || fail "$(ublk-oci inspect "$dev")"
-ok "image: its snapshots, to who may see the device, in harmless characters"
 
 # Both die, one after the other; what was written is there.
 verify "$dev" --loops=3 &

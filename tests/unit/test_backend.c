@@ -227,6 +227,19 @@ static void format_names(void **state)
 		    !image_format_has_snapshots(IMAGE_END));
 }
 
+#define WORDS_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+
+static int words_file(int seals, off_t size, const char *said, size_t n)
+{
+	int fd = memfd_create("words", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	assert_int_equal(pwrite(fd, said, n, 0), (ssize_t)n);
+	return fd;
+}
+
 static void words_shown(void **state)
 {
 	static const struct {
@@ -239,25 +252,46 @@ static void words_shown(void **state)
 		{ "one\nt\x1b[wo\n\n", "t?[wo" },
 	};
 	char words[BACKEND_WORDS_SIZE], longer[2 * BACKEND_WORDS_SIZE];
-	struct backend b = BACKEND_INIT;
+	int fd;
 
-	b.words_fd = memfd_create("words", MFD_CLOEXEC);
-	assert_true(b.words_fd >= 0);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_int_equal(ftruncate(b.words_fd, 0), 0);
-		assert_int_equal(pwrite(b.words_fd, rows[i].said, strlen(rows[i].said), 0),
-				 (ssize_t)strlen(rows[i].said));
-		assert_int_equal(ftruncate(b.words_fd, 4096), 0);
-		backend_words(&b, words);
+		fd = words_file(WORDS_SEALS, 4096, rows[i].said, strlen(rows[i].said));
+		backend_words(fd, words);
 		assert_string_equal(words, rows[i].shown);
+		close(fd);
 	}
 	memset(longer, 'a', sizeof(longer));
 	memcpy(longer + sizeof(longer) - 3, "end", 3);
-	assert_int_equal(pwrite(b.words_fd, longer, sizeof(longer), 0), sizeof(longer));
-	backend_words(&b, words);
+	fd = words_file(WORDS_SEALS, 4096, longer, sizeof(longer));
+	backend_words(fd, words);
 	assert_int_equal(strlen(words), BACKEND_WORDS_SIZE - 1);
 	assert_string_equal(words + BACKEND_WORDS_SIZE - 4, "end");
-	backend_fini(&b);
+	close(fd);
+}
+
+/* What the keeper may give in their place is not read: it could be anybody's, or make us wait. */
+static void words_of_others(void **state)
+{
+	char words[BACKEND_WORDS_SIZE] = "x";
+	int fds[5], pair[2];
+
+	assert_int_equal(pipe(pair), 0);
+	assert_int_equal(write(pair[1], "a\n", 2), 2);
+	fds[0] = words_file(0, 4096, "secret", 6);
+	fds[1] = words_file(WORDS_SEALS, 8192, "secret", 6);
+	fds[2] = words_file(F_SEAL_GROW | F_SEAL_SHRINK, 4096, "secret", 6);
+	fds[3] = pair[0];
+	fds[4] = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		assert_true(fds[i] >= 0);
+		memcpy(words, "x", 2);
+		backend_words(fds[i], words);
+		assert_string_equal(words, "");
+		close(fds[i]);
+	}
+	backend_words(-1, words);
+	assert_string_equal(words, "");
+	close(pair[1]);
 }
 
 struct cgroups_seen {
@@ -320,12 +354,12 @@ static void cgroups(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_image),	 cmocka_unit_test(chain),
-		cmocka_unit_test(read_only),	 cmocka_unit_test(grown),
-		cmocka_unit_test(program),	 cmocka_unit_test(nonsense),
-		cmocka_unit_test(format_names),	 cmocka_unit_test(words_shown),
-		cmocka_unit_test(cgroups),	 cmocka_unit_test(snapshots),
-		cmocka_unit_test(answer_sealed),
+		cmocka_unit_test(one_image),	   cmocka_unit_test(chain),
+		cmocka_unit_test(read_only),	   cmocka_unit_test(grown),
+		cmocka_unit_test(program),	   cmocka_unit_test(nonsense),
+		cmocka_unit_test(format_names),	   cmocka_unit_test(words_shown),
+		cmocka_unit_test(words_of_others), cmocka_unit_test(cgroups),
+		cmocka_unit_test(snapshots),	   cmocka_unit_test(answer_sealed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
