@@ -157,6 +157,7 @@ static const struct {
 	{ WIRE_COUNTERS, sizeof(struct wire_counters), offsetof(struct wire_counters, device), true,
 	  1 },
 	{ WIRE_UPGRADED, sizeof(struct wire_upgraded), 0, false },
+	{ WIRE_IMAGE_SAYS, sizeof(struct wire_image_says), 0, false, 1 },
 };
 
 /* Is this a packet the helper may answer with? Its type is in the head then. */
@@ -493,6 +494,22 @@ int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret
 	*ret = answer.device;
 	*ret_fd = fd_take(&p.fds[0]);
 	return 0;
+}
+
+int client_snapshots(uint64_t generation, int timeout_ms, int *ret_fd, struct err *e)
+{
+	struct wire_snapshots ask = {
+		.head = client_head(WIRE_SNAPSHOTS, sizeof(ask), 0),
+		.generation = generation,
+		.timeout_ms = (uint32_t)timeout_ms,
+	};
+	auto_packet struct packet p = PACKET_INIT;
+	int r;
+
+	r = client_ask_one(&ask.head, WIRE_IMAGE_SAYS, "snapshots", timeout_ms, &p, e);
+	if (r == 0)
+		*ret_fd = fd_take(&p.fds[0]);
+	return r;
 }
 
 static int client_ask_upgraded(struct wire_head *head, const char *what, int timeout_ms,

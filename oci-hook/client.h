@@ -84,6 +84,12 @@ int client_inspect(uint64_t generation, uint32_t dev_id, int timeout_ms, struct 
 int client_counters(uint64_t generation, int timeout_ms, struct wire_device *ret, int *ret_fd,
 		    struct err *e);
 
+/*
+ * What the tool of the image behind a device says of it, to be read through *ret_fd, which is the
+ * caller's then: a stranger's text, see snapshots.h. -EOPNOTSUPP: it can hold no snapshots.
+ */
+int client_snapshots(uint64_t generation, int timeout_ms, int *ret_fd, struct err *e);
+
 /* Only root may ask. Another worker for a device that is used. */
 int client_upgrade(uint64_t generation, int timeout_ms, struct wire_upgraded *ret, struct err *e);
 /* size_bytes 0: as large as what is behind it. */

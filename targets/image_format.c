@@ -21,6 +21,11 @@ bool image_format_grows(unsigned int format)
 	       format == IMAGE_PARALLELS;
 }
 
+bool image_format_has_snapshots(unsigned int format)
+{
+	return format == IMAGE_QCOW2;
+}
+
 enum image_format image_format_find(const char *name)
 {
 	for (unsigned int i = IMAGE_NONE + 1; i < IMAGE_END; i++) {

@@ -24,5 +24,8 @@ const char *image_format_name(unsigned int format);
 /* Can an image of this format become larger? */
 bool image_format_grows(unsigned int format);
 
+/* Can there be snapshots inside of it? */
+bool image_format_has_snapshots(unsigned int format);
+
 /* IMAGE_NONE for a name that is none. */
 enum image_format image_format_find(const char *name);

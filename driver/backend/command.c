@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "driver/base/cleanup.h"
 #include "targets/image_format.h"
 
 #define COMMAND_QSD "/usr/bin/qemu-storage-daemon"
@@ -128,6 +129,26 @@ static int command_make_grow(struct command *c, const struct backend_start *star
 	return command_add(c, e, "%" PRIu64, start->size_bytes);
 }
 
+/*
+ * Of the image alone: what is behind it is not opened. Who serves it has it open for writing, and
+ * locked (-U); nobody changes its list of snapshots meanwhile.
+ */
+static int command_make_snapshots(struct command *c, const struct backend_start *start,
+				  struct err *e)
+{
+	static const char *const words[] = { COMMAND_IMG, "info", "-U", "--output=json",
+					     "--image-opts" };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(words); i++)
+		r = command_add(c, e, "%s", words[i]);
+	return r < 0 ? r
+		     : command_add(c, e,
+				   "driver=%s,file.driver=file,file.filename=" BACKEND_IMAGE_DIR
+				   "/0",
+				   image_format_name(start->formats[0]));
+}
+
 static int command_make_exec(struct command *c, const struct backend_start *start, struct err *e)
 {
 	const char *arg = start->args, *end = arg + sizeof(start->args);
@@ -159,7 +180,12 @@ static int command_check_files(const struct backend_start *start, struct err *e)
 
 bool command_serves(const struct backend_start *start)
 {
-	return start->kind != BACKEND_GROW;
+	return start->kind == BACKEND_IMAGE || start->kind == BACKEND_EXEC;
+}
+
+bool command_answers(const struct backend_start *start)
+{
+	return start->kind == BACKEND_SNAPSHOTS;
 }
 
 int command_make(struct command *c, const struct backend_start *start, struct err *e)
@@ -174,6 +200,9 @@ int command_make(struct command *c, const struct backend_start *start, struct er
 	case BACKEND_GROW:
 		r = command_check_files(start, e);
 		return r < 0 ? r : command_make_grow(c, start, e);
+	case BACKEND_SNAPSHOTS:
+		r = command_check_files(start, e);
+		return r < 0 ? r : command_make_snapshots(c, start, e);
 	case BACKEND_EXEC:
 		return command_make_exec(c, start, e);
 	case BACKEND_NONE:

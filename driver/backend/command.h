@@ -21,5 +21,8 @@ struct command {
 /* Does it listen? Else it ends by itself. */
 bool command_serves(const struct backend_start *start);
 
+/* Does it write what it was asked, to a file of its own? */
+bool command_answers(const struct backend_start *start);
+
 /* From what the helper asks for. -EPROTO: that makes no sense. */
 int command_make(struct command *c, const struct backend_start *start, struct err *e);

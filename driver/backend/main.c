@@ -21,7 +21,7 @@
 #define SEND_TIMEOUT_MS 5000
 #define HIGH_FD 64 /* descriptors from here on do not collide with those it shall have */
 
-enum { FD_WORDS, FD_LISTEN, NR_FDS };
+enum { FD_WORDS, FD_SECOND, NR_FDS };
 
 static int backend_receive(struct backend_start *start, struct packet *p, int channel_fd,
 			   struct err *e)
@@ -36,21 +36,23 @@ static int backend_receive(struct backend_start *start, struct packet *p, int ch
 	if (start->head.magic != START_MAGIC || start->head.version != START_VERSION ||
 	    start->head.type != START_BACKEND || start->head.size != sizeof(*start) ||
 	    start->flags & ~(uint32_t)BACKEND_FLAGS_ALL ||
-	    p->nr_fds != (command_serves(start) ? NR_FDS : FD_WORDS + 1))
+	    p->nr_fds != (command_serves(start) || command_answers(start) ? NR_FDS : FD_SECOND))
 		return err_set(e, EPROTO, "the helper speaks another version");
 	return 0;
 }
 
-/* Its words, twice; the socket, which it inherits; and nothing else. */
-static int backend_descriptors(const struct packet *p, struct err *e)
+/* Its words, twice, or its answer and its words; the socket, which it inherits; nothing else. */
+static int backend_descriptors(const struct backend_start *start, const struct packet *p,
+			       struct err *e)
 {
-	bool serves = p->nr_fds > FD_LISTEN;
+	bool serves = command_serves(start);
 	int words_fd = fcntl(p->fds[FD_WORDS], F_DUPFD_CLOEXEC, HIGH_FD);
-	int listen_fd = serves ? fcntl(p->fds[FD_LISTEN], F_DUPFD_CLOEXEC, HIGH_FD) : -1;
+	int second_fd = p->nr_fds > FD_SECOND ? fcntl(p->fds[FD_SECOND], F_DUPFD_CLOEXEC, HIGH_FD)
+					      : words_fd;
 
-	if (words_fd < 0 || dup2(words_fd, STDOUT_FILENO) < 0 ||
-	    dup2(words_fd, STDERR_FILENO) < 0 ||
-	    (serves && (listen_fd < 0 || dup2(listen_fd, BACKEND_LISTEN_FD) < 0)) ||
+	if (words_fd < 0 || second_fd < 0 || dup2(words_fd, STDERR_FILENO) < 0 ||
+	    dup2(serves ? words_fd : second_fd, STDOUT_FILENO) < 0 ||
+	    (serves && dup2(second_fd, BACKEND_LISTEN_FD) < 0) ||
 	    close_range(BACKEND_LISTEN_FD + serves, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return err_sys(e, errno, "cannot place descriptors");
 	return 0;
@@ -101,7 +103,7 @@ static int backend_main(int channel_fd, struct err *e)
 	if (r == 0)
 		r = command_make(&c, &start, e);
 	if (r == 0)
-		r = backend_descriptors(&p, e);
+		r = backend_descriptors(&start, &p, e);
 	return r < 0 ? r : backend_execute(&start, &c, e);
 }
 

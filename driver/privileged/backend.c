@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,9 +21,11 @@
 #include "driver/privileged/child.h"
 #include "driver/privileged/process.h"
 #include "driver/wire/packet.h"
+#include "driver/wire/wire.h"
 
 #define BACKEND_STEP_MS 5000
 #define BACKEND_WORDS_BYTES 4096
+#define BACKEND_WORDS_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 #define BACKEND_BACKLOG 16
 #define BACKEND_MEMORY_BYTES                                                                       \
 	"268435456" /* with the page cache it makes; a hint of the kernel's                        \
@@ -32,6 +35,7 @@ void backend_fini(struct backend *b)
 {
 	close_fdp(&b->pidfd);
 	close_fdp(&b->words_fd);
+	close_fdp(&b->says_fd);
 }
 
 static int backend_address(struct sockaddr_un *address, const char *socket, struct err *e)
@@ -64,24 +68,44 @@ static int backend_listen(const char *path, int *ret_fd, struct err *e)
 }
 
 /* It can be written up to here and no further, whoever writes: nobody has to read along. */
-static int backend_words_make(int *ret_fd, struct err *e)
+static int backend_words_make(int *ret_fd, off_t bytes, int seals, struct err *e)
 {
 	auto_close int fd = memfd_create("words", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd < 0 || ftruncate(fd, BACKEND_WORDS_BYTES) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+	if (fd < 0 || ftruncate(fd, bytes) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | seals) < 0)
 		return err_sys(e, errno, "cannot make a file for a back end's words");
 	*ret_fd = fd_take(&fd);
 	return 0;
 }
 
-void backend_words(const struct backend *b, char words[BACKEND_WORDS_SIZE])
+int backend_answer(struct backend *b, int *ret_fd, struct err *e)
+{
+	if (fcntl(b->says_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+		return err_sys(e, errno, "cannot keep what a back end says");
+	*ret_fd = fd_take(&b->says_fd);
+	return 0;
+}
+
+/* What is sealed is memory, and as large as that no other file is that anybody of us seals. */
+static bool backend_are_words(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	return seals >= 0 && (seals & BACKEND_WORDS_SEALS) == BACKEND_WORDS_SEALS &&
+	       fstat(fd, &st) == 0 && st.st_size == BACKEND_WORDS_BYTES;
+}
+
+void backend_words(int words_fd, char words[BACKEND_WORDS_SIZE])
 {
 	char text[BACKEND_WORDS_BYTES + 1];
-	ssize_t n = pread(b->words_fd, text, BACKEND_WORDS_BYTES, 0);
+	ssize_t n = -1;
 	char *line, *c;
 
 	words[0] = '\0';
+	if (backend_are_words(words_fd))
+		n = pread(words_fd, text, BACKEND_WORDS_BYTES, 0);
 	if (n <= 0)
 		return;
 	text[n] = '\0';
@@ -127,18 +151,16 @@ static int backend_hand_over(const struct backend *b, const struct backend_spec 
 {
 	struct backend_start m = spec->what;
 	auto_close int listen_fd = -1;
-	unsigned int nr = 1;
+	unsigned int nr = spec->socket || b->says_fd >= 0 ? 2 : 1;
 	int r = 0;
 
 	m.nr_files = spec->nr_files;
-	if (spec->socket) {
+	if (spec->socket)
 		r = backend_listen(spec->socket, &listen_fd, e);
-		nr = 2;
-	}
 	if (r < 0)
 		return r;
 	{
-		const int fds[] = { b->words_fd, listen_fd };
+		const int fds[] = { b->words_fd, spec->socket ? listen_fd : b->says_fd };
 
 		m.head = (struct start_head){ START_MAGIC, START_VERSION, START_BACKEND, sizeof(m),
 					      nr };
@@ -193,7 +215,9 @@ int backend_start(struct backend *b, const struct backend_spec *spec, struct err
 {
 	int r;
 
-	r = backend_words_make(&b->words_fd, e);
+	r = backend_words_make(&b->words_fd, BACKEND_WORDS_BYTES, F_SEAL_SEAL, e);
+	if (r == 0 && spec->what.kind == BACKEND_SNAPSHOTS)
+		r = backend_words_make(&b->says_fd, WIRE_IMAGE_SAYS_BYTES, 0, e);
 	if (r == 0)
 		r = backend_spawn(b, spec, e);
 	if (r < 0)

@@ -34,11 +34,12 @@ struct backend {
 	pid_t pid;
 	int pidfd;    /* owned */
 	int words_fd; /* owned: what it writes to its standard error, as far as there is room */
+	int says_fd;  /* owned: of BACKEND_SNAPSHOTS what it answers, likewise; else -1 */
 };
 
 #define BACKEND_INIT                                                                               \
 	{                                                                                          \
-		.pidfd = -1, .words_fd = -1                                                        \
+		.pidfd = -1, .words_fd = -1, .says_fd = -1                                         \
 	}
 
 void backend_fini(struct backend *b);
@@ -57,9 +58,16 @@ int backend_connect(const char *socket, int *ret_fd, struct err *e);
 /* Of one that ends by itself. -EPROTO: not well; -ETIMEDOUT: not yet. */
 int backend_await_end(const struct backend *b, int timeout_ms, struct err *e);
 
-/* The last line it said, printable characters only; "" where it said nothing. */
+/* Of one that has ended: what it answered changes no more, whoever has the file. Owned by the
+ * caller. */
+int backend_answer(struct backend *b, int *ret_fd, struct err *e);
+
+/*
+ * The last line it said, printable characters only; "" where it said nothing. Of a file that comes
+ * from elsewhere nothing is read unless it is one of those: it cannot make who reads it wait.
+ */
 #define BACKEND_WORDS_SIZE 200
-void backend_words(const struct backend *b, char words[BACKEND_WORDS_SIZE]);
+void backend_words(int words_fd, char words[BACKEND_WORDS_SIZE]);
 
 /*
  * Asks it to end, as its own uid since the helper has no right to signal others, and waits. Its

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/base/log.h"
 #include "driver/base/text.h"
 #include "driver/privileged/backend.h"
 #include "driver/privileged/backing.h"
 #include "driver/privileged/cgroup.h"
+#include "driver/privileged/keep.h"
 
 #define BACKEND_DEVICE_SOCKET "/run/ublk-oci/backend-%016" PRIx64 ".sock"
 #define BACKEND_DEVICE_SOCKET_SIZE 64
@@ -33,6 +35,16 @@ static int device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE], 
 	if (!*rec->cgroup)
 		return err_set(e, ENOENT, "the device has no cgroup, nor has its back end");
 	return cgroup_backend_path(path, rec->cgroup, rec->generation, e);
+}
+
+/* Of what looks at the image while it is served: its end is not the back end's. */
+static int device_tool_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE], struct err *e)
+{
+	int r = device_cgroup(rec, path, e);
+
+	if (r == 0)
+		cgroup_other(path);
+	return r;
 }
 
 void backend_device_cgroup(const struct record *rec, char path[CGROUP_PATH_SIZE])
@@ -208,7 +220,7 @@ static int device_says(const struct backend *b, int r, struct err *e)
 	char words[BACKEND_WORDS_SIZE] = "";
 
 	if (b->words_fd >= 0)
-		backend_words(b, words);
+		backend_words(b->words_fd, words);
 	return *words ? err_set(e, -r, "the back end says: %s", words) : r;
 }
 
@@ -242,9 +254,26 @@ int backend_device_start(const struct op *op, const struct record *rec, struct n
 	if (r == 0)
 		r = device_connect(rec, socket, ret, e);
 	unlink(socket);
+	/* Without a keeper nobody hears what it says from now on. */
+	if (r == 0)
+		keep_put(rec->generation, b.words_fd, NULL);
 	if (ret_pid)
 		*ret_pid = b.pid;
 	return r < 0 ? device_says(&b, r, e) : 0;
+}
+
+/* The file is what a keeper without rights makes of it. */
+void backend_device_last_words(const struct record *rec)
+{
+	char words[BACKEND_WORDS_SIZE];
+	auto_close int fd = -1;
+
+	if (keep_get(rec->generation, &fd, NULL) < 0)
+		return;
+	backend_words(fd, words);
+	if (*words)
+		log_warning("ublkb%u: its back end said: %s", rec->dev_id, words);
+	keep_drop(rec->generation, NULL);
 }
 
 int backend_device_limit(const struct record *rec, pid_t pid, struct err *e)
@@ -279,6 +308,36 @@ int backend_device_grow(const struct op *op, const struct record *rec, int timeo
 	return r;
 }
 
+int backend_device_snapshots(const struct op *op, const struct record *rec, int timeout_ms,
+			     int *ret_fd, struct err *e)
+{
+	char cgroup[CGROUP_PATH_SIZE];
+	cleanup_with(device_spec_fini) struct backend_spec spec = { .cgroup = cgroup };
+	auto_backend struct backend b = BACKEND_INIT;
+	int r, ended;
+
+	r = device_tool_cgroup(rec, cgroup, e);
+	if (r == 0)
+		r = cgroup_remove(cgroup, BACKEND_DEVICE_END_MS, e);
+	if (r == 0)
+		r = device_spec(op, rec, &spec, e);
+	if (r < 0)
+		return r;
+	spec.what.kind = BACKEND_SNAPSHOTS;
+	spec.what.flags |= BACKEND_READ_ONLY;
+	spec.file_size_limit = BACKEND_DEVICE_TMP;
+	r = backend_start(&b, &spec, e);
+	if (r == 0)
+		r = backend_await_end(&b, timeout_ms, e);
+	if (r < 0)
+		device_says(&b, r, e);
+	/* Nobody is left who could write while it is read. */
+	ended = cgroup_remove(cgroup, BACKEND_DEVICE_END_MS, r < 0 ? NULL : e);
+	if (r == 0)
+		r = ended;
+	return r < 0 ? r : backend_answer(&b, ret_fd, e);
+}
+
 static int device_first_process(void *arg, pid_t pid)
 {
 	pid_t *first = arg;
@@ -299,9 +358,13 @@ int backend_device_end(const struct record *rec, struct err *e)
 	/* Of who was killed before it had connected. */
 	device_socket(rec, socket);
 	unlink(socket);
-	r = device_cgroup(rec, cgroup, e);
+	r = device_tool_cgroup(rec, cgroup, e);
 	if (r == -ENOENT)
 		return 0;
+	if (r == 0)
+		r = cgroup_remove(cgroup, BACKEND_DEVICE_END_MS, e);
+	if (r == 0)
+		r = device_cgroup(rec, cgroup, e);
 	if (r == 0)
 		r = cgroup_each_process(cgroup, device_first_process, &pid, e);
 	if (r < 0)

@@ -32,6 +32,12 @@ static inline bool backend_serves(const struct record *rec)
 int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
 			 pid_t *ret_pid, struct err *e);
 
+/*
+ * What the one that served the device said, after it had begun to: one line in the log, once. The
+ * keeper has it, since the request that started it is over.
+ */
+void backend_device_last_words(const struct record *rec);
+
 /* One that was started when the size was not known may write as much as the record's allows. */
 int backend_device_limit(const struct record *rec, pid_t pid, struct err *e);
 
@@ -41,6 +47,13 @@ int backend_device_limit(const struct record *rec, pid_t pid, struct err *e);
  */
 int backend_device_grow(const struct op *op, const struct record *rec, int timeout_ms,
 			struct err *e);
+
+/*
+ * What the image's own tool says of it: a file of the caller's, sealed. In the same place, while
+ * the back end goes on; who asks meanwhile ends who asked before.
+ */
+int backend_device_snapshots(const struct op *op, const struct record *rec, int timeout_ms,
+			     int *ret_fd, struct err *e);
 
 /* Is there what another one would be started from? */
 int backend_device_may_leave(const struct op *op, const struct record *rec, struct err *e);

@@ -159,7 +159,9 @@ int cgroup_backend_path(char path[CGROUP_PATH_SIZE], const char *worker, uint64_
 	int above = name ? (int)(name - worker) : 0;
 
 	if (snprintf(path, CGROUP_PATH_SIZE, "%.*s" CGROUP_BACKEND "%016" PRIx64, above, worker,
-		     generation) >= CGROUP_PATH_SIZE)
+		     generation) +
+		    sizeof(CGROUP_OTHER) >
+	    CGROUP_PATH_SIZE)
 		return err_set(e, ENAMETOOLONG, "the path of the back end's cgroup is too long");
 	return 0;
 }
@@ -308,7 +310,7 @@ static bool cgroup_parse_backend(struct cgroup_name *ret, const char *whole, con
 		return false;
 	ret->dev_id = 0;
 	ret->number = (uint32_t)generation;
-	return !strcmp(ret->path, whole);
+	return true;
 }
 
 /* Is it written as we would? */
@@ -319,11 +321,10 @@ static bool cgroup_parse(struct cgroup_name *ret, const char *base, const char *
 
 	if (snprintf(whole, sizeof(whole), "%s/workers/%s", base, name) >= (int)sizeof(whole))
 		return false;
-	if (cgroup_parse_backend(ret, whole, name))
-		return true;
-	if (sscanf(name, "%16" SCNx64 "-ublk%" SCNu32 "-%8" SCNx32, &place, &ret->dev_id,
-		   &ret->number) != 3 ||
-	    cgroup_worker_path(ret->path, base, place, ret->dev_id, ret->number, NULL) < 0)
+	if (!cgroup_parse_backend(ret, whole, name) &&
+	    (sscanf(name, "%16" SCNx64 "-ublk%" SCNu32 "-%8" SCNx32, &place, &ret->dev_id,
+		    &ret->number) != 3 ||
+	     cgroup_worker_path(ret->path, base, place, ret->dev_id, ret->number, NULL) < 0))
 		return false;
 	if (strcmp(ret->path, whole))
 		cgroup_other(ret->path);

@@ -5,7 +5,7 @@
  *   BASE/workers/<container's mount namespace>-<device>-<generation>
  *
  *   BASE/workers/backend-<generation>: what serves such a device, where that is a program of its
- * own
+ * own; with "-b", what looks at its image meanwhile
  *
  * BASE is the cgroup systemd delegated to the helper, which goes to BASE/helper
  * itself, else ublk-oci/ in the root of version 2 (hierarchy.h). Never inside the container: its
@@ -36,7 +36,8 @@ bool cgroup_is_backend(const char *path);
 
 /*
  * The second one a device's worker can have: one that takes over from a worker that still serves
- * is born there, and stays until the next such time. Changes one path into the other.
+ * is born there, and stays until the next such time. Changes one path into the other. Of a back
+ * end's it is the one of a tool.
  */
 void cgroup_other(char path[CGROUP_PATH_SIZE]);
 

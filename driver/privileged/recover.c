@@ -109,6 +109,8 @@ static int recover_server(struct recover *r, struct err *e)
 	ret = recover_lost(r, "its server is lost", e);
 	if (ret < 0)
 		return ret;
+	if (backend_serves(rec))
+		backend_device_last_words(rec);
 	ret = backend_serves(rec)
 		      ? recover_backend(r, &server, &why)
 		      : nbd_reconnect(&server, rec, op_left_ms(r->op, RECOVER_CONNECT_MS), &why);

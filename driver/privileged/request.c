@@ -32,6 +32,7 @@ static const struct request requests[] = {
 	{ WIRE_REPAIR, "repair", sizeof(struct wire_repair), 0, true, repair_serve },
 	{ WIRE_UPGRADE, "upgrade", sizeof(struct wire_upgrade), 0, true, upgrade_serve },
 	{ WIRE_RESIZE, "resize", sizeof(struct wire_resize), 0, false, resize_serve },
+	{ WIRE_SNAPSHOTS, "snapshots", sizeof(struct wire_snapshots), 0, false, show_snapshots },
 };
 
 const struct request *request_admit(const void *bytes, size_t size, unsigned int nr_fds,

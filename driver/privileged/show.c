@@ -2,17 +2,21 @@
 #include "driver/privileged/show.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "driver/base/cleanup.h"
+#include "driver/privileged/backend_device.h"
 #include "driver/privileged/claims.h"
 #include "driver/privileged/datapath.h"
 #include "driver/privileged/detach.h"
 #include "driver/privileged/request.h"
 #include "driver/privileged/stats_file.h"
 #include "driver/privileged/ublk_ctl.h"
+#include "targets/image_format.h"
 
 #define SHOW_SEND_MS 2000
+#define SHOW_SNAPSHOTS_MS 10000
 
 static struct wire_device show_device(const struct device *of)
 {
@@ -108,6 +112,41 @@ int show_inspect(struct op *op, struct packet *p, struct err *e)
 	details.nr_connections = rec->nbd.nr_connections;
 	memcpy(details.failure, rec->failure, sizeof(details.failure));
 	packet_send(op->peer_fd, &details, sizeof(details), NULL, 0, SHOW_SEND_MS);
+	return 0;
+}
+
+/* Of a device that is served and not about to change: its image is looked at beside its back end.
+ */
+int show_snapshots(struct op *op, struct packet *p, struct err *e)
+{
+	struct wire_image_says says = {
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_IMAGE_SAYS, sizeof(says), 1 },
+	};
+	struct wire_snapshots ask;
+	const struct device *d;
+	auto_close int fd = -1;
+	int r;
+
+	memcpy(&ask, p->bytes, sizeof(ask));
+	if (ask.pad)
+		return err_set(e, EINVAL, "the request has numbers that mean nothing");
+	d = registry_find(op->registry, ask.generation);
+	if (!d || d->rec.flags & WIRE_CLAIMED || !detach_peer_admit(op, "snapshots", &d->rec))
+		return err_set(e, ENOENT, "there is no such device");
+	if (!image_format_has_snapshots(d->rec.nbd.format))
+		return err_set(e, EOPNOTSUPP, "what ublkb%" PRIu32 " is of can hold no snapshots",
+			       d->rec.dev_id);
+	if (d->rec.state != WIRE_STATE_LIVE)
+		return err_set(e, EAGAIN, "ublkb%" PRIu32 " is not live now; ask again",
+			       d->rec.dev_id);
+	r = op_shorten(op, ask.timeout_ms, e);
+	if (r == 0)
+		r = backend_device_snapshots(op, &d->rec, op_left_ms(op, SHOW_SNAPSHOTS_MS), &fd,
+					     e);
+	if (r < 0)
+		return r;
+	says.generation = ask.generation;
+	packet_send(op->peer_fd, &says, sizeof(says), &fd, 1, SHOW_SEND_MS);
 	return 0;
 }
 

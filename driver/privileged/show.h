@@ -7,4 +7,5 @@
 
 int show_list(struct op *op, struct packet *p, struct err *e);
 int show_inspect(struct op *op, struct packet *p, struct err *e);
+int show_snapshots(struct op *op, struct packet *p, struct err *e);
 int show_stats(struct op *op, struct packet *p, struct err *e);

@@ -6,7 +6,8 @@
  *   helper                              ublk-oci-backend
  *   START_BACKEND + a file for its    ->    what to execute
  *     words, and a listening socket
- *     where it serves
+ *     where it serves, or one for
+ *     what it is asked
  *                                     <-    START_FAILED, or the end of the channel: executed
  *
  * What is in its root: /usr, and the files of the image as BACKEND_IMAGE_DIR "/0" and so on, the
@@ -29,9 +30,10 @@
 
 enum backend_kind {
 	BACKEND_NONE,
-	BACKEND_IMAGE, /* qemu-storage-daemon, with an image */
-	BACKEND_EXEC,  /* the program of a rule */
-	BACKEND_GROW,  /* qemu-img, once: the image becomes larger */
+	BACKEND_IMAGE,	   /* qemu-storage-daemon, with an image */
+	BACKEND_EXEC,	   /* the program of a rule */
+	BACKEND_GROW,	   /* qemu-img, once: the image becomes larger */
+	BACKEND_SNAPSHOTS, /* qemu-img, once: it says what is in the image */
 	BACKEND_KINDS,
 };
 

@@ -47,6 +47,7 @@ enum wire_type {
 	WIRE_UPGRADE,
 	WIRE_CLAIM,
 	WIRE_RESIZE,
+	WIRE_SNAPSHOTS,
 	/* answers */
 	WIRE_REPLY = 64,
 	WIRE_DEVICE,
@@ -57,6 +58,7 @@ enum wire_type {
 	WIRE_LOSS,
 	WIRE_UPGRADED,
 	WIRE_ACCESS,
+	WIRE_IMAGE_SAYS,
 };
 
 struct wire_head {
@@ -277,6 +279,29 @@ struct wire_resize {
 	uint32_t pad;
 };
 static_assert(sizeof(struct wire_resize) == 40, "wire format changed");
+
+/*
+ * What is in the image behind a device, as the image's own tool says it. Answer: WIRE_IMAGE_SAYS,
+ * or a WIRE_REPLY that says why not; -EOPNOTSUPP: what is behind it can hold no snapshots.
+ */
+struct wire_snapshots {
+	struct wire_head head;
+	uint64_t generation;
+	uint32_t timeout_ms;
+	uint32_t pad;
+};
+static_assert(sizeof(struct wire_snapshots) == 32, "wire format changed");
+
+/*
+ * fd: text that the helper has not read, and that a hostile image may have made up: sealed, of
+ * WIRE_IMAGE_SAYS_BYTES, with zeroes behind its end. `qemu-img info --output=json`.
+ */
+#define WIRE_IMAGE_SAYS_BYTES 65536
+struct wire_image_says {
+	struct wire_head head;
+	uint64_t generation;
+};
+static_assert(sizeof(struct wire_image_says) == 24, "wire format changed");
 
 struct wire_reply {
 	struct wire_head head;

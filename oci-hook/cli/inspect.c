@@ -14,6 +14,7 @@
 #include "oci-hook/cli/limits.h"
 #include "oci-hook/cli/sandbox.h"
 #include "oci-hook/cli/show.h"
+#include "oci-hook/cli/snapshots.h"
 
 static const struct cli_option inspect_options[] = {
 	{ "container", "ID", 'c', "with --device: the device there" },
@@ -123,6 +124,7 @@ int inspect_main(int argc, char **argv)
 		return cli_fail(&inspect_page, &e);
 	o = show_details(&details);
 	limits_add(o, &details);
+	snapshots_add(o, &details.device);
 	if (a.sandbox && inspect_sandbox(o, &details, &e) < 0)
 		return cli_fail(&inspect_page, &e);
 	json_object_object_get_ex(o, "worker", &worker);

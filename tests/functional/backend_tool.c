@@ -65,7 +65,7 @@ static int tool_wait(const struct backend *b, const struct backend_spec *spec)
 
 	poll(fds, ARRAY_SIZE(fds), -1);
 	if (process_ended(b->pidfd)) {
-		backend_words(b, words);
+		backend_words(b->words_fd, words);
 		printf("died: %s\n", words);
 	} else {
 		printf("%s\n",

@@ -14,8 +14,8 @@ import sys
 import time
 
 MAGIC, VERSION = 0x6F6B6275, 1
-ATTACH, DETACH, LIST, INSPECT, RELOAD, UPGRADE, CLAIM = 1, 2, 3, 4, 5, 8, 9
-REPLY = 64
+ATTACH, DETACH, LIST, INSPECT, RELOAD, UPGRADE, CLAIM, SNAPSHOTS = 1, 2, 3, 4, 5, 8, 9, 11
+REPLY, IMAGE_SAYS = 64, 73
 HOST, AHEAD, CLAIMED = 2, 256, 512
 TARGET_MEMORY, TARGET_FILE, TARGET_IMAGE = 2, 3, 7
 FORMAT_RAW, FORMAT_QCOW2 = 1, 2
@@ -254,10 +254,30 @@ def case_upgrade(generation):
     print(*answer(send(head(UPGRADE, 32) + struct.pack("<QII", int(generation, 16), 0, 0))))
 
 
+def case_snapshots(generation):
+    """Prints what the image's tool says: nobody who has that can change it."""
+    closed(head(SNAPSHOTS, 32, 1) + bytes(16), [os.open("/dev/null", os.O_RDONLY)])
+    status, reason = answer(send(head(SNAPSHOTS, 32) + struct.pack("<QII", int(generation, 16), 0, 1)))
+    assert status == -22, (status, reason)
+    s = send(head(SNAPSHOTS, 32) + struct.pack("<QII", int(generation, 16), 0, 0))
+    data, ancillary, _, _ = s.recvmsg(4096, socket.CMSG_LEN(64))
+    assert struct.unpack("<IHH", data[:8])[2] == IMAGE_SAYS, data[16:].rstrip(b"\0")
+    assert struct.unpack("<Q", data[16:24])[0] == int(generation, 16) and len(data) == 24, data
+    fd, = array.array("i", ancillary[0][2])
+    for act in (lambda: os.pwrite(fd, b"x", 0), lambda: os.ftruncate(fd, 0), lambda: os.ftruncate(fd, 1 << 20)):
+        try:
+            act()
+        except PermissionError:
+            continue
+        raise AssertionError("what was said can be changed")
+    print(os.pread(fd, 1 << 20, 0).rstrip(b"\0").decode())
+
+
 def case_foreign(generation):
     """Another user's device is not there, whatever is asked of it."""
     for packet in (head(DETACH, 32) + struct.pack("<QII", int(generation, 16), 0, 0),
-                   head(INSPECT, 32) + struct.pack("<QII", int(generation, 16), 0, 0)):
+                   head(INSPECT, 32) + struct.pack("<QII", int(generation, 16), 0, 0),
+                   head(SNAPSHOTS, 32) + struct.pack("<QII", int(generation, 16), 0, 0)):
         status, reason = answer(send(packet))
         assert status == -2, (status, reason)
 

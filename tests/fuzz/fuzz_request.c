@@ -197,6 +197,7 @@ static bool is_request(const struct wire_head *head, size_t size, unsigned int n
 		[WIRE_UPGRADE] = { sizeof(struct wire_upgrade), 0 },
 		[WIRE_CLAIM] = { sizeof(struct wire_claim), 1 },
 		[WIRE_RESIZE] = { sizeof(struct wire_resize), 0 },
+		[WIRE_SNAPSHOTS] = { sizeof(struct wire_snapshots), 0 },
 	};
 
 	if (size < sizeof(*head) || head->magic != WIRE_MAGIC || head->size != size ||

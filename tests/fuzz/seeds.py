@@ -16,7 +16,7 @@ CORPUS = pathlib.Path(__file__).parent / "corpus"
 WIRE_MAGIC, START_MAGIC, STATS_MAGIC = 0x6F6B6275, 0x7774736F, 0x74736F75
 KEEP_MAGIC = 0x6B74736F
 STORE_MAGIC = 0x6F6B7673
-ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, RESIZE, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 64
+ATTACH, DETACH, LIST, INSPECT, RELOAD, STATS, REPAIR, UPGRADE, CLAIM, RESIZE, SNAPSHOTS, REPLY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 64
 SPEC, PREPARED, SERVE, READY, FAILED = 1, 2, 3, 4, 5
 KEEP_STAY, KEEP_PUT, KEEP_GET, KEEP_DROP, KEEP_LIST = 1, 2, 3, 4, 5
 NULL, MEMORY, FILE, NBD, FAULT, COW, IMAGE = 1, 2, 3, 4, 5, 6, 7
@@ -69,6 +69,10 @@ def upgrade(number):
 
 def resize(number, size=2 << 20):
     return head(RESIZE, 40) + struct.pack("<QQII", generation(number), size, 0, 0)
+
+
+def snapshots(number, pad=0):
+    return head(SNAPSHOTS, 32) + struct.pack("<QII", generation(number), 0, pad)
 
 
 def claim(number, container=b"c1", nr_fds=1, path=b"", engine=b"crun", filesystem=0, flags=0):
@@ -174,6 +178,7 @@ def requests():
         yield f"stats-as-{name}", seed(who, [], stats(0))
         yield f"upgrade-as-{name}", seed(who, [], upgrade(0))
         yield f"resize-as-{name}", seed(who, [], resize(0))
+        yield f"snapshots-as-{name}", seed(who, [], snapshots(0))
         yield f"claim-as-{name}", seed(who, [container], claim(0))
     yield "claim-of-nothing", seed(root, [container], claim(7))
     yield "claim-as-hook", seed(hook, [container], claim(1))
@@ -197,6 +202,8 @@ def requests():
     yield "upgrade-of-nothing", seed(root, [], upgrade(7))
     yield "resize-of-nothing", seed(root, [], resize(7))
     yield "resize-out-of-range", seed(root, [], resize(0, 1 << 63))
+    yield "snapshots-of-nothing", seed(root, [], snapshots(7))
+    yield "snapshots-with-padding", seed(root, [], snapshots(0, 1))
     yield "stats-without-counters", seed(root, [], stats(1))
     yield "stats-of-nothing", seed(root, [], stats(7))
     yield "inspect-by-number", seed(root, [], inspect(0, 1))

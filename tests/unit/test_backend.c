@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a back end's program is called with, and what is shown of its words. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,6 +129,50 @@ static void grown(void **state)
 	assert_int_equal(command_make(&c, &start, &e), -EPROTO);
 }
 
+/* The image alone, and only read; what it answers is not among its words. */
+static void snapshots(void **state)
+{
+	static const char *const words[] = {
+		"/usr/bin/qemu-img",
+		"info",
+		"-U",
+		"--output=json",
+		"--image-opts",
+		"driver=qcow2,file.driver=file,file.filename=/image/0",
+		NULL,
+	};
+	struct backend_start start = image(2, BACKEND_READ_ONLY);
+	struct command c;
+	struct err e;
+
+	assert_true(command_serves(&start) && !command_answers(&start));
+	start.kind = BACKEND_SNAPSHOTS;
+	assert_true(!command_serves(&start) && command_answers(&start));
+	assert_int_equal(command_make(&c, &start, &e), 0);
+	assert_words(&c, words);
+	start.formats[0] = IMAGE_END;
+	assert_int_equal(command_make(&c, &start, &e), -EPROTO);
+}
+
+/* Who has what was answered reads the same for ever. */
+static void answer_sealed(void **state)
+{
+	struct backend b = BACKEND_INIT;
+	struct err e;
+	int fd = -1;
+
+	b.says_fd = memfd_create("says", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(pwrite(b.says_fd, "{}", 2, 0), 2);
+	assert_int_equal(backend_answer(&b, &fd, &e), 0);
+	assert_true(fd >= 0 && b.says_fd < 0);
+	assert_int_equal(pwrite(fd, "[]", 2, 0), -1);
+	assert_int_equal(fcntl(fd, F_GET_SEALS) & (F_SEAL_WRITE | F_SEAL_SEAL),
+			 F_SEAL_WRITE | F_SEAL_SEAL);
+	close(fd);
+	assert_true(backend_answer(&b, &fd, &e) < 0);
+	backend_fini(&b);
+}
+
 static void program(void **state)
 {
 	static const char *const words[] = { "/usr/bin/nbdkit", "-f", "a b", NULL };
@@ -176,6 +221,23 @@ static void format_names(void **state)
 	assert_null(image_format_name(IMAGE_END));
 	assert_true(image_format_grows(IMAGE_QCOW2) && !image_format_grows(IMAGE_VMDK));
 	assert_true(!image_format_grows(IMAGE_NONE) && !image_format_grows(IMAGE_END));
+	assert_true(image_format_has_snapshots(IMAGE_QCOW2) &&
+		    !image_format_has_snapshots(IMAGE_VMDK));
+	assert_true(!image_format_has_snapshots(IMAGE_NONE) &&
+		    !image_format_has_snapshots(IMAGE_END));
+}
+
+#define WORDS_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+
+static int words_file(int seals, off_t size, const char *said, size_t n)
+{
+	int fd = memfd_create("words", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	assert_int_equal(pwrite(fd, said, n, 0), (ssize_t)n);
+	return fd;
 }
 
 static void words_shown(void **state)
@@ -190,25 +252,46 @@ static void words_shown(void **state)
 		{ "one\nt\x1b[wo\n\n", "t?[wo" },
 	};
 	char words[BACKEND_WORDS_SIZE], longer[2 * BACKEND_WORDS_SIZE];
-	struct backend b = BACKEND_INIT;
+	int fd;
 
-	b.words_fd = memfd_create("words", MFD_CLOEXEC);
-	assert_true(b.words_fd >= 0);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_int_equal(ftruncate(b.words_fd, 0), 0);
-		assert_int_equal(pwrite(b.words_fd, rows[i].said, strlen(rows[i].said), 0),
-				 (ssize_t)strlen(rows[i].said));
-		assert_int_equal(ftruncate(b.words_fd, 4096), 0);
-		backend_words(&b, words);
+		fd = words_file(WORDS_SEALS, 4096, rows[i].said, strlen(rows[i].said));
+		backend_words(fd, words);
 		assert_string_equal(words, rows[i].shown);
+		close(fd);
 	}
 	memset(longer, 'a', sizeof(longer));
 	memcpy(longer + sizeof(longer) - 3, "end", 3);
-	assert_int_equal(pwrite(b.words_fd, longer, sizeof(longer), 0), sizeof(longer));
-	backend_words(&b, words);
+	fd = words_file(WORDS_SEALS, 4096, longer, sizeof(longer));
+	backend_words(fd, words);
 	assert_int_equal(strlen(words), BACKEND_WORDS_SIZE - 1);
 	assert_string_equal(words + BACKEND_WORDS_SIZE - 4, "end");
-	backend_fini(&b);
+	close(fd);
+}
+
+/* What the keeper may give in their place is not read: it could be anybody's, or make us wait. */
+static void words_of_others(void **state)
+{
+	char words[BACKEND_WORDS_SIZE] = "x";
+	int fds[5], pair[2];
+
+	assert_int_equal(pipe(pair), 0);
+	assert_int_equal(write(pair[1], "a\n", 2), 2);
+	fds[0] = words_file(0, 4096, "secret", 6);
+	fds[1] = words_file(WORDS_SEALS, 8192, "secret", 6);
+	fds[2] = words_file(F_SEAL_GROW | F_SEAL_SHRINK, 4096, "secret", 6);
+	fds[3] = pair[0];
+	fds[4] = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		assert_true(fds[i] >= 0);
+		memcpy(words, "x", 2);
+		backend_words(fds[i], words);
+		assert_string_equal(words, "");
+		close(fds[i]);
+	}
+	backend_words(-1, words);
+	assert_string_equal(words, "");
+	close(pair[1]);
 }
 
 struct cgroups_seen {
@@ -232,13 +315,10 @@ static int cgroup_seen(void *arg, const char *path, uint32_t dev_id, uint32_t nu
 static void cgroups(void **state)
 {
 	static const char *const names[] = {
-		"00000000f0000001-ublk7-00000001",
-		"00000000f0000001-ublk7-00000002-b",
-		"backend-75626f6300000004",
-		"backend-0000000000000008",
-		"backend-75626f6300000010-b",
-		"backend-75626F63000000A0",
-		"backend-",
+		"00000000f0000001-ublk7-00000001", "00000000f0000001-ublk7-00000002-b",
+		"backend-75626f6300000004",	   "backend-0000000000000008",
+		"backend-75626f6300000010-b",	   "backend-75626f6300000040-c",
+		"backend-75626F63000000A0",	   "backend-",
 		"backend-75626f6300000020x",
 	};
 	char base[] = "/tmp/test_backend.XXXXXX", path[CGROUP_PATH_SIZE], worker[CGROUP_PATH_SIZE];
@@ -253,9 +333,9 @@ static void cgroups(void **state)
 		assert_int_equal(mkdir(path, 0700), 0);
 	}
 	assert_int_equal(cgroup_each_worker(base, cgroup_seen, &seen, &e), 0);
-	assert_int_equal(seen.nr, 3);
-	assert_int_equal(seen.nr_back_ends, 1);
-	assert_int_equal(seen.numbers, 1 | 2 | 4);
+	assert_int_equal(seen.nr, 4);
+	assert_int_equal(seen.nr_back_ends, 2);
+	assert_int_equal(seen.numbers, 1 | 2 | 4 | 0x10);
 	snprintf(worker, sizeof(worker), "%s/workers/%s", base, names[0]);
 	assert_int_equal(cgroup_backend_path(path, worker, UINT64_C(0x75626f6300000004), &e), 0);
 	assert_true(!access(path, F_OK) && cgroup_is_backend(path));
@@ -292,11 +372,19 @@ static void swap(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_image),	cmocka_unit_test(chain),
-		cmocka_unit_test(read_only),	cmocka_unit_test(grown),
-		cmocka_unit_test(program),	cmocka_unit_test(nonsense),
-		cmocka_unit_test(format_names), cmocka_unit_test(words_shown),
-		cmocka_unit_test(cgroups),	cmocka_unit_test(swap),
+		cmocka_unit_test(one_image),
+		cmocka_unit_test(chain),
+		cmocka_unit_test(read_only),
+		cmocka_unit_test(grown),
+		cmocka_unit_test(program),
+		cmocka_unit_test(nonsense),
+		cmocka_unit_test(format_names),
+		cmocka_unit_test(words_shown),
+		cmocka_unit_test(words_of_others),
+		cmocka_unit_test(cgroups),
+		cmocka_unit_test(snapshots),
+		cmocka_unit_test(answer_sealed),
+		cmocka_unit_test(swap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -180,6 +180,12 @@ int nbd_reconnect(struct nbd_server *ret, const struct record *rec, int timeout_
 	return r;
 }
 
+/* Before there is another one. */
+void backend_device_last_words(const struct record *rec)
+{
+	assert_int_equal(rec->nbd.state, RECORD_NBD_LOST);
+}
+
 int backend_device_start(const struct op *op, const struct record *rec, struct nbd_server *ret,
 			 pid_t *ret_pid, struct err *e)
 {
