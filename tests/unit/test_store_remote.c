@@ -418,6 +418,34 @@ static void test_a_back_end_that_is_down(void **state)
 	assert_int_equal(nr_of("images"), 0);
 }
 
+/* A record that cannot be read may be all that names an image. */
+static void test_a_record_that_cannot_be_read_stays(void **state)
+{
+	static const char *const records[] = { "pool/.new-a/volume.json",
+					       "pool/.gone-1/volume.json" };
+	struct fixture *f = *state;
+	struct err e;
+
+	cluster_down = true;
+	assert_int_equal(make(f, "a", &e), -EHOSTDOWN);
+	cluster_down = false;
+	assert_int_equal(mkdir("pool/.gone-1", 0700), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+		auto_close int fd =
+			open(records[i], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+		assert_int_equal(write(fd, "{}", 2), 2);
+	}
+	pools_sweep(&f->pools);
+	assert_int_equal(nr_of("pool"), 2);
+	assert_int_equal(make(f, "a", &e), -EINVAL);
+	assert_non_null(strstr(e.text, ".new-a: volume.json is not as"));
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++)
+		assert_int_equal(unlink(records[i]), 0);
+	pools_sweep(&f->pools);
+	assert_int_equal(nr_of("pool"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +458,7 @@ int main(void)
 		TEST(test_killed_while_it_is_removed),
 		TEST(test_killed_while_it_grows),
 		TEST(test_a_back_end_that_is_down),
+		TEST(test_a_record_that_cannot_be_read_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
