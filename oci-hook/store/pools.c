@@ -234,7 +234,8 @@ struct count {
 static int count_one(void *arg, const struct place *place)
 {
 	const struct count *c = arg;
-	uint64_t bytes = place->volume.size_bytes;
+	const struct volume *v = &place->volume;
+	uint64_t bytes = v->growing_bytes > v->size_bytes ? v->growing_bytes : v->size_bytes;
 
 	if (c->except && !strcmp(place->volume.name, c->except))
 		return 0;
