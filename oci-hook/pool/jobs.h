@@ -2,11 +2,12 @@
 /*
  * Programs under way that are no servers. No image has two: who made the store ask may be gone
  * while its program goes on, and what the next one removes would be made behind it.
+ *
+ * Whoever does a job has the other end of a pipe, and closes it before it answers.
  */
 #pragma once
 
 #include <stddef.h>
-#include <sys/types.h>
 
 #include "driver/base/err.h"
 #include "oci-hook/pool/server.h"
@@ -15,7 +16,7 @@
 
 struct job {
 	char image[SERVER_IMAGE_SIZE];
-	pid_t pid;
+	int fd;
 };
 
 struct jobs {
@@ -23,11 +24,8 @@ struct jobs {
 	size_t nr;
 };
 
-/* -EAGAIN: not now. */
-int jobs_check(const struct jobs *j, const char *image, struct err *e);
+/* May one for this image begin? -EAGAIN: not now. */
+int jobs_check(struct jobs *j, const char *image, struct err *e);
 
-/* After jobs_check(). */
-void jobs_add(struct jobs *j, const char *image, pid_t pid);
-
-/* A process has ended, which may be none of these. */
-void jobs_ended(struct jobs *j, pid_t pid);
+/* Begins it; *ret_fd: to be closed when it is over. */
+int jobs_begin(struct jobs *j, const char *image, int *ret_fd, struct err *e);

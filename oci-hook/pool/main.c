@@ -69,17 +69,16 @@ static int main_work(struct main *m, int fd, const char *verb, const char *image
 {
 	sigset_t none;
 	pid_t parent = getpid(), pid;
-	int r = jobs_check(&m->jobs, image, e);
+	auto_close int job_fd = -1;
+	int r = jobs_begin(&m->jobs, image, &job_fd, e);
 
 	if (r < 0)
 		return r;
 	pid = fork();
 	if (pid < 0)
 		return err_sys(e, errno, "cannot make a process");
-	if (pid) {
-		jobs_add(&m->jobs, image, pid);
+	if (pid)
 		return 1;
-	}
 	/* It ends with the main process, and nobody waits at a socket that only it has. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -89,7 +88,9 @@ static int main_work(struct main *m, int fd, const char *verb, const char *image
 		close_fdp(&m->servers.all[i].listen_fd);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	main_answer(fd, program_run(m->program, verb, image, size_bytes, e), e);
+	r = program_run(m->program, verb, image, size_bytes, e);
+	close_fdp(&job_fd); /* who is answered may ask the next thing at once */
+	main_answer(fd, r, e);
 	_exit(EXIT_SUCCESS);
 }
 
@@ -161,10 +162,8 @@ static void main_reap(struct main *m)
 {
 	pid_t pid;
 
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 		servers_ended(&m->servers, pid);
-		jobs_ended(&m->jobs, pid);
-	}
 }
 
 static int main_loop(struct main *m)

@@ -84,24 +84,28 @@ static void test_an_image_has_one_job(void **state)
 	struct jobs jobs = { 0 };
 	struct err e = { "" };
 	char image[SERVER_IMAGE_SIZE];
+	int fds[JOBS_MAX], more = -1;
 
-	assert_int_equal(jobs_check(&jobs, IMAGE, &e), 0);
-	jobs_add(&jobs, IMAGE, 7);
+	assert_int_equal(jobs_begin(&jobs, IMAGE, &fds[0], &e), 0);
 	assert_int_equal(jobs_check(&jobs, IMAGE, &e), -EAGAIN);
+	assert_int_equal(jobs_begin(&jobs, IMAGE, &more, &e), -EAGAIN);
 	assert_non_null(strstr(e.text, "still at work on image " IMAGE));
 	assert_int_equal(jobs_check(&jobs, "b" IMAGE, &e), 0);
-	jobs_ended(&jobs, 8);
-	assert_int_equal(jobs_check(&jobs, IMAGE, &e), -EAGAIN);
 	for (int i = 1; i < JOBS_MAX; i++) {
 		snprintf(image, sizeof(image), "%d" IMAGE, i);
-		assert_int_equal(jobs_check(&jobs, image, &e), 0);
-		jobs_add(&jobs, image, 100 + i);
+		assert_int_equal(jobs_begin(&jobs, image, &fds[i], &e), 0);
 	}
-	assert_int_equal(jobs_check(&jobs, "b" IMAGE, &e), -EAGAIN);
+	assert_int_equal(jobs_begin(&jobs, "b" IMAGE, &more, &e), -EAGAIN);
 	assert_non_null(strstr(e.text, "too much"));
-	jobs_ended(&jobs, 7);
-	assert_int_equal(jobs_check(&jobs, IMAGE, &e), 0);
+	/* What is over is over at once, whenever its process is gone. */
+	close(fds[0]);
+	assert_int_equal(jobs_begin(&jobs, IMAGE, &fds[0], &e), 0);
 	assert_int_equal(jobs_check(&jobs, image, &e), -EAGAIN);
+	for (int i = 0; i < JOBS_MAX; i++)
+		close(fds[i]);
+	assert_int_equal(jobs_check(&jobs, image, &e), 0);
+	assert_int_equal(jobs.nr, 0);
+	assert_int_equal(more, -1);
 }
 
 /* A program in a directory of the test's, which is the current one. */
