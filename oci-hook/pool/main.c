@@ -30,6 +30,7 @@
 #include "oci-hook/listen.h"
 #include "oci-hook/options.h"
 #include "oci-hook/pool/ask.h"
+#include "oci-hook/pool/jobs.h"
 #include "oci-hook/pool/program.h"
 
 #define MAIN_NAME "ublk-oci-pool"
@@ -37,7 +38,6 @@
 #define MAIN_STORE_USER "ublk-oci-store"    /* who may ask */
 #define MAIN_PROGRAMS "/etc/ublk-oci/backends"
 #define MAIN_BACKLOG 64
-#define MAIN_WORKING_MAX 16
 #define MAIN_ASK_MS 1000
 #define MAIN_ANSWER_MS 5000
 
@@ -47,7 +47,7 @@ struct main {
 	uid_t store_uid;
 	int listen_fd;
 	int signal_fd;
-	unsigned int nr_working;
+	struct jobs jobs;
 	struct servers servers;
 };
 
@@ -69,16 +69,16 @@ static int main_work(struct main *m, int fd, const char *verb, const char *image
 {
 	sigset_t none;
 	pid_t parent = getpid(), pid;
+	auto_close int job_fd = -1;
+	int r = jobs_begin(&m->jobs, image, &job_fd, e);
 
-	if (m->nr_working == MAIN_WORKING_MAX)
-		return err_set(e, EAGAIN, "too much is under way; try again");
+	if (r < 0)
+		return r;
 	pid = fork();
 	if (pid < 0)
 		return err_sys(e, errno, "cannot make a process");
-	if (pid) {
-		m->nr_working++;
+	if (pid)
 		return 1;
-	}
 	/* It ends with the main process, and nobody waits at a socket that only it has. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -88,7 +88,9 @@ static int main_work(struct main *m, int fd, const char *verb, const char *image
 		close_fdp(&m->servers.all[i].listen_fd);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	main_answer(fd, program_run(m->program, verb, image, size_bytes, e), e);
+	r = program_run(m->program, verb, image, size_bytes, e);
+	close_fdp(&job_fd); /* who is answered may ask the next thing at once */
+	main_answer(fd, r, e);
 	_exit(EXIT_SUCCESS);
 }
 
@@ -107,8 +109,10 @@ static int main_resize(struct main *m, int fd, const struct pool_ask *ask, const
 static int main_remove(struct main *m, int fd, const struct pool_ask *ask, const char *image,
 		       struct err *e)
 {
-	int r = servers_remove(&m->servers, image, e);
+	int r = jobs_check(&m->jobs, image, e);
 
+	if (r == 0)
+		r = servers_remove(&m->servers, image, e);
 	return r < 0 ? r : main_work(m, fd, "remove", image, 0, e);
 }
 
@@ -154,20 +158,12 @@ static void main_accept(struct main *m)
 		main_answer(fd, r, &e);
 }
 
-/* Whoever is no server did some work. */
 static void main_reap(struct main *m)
 {
-	size_t i;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
-		for (i = 0; i < m->servers.nr && m->servers.all[i].pid != pid; i++)
-			;
-		if (i < m->servers.nr)
-			servers_ended(&m->servers, pid);
-		else
-			m->nr_working -= m->nr_working > 0;
-	}
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		servers_ended(&m->servers, pid);
 }
 
 static int main_loop(struct main *m)

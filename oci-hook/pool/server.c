@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -69,6 +70,7 @@ int servers_add(struct servers *s, const char *image, struct err *e)
 {
 	struct server *v = &s->all[s->nr];
 	char file[SERVER_FILE_SIZE];
+	bool known;
 	int r;
 
 	if (servers_find(s, image))
@@ -79,11 +81,14 @@ int servers_add(struct servers *s, const char *image, struct err *e)
 	if (text_copy(v->image, sizeof(v->image), image) < 0)
 		return err_set(e, ENAMETOOLONG, "the name of the image is too long");
 	server_record(image, file);
-	if (symlinkat(image, s->dir_fd, file) < 0 && errno != EEXIST)
+	known = symlinkat(image, s->dir_fd, file) < 0;
+	if (known && errno != EEXIST)
 		return err_sys(e, errno, "cannot put image %s on record", image);
 	r = server_listen(v, e);
 	if (r < 0) {
-		unlinkat(s->dir_fd, file, 0);
+		/* What was on record a device waits for: the next process tries again. */
+		if (!known)
+			unlinkat(s->dir_fd, file, 0);
 		return r;
 	}
 	s->nr++;

@@ -158,19 +158,36 @@ static int grow_data(const struct place *place, uint64_t size_bytes, struct err 
 	return 0;
 }
 
-int change_grow(struct place *place, uint64_t size_bytes, struct err *e)
+static int grow_record(struct place *place, uint64_t size_bytes, uint64_t growing_bytes,
+		       struct err *e)
 {
 	struct volume v = place->volume;
 	int r;
 
-	r = remote_is(&v) ? remote_ask(&v, POOL_RESIZE, size_bytes, e)
-			  : grow_data(place, size_bytes, e);
-	if (r < 0)
-		return r;
 	v.size_bytes = size_bytes;
+	v.growing_bytes = growing_bytes;
 	r = volume_save(place->dir_fd, &v, e);
 	if (r == 0)
 		place->volume = v;
+	return r;
+}
+
+int change_reserve(struct place *place, uint64_t size_bytes, struct err *e)
+{
+	return grow_record(place, place->volume.size_bytes, size_bytes, e);
+}
+
+int change_grow(struct place *place, uint64_t size_bytes, struct err *e)
+{
+	const struct volume *v = &place->volume;
+	int r;
+
+	r = remote_is(v) ? remote_ask(v, POOL_RESIZE, size_bytes, e)
+			 : grow_data(place, size_bytes, e);
+	if (r == 0)
+		return grow_record(place, size_bytes, 0, e);
+	if (v->growing_bytes && grow_record(place, v->size_bytes, 0, NULL) < 0)
+		log_warning("volume %s: its growth is still on record as begun", v->name);
 	return r;
 }
 

@@ -61,8 +61,14 @@ int making_look(struct making *m, const struct probing *p, struct err *e);
 int making_finish(struct making *m, struct err *e);
 
 /*
+ * On record as what a back end will be asked for: it counts from here on. The pools are locked
+ * meanwhile.
+ */
+int change_reserve(struct place *place, uint64_t size_bytes, struct err *e);
+
+/*
  * Data first, then the record: a volume whose data is longer has the size its record says. A back
- * end may take long for it.
+ * end may take long for it, with the pools unlocked; what was reserved is over with it.
  */
 int change_grow(struct place *place, uint64_t size_bytes, struct err *e);
 

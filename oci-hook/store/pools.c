@@ -234,7 +234,8 @@ struct count {
 static int count_one(void *arg, const struct place *place)
 {
 	const struct count *c = arg;
-	uint64_t bytes = place->volume.size_bytes;
+	const struct volume *v = &place->volume;
+	uint64_t bytes = v->growing_bytes > v->size_bytes ? v->growing_bytes : v->size_bytes;
 
 	if (c->except && !strcmp(place->volume.name, c->except))
 		return 0;
@@ -312,19 +313,26 @@ int pools_room(const struct pools *p, size_t pool, const struct pools_sum *sum, 
 	return 0;
 }
 
-/* Of one without a record there is no image: it is on record first, and the record goes last. */
-static bool entry_remote(int dir_fd, struct volume *ret)
+/*
+ * 1: a back end has its data. Of one without a record there is no image: it is on record first, and
+ * the record goes last. One that cannot be read may be all that names an image.
+ */
+static int entry_remote(const char *entry, int dir_fd, struct volume *ret, struct err *e)
 {
-	return volume_load(ret, dir_fd, NULL) == 0 && remote_is(ret);
+	int r = volume_load(ret, dir_fd, e);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : err_prefix(e, r, "%s", entry);
+	return remote_is(ret);
 }
 
 int pools_remove_entry(int pool_fd, const char *entry, int dir_fd, struct err *e)
 {
 	static const char *const files[] = { VOLUME_DATA, VOLUME_RECORD, VOLUME_RECORD ".tmp" };
 	struct volume v;
-	int r = 0;
+	int r = entry_remote(entry, dir_fd, &v, e);
 
-	if (entry_remote(dir_fd, &v))
+	if (r > 0)
 		r = remote_ask(&v, POOL_REMOVE, 0, e);
 	if (r < 0)
 		return r;
@@ -343,6 +351,7 @@ static int check_making(int pool_fd, const char *name, struct err *e)
 	auto_close int dir_fd = -1;
 	char entry[POOLS_ENTRY_SIZE];
 	struct volume v;
+	int r;
 
 	snprintf(entry, sizeof(entry), POOLS_NEW "%s", name);
 	dir_fd = entry_open(pool_fd, entry);
@@ -353,12 +362,13 @@ static int check_making(int pool_fd, const char *name, struct err *e)
 	if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? 1 : err_sys(e, errno, "cannot lock %s", entry);
 	/* With the pools locked no back end is waited for. */
-	if (entry_remote(dir_fd, &v))
+	r = entry_remote(entry, dir_fd, &v, e);
+	if (r > 0)
 		return err_set(e, EAGAIN,
 			       "a volume %s was half made, and back end %s did not remove its "
 			       "image yet: try again",
 			       name, v.backend);
-	return pools_remove_entry(pool_fd, entry, dir_fd, e);
+	return r < 0 ? r : pools_remove_entry(pool_fd, entry, dir_fd, e);
 }
 
 int pools_check_free(const struct pools *p, const char *name, struct err *e)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -60,11 +61,14 @@ int remote_check(const struct volume *v, const struct policy_pool *pool, unsigne
 static int remote_connect(const struct volume *v, int *ret_fd, struct err *e)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct timeval wait = { .tv_sec = REMOTE_SEND_MS / 1000 };
 	auto_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	snprintf(address.sun_path, sizeof(address.sun_path), POOL_DIR "/%s.sock", v->backend);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot make a socket");
+	/* One that accepts nobody is not waited for when its queue is full. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	/* Not ENOENT: that is a volume that is not there. */
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return err_set(e, EHOSTDOWN,

@@ -74,10 +74,11 @@ int serve_resize(struct serve *s, struct err *e)
 	if (r < 0)
 		return r;
 	r = resize_decide(s, &place, e);
-	if (r == 0 && !remote_is(&place.volume))
-		r = change_grow(&place, s->ask.size_bytes, e);
+	if (r == 0)
+		r = remote_is(&place.volume) ? change_reserve(&place, s->ask.size_bytes, e)
+					     : change_grow(&place, s->ask.size_bytes, e);
 	pools_unlock(&s->pools);
-	/* Others do not wait for a back end; what they are given meanwhile is not counted here. */
+	/* Others do not wait for a back end. */
 	if (r == 0 && remote_is(&place.volume))
 		r = change_grow(&place, s->ask.size_bytes, e);
 	if (r < 0)

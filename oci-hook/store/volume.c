@@ -53,6 +53,9 @@ size_t volume_format(const struct volume *v, char text[VOLUME_TEXT_MAX])
 	volume_more(text, &size, "found", v->found);
 	volume_more(text, &size, "backend", v->backend);
 	volume_more(text, &size, "image", v->image);
+	if (v->growing_bytes)
+		size += (size_t)snprintf(text + size, VOLUME_TEXT_MAX - size,
+					 ",\n\t\"growing_bytes\": %" PRIu64, v->growing_bytes);
 	return size + (size_t)snprintf(text + size, VOLUME_TEXT_MAX - size, "\n}\n");
 }
 
@@ -95,7 +98,12 @@ static int volume_read_backend(struct volume *v, struct json_object *o)
 	    volume_text(o, "image", v->image, sizeof(v->image)) < 0 ||
 	    !text_name_ok(v->backend, sizeof(v->backend) - 1) || !volume_image_ok(v->image))
 		return -EINVAL;
-	return 0;
+	if (!json_object_object_get_ex(o, "growing_bytes", NULL))
+		return 0;
+	return volume_number(o, "growing_bytes", VOLUME_BYTES_MAX, &v->growing_bytes) < 0 ||
+			       !volume_size_ok(v->growing_bytes)
+		       ? -EINVAL
+		       : 0;
 }
 
 /* A key that need not be there: the text is as it was then. */

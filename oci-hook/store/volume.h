@@ -39,7 +39,9 @@ struct volume {
 	enum catalog_filesystem formatting;
 	char backend[VOLUME_NAME_SIZE]; /* who has its data; "": the store itself */
 	char image[VOLUME_IMAGE_SIZE];	/* the id it has there; "" without a back end */
-	char found[PROBE_TYPE_SIZE];	/* in the image it was made of; "": nothing that is known */
+	/* Its back end was asked for so much, and may have done it; 0: it was not. */
+	uint64_t growing_bytes;
+	char found[PROBE_TYPE_SIZE]; /* in the image it was made of; "": nothing that is known */
 };
 
 /* Is this a size a volume can have? */

@@ -28,12 +28,17 @@ struct slot {
 	struct err why;
 };
 
+struct waiter {
+	const char *volume;
+	struct waiter *next;
+};
+
 struct works {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct slot slots[WORKS_LONG_MAX];
 	unsigned int nr_questions;
-	unsigned int nr_waiting; /* works that cannot begin yet */
+	struct waiter *waiters; /* for works that cannot begin yet */
 };
 
 struct works *works_new(void)
@@ -245,6 +250,20 @@ static int slot_finish(struct slot *s, struct err *e)
 	return r;
 }
 
+/* false: the time is up. */
+static bool wait_for_volume(struct works *all, const char *volume, int64_t deadline_ms)
+{
+	struct waiter own = { volume, all->waiters }, **at = &all->waiters;
+	bool in_time;
+
+	all->waiters = &own;
+	in_time = wait_until(all, deadline_ms);
+	while (*at != &own)
+		at = &(*at)->next;
+	*at = own.next;
+	return in_time;
+}
+
 static int works_run_locked(const struct work_kind *kind, const struct plugin *plugin,
 			    const struct ask *ask, int64_t deadline_ms, struct err *e)
 {
@@ -253,14 +272,9 @@ static int works_run_locked(const struct work_kind *kind, const struct plugin *p
 	int r = 0;
 
 	while (!(s = slot_take(kind, plugin, ask, &r, e))) {
-		bool in_time;
-
 		if (r < 0)
 			return r;
-		all->nr_waiting++;
-		in_time = wait_until(all, deadline_ms);
-		all->nr_waiting--;
-		if (!in_time)
+		if (!wait_for_volume(all, ask->volume, deadline_ms))
 			return err_set(e, EAGAIN,
 				       "something else is under way with volume %s, or too much "
 				       "with others; ask again",
@@ -298,7 +312,19 @@ bool works_others_wait(const struct plugin *plugin)
 	bool waits;
 
 	pthread_mutex_lock(&all->lock);
-	waits = all->nr_waiting;
+	waits = all->waiters;
 	pthread_mutex_unlock(&all->lock);
 	return waits;
+}
+
+bool works_wanted(const struct plugin *plugin, const char *volume)
+{
+	struct works *all = plugin->works;
+	const struct waiter *waiter;
+
+	pthread_mutex_lock(&all->lock);
+	for (waiter = all->waiters; waiter && strcmp(waiter->volume, volume);)
+		waiter = waiter->next;
+	pthread_mutex_unlock(&all->lock);
+	return waiter;
 }

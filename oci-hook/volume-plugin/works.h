@@ -50,6 +50,9 @@ int works_run(const struct work_kind *kind, const struct plugin *plugin, const s
 /* For a work that is in no hurry: does another one wait for its turn? */
 bool works_others_wait(const struct plugin *plugin);
 
+/* Is one of them for this volume? */
+bool works_wanted(const struct plugin *plugin, const char *volume);
+
 /* A question, which the caller asks itself. */
 int works_enter(struct works *all, int timeout_ms, struct err *e);
 void works_leave(struct works *all);

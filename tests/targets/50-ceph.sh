@@ -39,12 +39,18 @@ ok "ceph: volume create --pool makes an image, and a container writes it"
 server() { pgrep -f "^qemu-storage-daemon.*image=$image"; }
 osd_restart() {
     kill -KILL "$(pgrep -x ceph-osd)"
-    wait_for 5 eval '! pgrep -x ceph-osd'
+    wait_for 20 eval '! pgrep -x ceph-osd'
     ceph-osd -i 0 >>osd.log 2>&1
 }
-fio --name=v --filename="$dev" --ioengine=libaio --direct=1 --iodepth=8 --rw=randwrite --bs=16k --offset=16M \
-    --size=16M --verify=crc32c --verify_fatal=1 --verify_backlog=64 --fsync=32 --time_based --runtime=30 \
-    --minimal >fio.out 2>&1 &
+# Until all is done, however long that takes here.
+load() {
+    until [ -e loaded ]; do
+        fio --name=v --filename="$dev" --ioengine=libaio --direct=1 --iodepth=8 --rw=randwrite --bs=16k --offset=16M \
+            --size=16M --verify=crc32c --verify_fatal=1 --verify_backlog=64 --fsync=32 --time_based --runtime=8 \
+            --minimal >fio.out 2>&1 || return
+    done
+}
+load &
 load=$!
 sleep 2
 before=$(server)
@@ -57,10 +63,11 @@ kill -KILL "$before"
 wait_for 20 eval '[ "$(worker_of $dev)" != "$before" ]'
 sleep 1
 osd_restart
-kill -0 $load || fail "fio has ended before the OSD came back: $(tail -n 3 fio.out)"
+kill -0 $load || fail "fio has failed before the OSD came back: $(tail -n 3 fio.out)"
 sleep 1
 pool_end rbd KILL
 pool_start rbd
+touch loaded
 wait $load || fail "fio: $(tail -n 3 fio.out; tail -n 20 "$TEST_DIR/helper.log")"
 [ "$(crun exec one sh -c 'dd if=/dev/db bs=64k count=8 2>/dev/null | sha256sum')" = "$want" ] ||
     fail "the container's data has changed"

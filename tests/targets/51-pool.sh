@@ -56,7 +56,7 @@ grep -q 'until it is detached' said || fail "no word of its size: $(cat said)"
 kill -KILL "$pid"
 cmp data <(dd if="$dev" bs=64k iflag=direct status=none) || fail "other data"
 ublk-oci volume detach a
-wait_for 5 eval '! pgrep -f "^nbdkit.*/srv/shared/"'
+wait_for 20 eval '! pgrep -f "^nbdkit.*/srv/shared/"'
 [ -z "$(ls /run/ublk-oci-pool/files)" ] || fail "left: $(ls /run/ublk-oci-pool/files)"
 dev=/dev/$(ublk-oci volume attach a --json | jq -r .device)
 [ "$(blockdev --getsize64 "$dev")" = 2097152 ] || fail "its size"
@@ -65,7 +65,7 @@ ok "pool: its server is nobody, comes back when it is killed, and ends with the 
 
 # The next service serves what the last one did.
 pool_end files KILL
-wait_for 5 eval '! pgrep -f "^nbdkit.*/srv/shared/"'
+wait_for 20 eval '! pgrep -f "^nbdkit.*/srv/shared/"'
 pool_start files
 cmp -n 1048576 data <(dd if="$dev" bs=64k iflag=direct status=none) || fail "other data"
 ublk-oci volume detach a

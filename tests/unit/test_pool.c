@@ -20,6 +20,7 @@
 
 #include "driver/base/cleanup.h"
 #include "oci-hook/pool/ask.h"
+#include "oci-hook/pool/jobs.h"
 #include "oci-hook/pool/program.h"
 
 #define IMAGE "a.0123456789abcdef"
@@ -75,6 +76,36 @@ static void test_only_exact_requests_are_taken(void **state)
 	MUST_REFUSE(ask->id[15] = 'F');
 	MUST_REFUSE(ask->id[16] = '0');
 	MUST_REFUSE(ask->id[3] = '/');
+}
+
+/* What is removed while it is being made would be there in the end, and nobody's. */
+static void test_an_image_has_one_job(void **state)
+{
+	struct jobs jobs = { 0 };
+	struct err e = { "" };
+	char image[SERVER_IMAGE_SIZE];
+	int fds[JOBS_MAX], more = -1;
+
+	assert_int_equal(jobs_begin(&jobs, IMAGE, &fds[0], &e), 0);
+	assert_int_equal(jobs_check(&jobs, IMAGE, &e), -EAGAIN);
+	assert_int_equal(jobs_begin(&jobs, IMAGE, &more, &e), -EAGAIN);
+	assert_non_null(strstr(e.text, "still at work on image " IMAGE));
+	assert_int_equal(jobs_check(&jobs, "b" IMAGE, &e), 0);
+	for (int i = 1; i < JOBS_MAX; i++) {
+		snprintf(image, sizeof(image), "%d" IMAGE, i);
+		assert_int_equal(jobs_begin(&jobs, image, &fds[i], &e), 0);
+	}
+	assert_int_equal(jobs_begin(&jobs, "b" IMAGE, &more, &e), -EAGAIN);
+	assert_non_null(strstr(e.text, "too much"));
+	/* What is over is over at once, whenever its process is gone. */
+	close(fds[0]);
+	assert_int_equal(jobs_begin(&jobs, IMAGE, &fds[0], &e), 0);
+	assert_int_equal(jobs_check(&jobs, image, &e), -EAGAIN);
+	for (int i = 0; i < JOBS_MAX; i++)
+		close(fds[i]);
+	assert_int_equal(jobs_check(&jobs, image, &e), 0);
+	assert_int_equal(jobs.nr, 0);
+	assert_int_equal(more, -1);
 }
 
 /* A program in a directory of the test's, which is the current one. */
@@ -210,6 +241,14 @@ static void test_a_server_is_there_until_it_is_told(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(try_connect(), -ENOENT);
 	assert_int_equal(access("0123456789abcdef.image", F_OK), -1);
+	/* Where it cannot listen nothing new is on record, and what was there stays. */
+	assert_int_equal(mkdir("0123456789abcdef", 0700), 0);
+	assert_true(servers_add(s, IMAGE, &e) < 0);
+	assert_int_equal(readlink("0123456789abcdef.image", program, sizeof(program)), -1);
+	assert_int_equal(symlink(IMAGE, "0123456789abcdef.image"), 0);
+	assert_int_equal(servers_begin(s, &e), 0);
+	assert_int_equal(s->nr, 0);
+	assert_true(readlink("0123456789abcdef.image", program, sizeof(program)) > 0);
 	close(s->dir_fd);
 }
 
@@ -217,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_only_exact_requests_are_taken),
+		cmocka_unit_test(test_an_image_has_one_job),
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(test_a_program_says_why_it_failed),
 		TEST(test_a_program_is_roots),

@@ -225,7 +225,8 @@ static void run_grow(const struct fixture *f)
 	auto_place struct place p = PLACE_INIT;
 	struct err e;
 
-	if (!there(f, &p) || change_grow(&p, 2 * MIB, &e) < 0)
+	if (!there(f, &p) || change_reserve(&p, 2 * MIB, &e) < 0 ||
+	    change_grow(&p, 2 * MIB, &e) < 0)
 		_exit(1);
 }
 
@@ -257,6 +258,9 @@ static void test_a_record_names_both_or_none(void **state)
 		{ "\"0123456789abcdef\"", "\"0123456789abc/ef\"" },
 		{ ",\n\t\"backend\": \"rbd\"", "" },
 		{ ",\n\t\"image\": \"0123456789abcdef\"", "" },
+		{ "\"growing_bytes\": 8192", "\"growing_bytes\": 0" },
+		{ "\"growing_bytes\": 8192", "\"growing_bytes\": 8191" },
+		{ "\"growing_bytes\": 8192", "\"growing_bytes\": \"8192\"" },
 	};
 	struct volume v = { .name = "a", .size_bytes = MIB, .backend = "rbd" }, got;
 	char text[VOLUME_TEXT_MAX], changed[VOLUME_TEXT_MAX];
@@ -264,6 +268,7 @@ static void test_a_record_names_both_or_none(void **state)
 	size_t size;
 
 	strcpy(v.image, "0123456789abcdef");
+	v.growing_bytes = 8192;
 	size = volume_format(&v, text);
 	assert_int_equal(volume_parse(&got, text, size, &e), 0);
 	assert_memory_equal(&got, &v, sizeof(v));
@@ -282,7 +287,7 @@ static void test_a_record_names_both_or_none(void **state)
 	memset(v.backend, 'b', sizeof(v.backend) - 1);
 	memset(v.found, 'f', sizeof(v.found) - 1);
 	v.filesystem = v.formatting = FILESYSTEM_BTRFS;
-	v.size_bytes = VOLUME_BYTES_MAX;
+	v.size_bytes = v.growing_bytes = VOLUME_BYTES_MAX;
 	v.created = INT64_MAX;
 	v.owner_uid = UINT32_MAX - 1;
 	size = volume_format(&v, text);
@@ -418,6 +423,59 @@ static void test_a_back_end_that_is_down(void **state)
 	assert_int_equal(nr_of("images"), 0);
 }
 
+/* Others that grow meanwhile do not have the same room again. */
+static void test_what_it_grows_by_counts_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	auto_place struct place p = PLACE_INIT;
+	struct pools_sum sum;
+	struct err e;
+
+	assert_int_equal(make(f, "a", &e), 0);
+	assert_true(there(f, &p));
+	assert_int_equal(change_reserve(&p, 3 * MIB, &e), 0);
+	assert_int_equal(pools_count(&f->pools, 0, NULL, &sum, &e), 0);
+	assert_true(sum.pool_bytes == 3 * MIB && sum.all_bytes == 3 * MIB);
+	assert_true(p.volume.size_bytes == MIB);
+	cluster_down = true;
+	assert_int_equal(change_grow(&p, 3 * MIB, &e), -EHOSTDOWN);
+	assert_int_equal(pools_count(&f->pools, 0, NULL, &sum, &e), 0);
+	assert_true(sum.pool_bytes == MIB);
+	cluster_down = false;
+	assert_int_equal(change_reserve(&p, 3 * MIB, &e), 0);
+	assert_int_equal(change_grow(&p, 3 * MIB, &e), 0);
+	assert_true(p.volume.size_bytes == 3 * MIB && !p.volume.growing_bytes);
+	must_remove(f, &p);
+}
+
+/* A record that cannot be read may be all that names an image. */
+static void test_a_record_that_cannot_be_read_stays(void **state)
+{
+	static const char *const records[] = { "pool/.new-a/volume.json",
+					       "pool/.gone-1/volume.json" };
+	struct fixture *f = *state;
+	struct err e;
+
+	cluster_down = true;
+	assert_int_equal(make(f, "a", &e), -EHOSTDOWN);
+	cluster_down = false;
+	assert_int_equal(mkdir("pool/.gone-1", 0700), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+		auto_close int fd =
+			open(records[i], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+		assert_int_equal(write(fd, "{}", 2), 2);
+	}
+	pools_sweep(&f->pools);
+	assert_int_equal(nr_of("pool"), 2);
+	assert_int_equal(make(f, "a", &e), -EINVAL);
+	assert_non_null(strstr(e.text, ".new-a: volume.json is not as"));
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++)
+		assert_int_equal(unlink(records[i]), 0);
+	pools_sweep(&f->pools);
+	assert_int_equal(nr_of("pool"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +488,8 @@ int main(void)
 		TEST(test_killed_while_it_is_removed),
 		TEST(test_killed_while_it_grows),
 		TEST(test_a_back_end_that_is_down),
+		TEST(test_what_it_grows_by_counts_meanwhile),
+		TEST(test_a_record_that_cannot_be_read_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

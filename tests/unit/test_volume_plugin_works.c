@@ -89,6 +89,31 @@ static void test_a_mount_nobody_heard_of_ends(void **state)
 	WORKS("Remove", a);
 }
 
+/* Others wait for their turn, and none of them for it. */
+static void test_a_mount_nobody_heard_of_makes_room(void **state)
+{
+	struct ask ask;
+	struct err e;
+
+	memset(&ask, 0, sizeof(ask));
+	strcpy(ask.volume, "slow");
+	strcpy(ask.id, "a");
+	row_add("slow");
+	plugin.unheard_ms = PATIENCE_MS;
+	hold(true);
+	assert_int_equal(works_run(&changes_mount, &plugin, &ask, 20, &e), -EAGAIN);
+	hold(false);
+	for (int i = 0; i < PATIENCE_MS / 5 && !row_find("slow")->mount; i++)
+		clock_sleep_ms(5);
+	assert_true(row_find("slow")->mount);
+	hold(true);
+	assert_int_equal(long_work("fails", "a", 20, &e), -EAGAIN);
+	assert_int_equal(long_work("fails", "b", 1000, &e), -EAGAIN);
+	assert_true(!row_find("slow")->mount);
+	hold(false);
+	assert_int_equal(long_work("fails", "a", PATIENCE_MS, &e), -ENOSPC);
+}
+
 static void test_who_asks_again_is_told_how_it_failed(void **state)
 {
 	struct err e;
@@ -167,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_work_that_takes_long_goes_on),
 		TEST(test_a_mount_nobody_heard_of_ends),
+		TEST(test_a_mount_nobody_heard_of_makes_room),
 		TEST(test_who_asks_again_is_told_how_it_failed),
 		TEST(test_who_asks_for_something_else_is_not_told),
 		TEST(test_only_so_much_is_under_way),
