@@ -90,11 +90,14 @@ static int device_open_file(const char *path, uint64_t dev, uint64_t inode, int 
 	return 0;
 }
 
-/* RLIMIT_FSIZE of who writes an image that has file_bytes now. Until its size is known it may
- * change what is there. */
+/*
+ * RLIMIT_FSIZE of who writes an image that has file_bytes now: twice its disk, or that disk beside
+ * what is there, where snapshots keep it. Until its size is known it may change what is there.
+ */
 static uint64_t device_file_limit(const struct record *rec, uint64_t file_bytes)
 {
-	uint64_t bytes = rec->size_bytes ? 2 * rec->size_bytes : file_bytes;
+	uint64_t beside = file_bytes > rec->size_bytes ? file_bytes : rec->size_bytes;
+	uint64_t bytes = rec->size_bytes ? rec->size_bytes + beside : file_bytes;
 
 	return bytes > INT64_MAX ? INT64_MAX : BACKEND_DEVICE_SPARE + bytes;
 }
@@ -278,9 +281,16 @@ void backend_device_last_words(const struct record *rec)
 
 int backend_device_limit(const struct record *rec, pid_t pid, struct err *e)
 {
-	const struct rlimit limit = { device_file_limit(rec, 0), device_file_limit(rec, 0) };
+	struct rlimit limit;
 
-	if (rec->nbd.format && prlimit(pid, RLIMIT_FSIZE, &limit, NULL) < 0)
+	if (!rec->nbd.format)
+		return 0;
+	/* It was the file's size and the spare. */
+	if (prlimit(pid, RLIMIT_FSIZE, NULL, &limit) < 0)
+		return err_sys(e, errno, "cannot look at limits of the back end");
+	limit.rlim_cur = device_file_limit(rec, limit.rlim_cur - BACKEND_DEVICE_SPARE);
+	limit.rlim_max = limit.rlim_cur;
+	if (prlimit(pid, RLIMIT_FSIZE, &limit, NULL) < 0)
 		return err_sys(e, errno, "cannot set limits of the back end");
 	return 0;
 }

@@ -3,13 +3,13 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
-requires jq qemu-img qemu-storage-daemon nbdkit
+requires jq qemu-img qemu-io qemu-storage-daemon nbdkit
 
 here=$(cd "$(dirname "$0")/../functional" && pwd)
 dir=/srv/ublk-oci-images
 program=/usr/libexec/ublk-oci-test-tray
 mkdir -p $dir
-mount -t tmpfs -o size=64M none $dir
+mount -t tmpfs -o size=300M none $dir
 undo umount $dir
 cat >$program <<END
 #!/bin/sh
@@ -93,3 +93,17 @@ dd if="$dev" bs=4k count=1 iflag=direct status=none of=/dev/null || fail "no oth
 detach "$dev"
 expect_nothing_left
 ok "nbd: what a back end said while it served is in the log when it is lost"
+
+# A file that is many times its disk has room for one more of it.
+qemu-img create -q -f qcow2 $dir/full.qcow2 8M
+for i in {1..11}; do
+    qemu-io -f qcow2 -c "write -P $i 0 8M" $dir/full.qcow2 >/dev/null
+    qemu-img snapshot -c "s$i" $dir/full.qcow2
+done
+[ "$(stat -c %s $dir/full.qcow2)" -gt $((80 << 20)) ] || fail "it has $(stat -c %s $dir/full.qcow2) bytes"
+dev=$(attach --target image --format qcow2 --backing $dir/full.qcow2)
+dd if=/dev/urandom of="$dev" bs=1M count=8 oflag=direct status=none || fail "no room beside its snapshots"
+detach "$dev"
+qemu-img check -q $dir/full.qcow2 || fail "it is not sound"
+expect_nothing_left
+ok "snapshots: what they keep does not count against the device"
