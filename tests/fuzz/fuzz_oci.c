@@ -39,7 +39,9 @@ static void keys_must_hold(const char *text)
 	must(text_padded_ok(o->path, sizeof(o->path)) &&
 	     (o->filesystem ? catalog_filesystem(o->filesystem) && text_mount_path_ok(o->path, &why)
 			    : text_device_path_ok(o->path, &why)));
-	must(o->target > TARGET_NONE && o->target < TARGET_END);
+	/* What a volume is made of the store knows. */
+	must(*o->volume ? o->target == TARGET_NONE
+			: o->target > TARGET_NONE && o->target < TARGET_END);
 	must(o->size_bytes % KEYS_BLOCK_BYTES == 0);
 	must(o->nr_queues <= KEYS_QUEUES_MAX && o->depth <= KEYS_DEPTH_MAX && o->mode <= 0777);
 }
