@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 
 #include "driver/base/cleanup.h"
 
@@ -19,7 +18,7 @@
  *   ptrace, process_vm_*, pidfd_getfd, kcmp, bpf, perf_event_open, userfaultfd, keyctl
  *   mount and its kin, unshare, setns, chroot, open_by_handle_at
  *   ioctl                 hundreds of calls; a regular file needs none
- *   socket, connect       without the rule's network: it serves what it inherited
+ *   socket, connect       it serves what it inherited
  *   memfd_create          memory that is executed is in no file
  */
 static const int filter_common[] = {
@@ -159,12 +158,6 @@ static const int filter_exec[] = {
 	SCMP_SYS(utimensat), SCMP_SYS(truncate),  SCMP_SYS(flock),
 };
 
-/* The rule's network: internet sockets, and those of a server on this host it is not meant for. */
-static const int filter_network[] = {
-	SCMP_SYS(connect),  SCMP_SYS(bind),	SCMP_SYS(socketpair),
-	SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg),
-};
-
 #define FILTER_NAMESPACES 0x7e020080u /* CLONE_NEW* */
 #define FILTER_THREAD 0x00010000u     /* CLONE_THREAD */
 
@@ -224,18 +217,6 @@ static int filter_add_ioctl(scmp_filter_ctx ctx)
 	return r;
 }
 
-static int filter_add_network(scmp_filter_ctx ctx)
-{
-	static const int families[] = { AF_INET, AF_INET6 };
-	int r;
-
-	r = filter_add(ctx, filter_network, ARRAY_SIZE(filter_network));
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
-	return r;
-}
-
 int filter_enter(const struct backend_start *start, struct err *e)
 {
 	cleanup_with(filter_release) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
@@ -258,8 +239,6 @@ int filter_enter(const struct backend_start *start, struct err *e)
 		r = filter_add(ctx, filter_exec, ARRAY_SIZE(filter_exec));
 	if (r == 0 && exec)
 		r = filter_add_ioctl(ctx);
-	if (r == 0 && start->flags & BACKEND_NETWORK)
-		r = filter_add_network(ctx);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	return r < 0 ? err_sys(e, -r, "cannot set the system call filter") : 0;

@@ -197,11 +197,8 @@ static int backend_spawn(struct backend *b, const struct backend_spec *spec, str
 	r = backend_room_make(&room, spec, e);
 	if (r < 0)
 		return r;
-	if (spec->what.flags & BACKEND_NETWORK && dup3(spec->net_fd, room.net_fd, O_CLOEXEC) < 0)
-		r = err_sys(e, errno, "cannot take the network");
 	birth.cgroup_fd = cgroup_fd;
-	if (r == 0)
-		r = spawn_worker(&child, &birth, e);
+	r = spawn_worker(&child, &birth, e);
 	spawn_room_fini(&room);
 	if (r < 0)
 		return r;

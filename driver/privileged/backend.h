@@ -26,7 +26,6 @@ struct backend_spec {
 	 * written. */
 	int files[BACKEND_FILES_MAX];
 	unsigned int nr_files;
-	int net_fd;		  /* BACKEND_NETWORK: the network it is in, borrowed */
 	uint64_t file_size_limit; /* RLIMIT_FSIZE, bytes */
 };
 

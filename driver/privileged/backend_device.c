@@ -176,7 +176,6 @@ static int device_spec(const struct op *op, const struct record *rec, struct bac
 {
 	spec->uid = spec->gid = rec->worker_uid;
 	spec->program_fd = op->helper->backend_fd;
-	spec->net_fd = -1;
 	spec->what.flags = rec->flags & WIRE_READ_ONLY ? BACKEND_READ_ONLY : 0;
 	if (spec->program_fd < 0)
 		return err_set(e, ENOTSUP, "ublk-oci-backend is not installed");

@@ -39,9 +39,8 @@ enum backend_kind {
 
 enum backend_flag {
 	BACKEND_READ_ONLY = 1 << 0,
-	BACKEND_NETWORK = 1 << 1, /* it is in the host's network, to reach a cluster */
 };
-#define BACKEND_FLAGS_ALL (BACKEND_READ_ONLY | BACKEND_NETWORK)
+#define BACKEND_FLAGS_ALL BACKEND_READ_ONLY
 
 struct backend_start {
 	struct start_head head;

@@ -79,7 +79,6 @@ int main(int argc, char **argv)
 	auto_backend struct backend b = BACKEND_INIT;
 	struct backend_spec spec = {
 		.program_fd = open(BACKEND_PROGRAM, O_PATH | O_CLOEXEC),
-		.net_fd = -1,
 		.file_size_limit = FILE_BYTES,
 	};
 	char **args = argv + 4;
