@@ -208,9 +208,6 @@ static int client_receive(int fd, struct packet *p, int64_t deadline_ms, struct 
 	int r;
 
 	r = packet_receive(fd, p, clock_left_ms(deadline_ms));
-	/* Where it hung up before it read the request, its answer comes behind that error. */
-	if (r == -ECONNRESET)
-		r = packet_receive(fd, p, clock_left_ms(deadline_ms));
 	if (r == -ETIMEDOUT)
 		return err_set(
 			e, ETIMEDOUT,

@@ -167,9 +167,6 @@ static int volumes_answer(const struct volumes_call *call, int fd, struct volume
 		auto_packet struct packet p = PACKET_INIT;
 
 		r = packet_receive(fd, &p, call->timeout_ms);
-		/* Where it hung up before it read the request, its answer comes behind that. */
-		if (r == -ECONNRESET)
-			r = packet_receive(fd, &p, call->timeout_ms);
 		if (r == -ETIMEDOUT)
 			return err_set(e, ETIMEDOUT, "the store did not answer in time");
 		if (r == -ECONNRESET || r == -EPIPE)

@@ -8,6 +8,8 @@
 
 #include "driver/base/clock.h"
 
+#define PACKET_ENDS_MAX 2 /* that a peer which hung up shows before its last packets */
+
 void packet_fini(struct packet *p)
 {
 	for (unsigned int i = 0; i < PACKET_FDS_MAX; i++)
@@ -90,6 +92,31 @@ static int packet_take_fds(struct packet *p, struct msghdr *msg)
 	return r;
 }
 
+/*
+ * The size of the next packet, or -errno; -ECONNRESET: there is none any more. A peer that hung up
+ * is told of up to twice before what it sent last: as an error, where it had not read all that was
+ * sent to it; and as an end, where it sent and closed while the kernel looked here (an empty queue
+ * and a closed peer are two looks). An empty packet is an end too.
+ */
+static ssize_t packet_next(int socket_fd, struct packet *p, struct msghdr *msg, int flags)
+{
+	ssize_t n;
+
+	for (unsigned int nr_ends = 0; nr_ends <= PACKET_ENDS_MAX; nr_ends++) {
+		msg->msg_controllen = sizeof(union packet_control);
+		n = recvmsg(socket_fd, msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | flags);
+		if (n > 0)
+			return n;
+		if (n < 0 && errno != ECONNRESET)
+			return nr_ends && errno == EAGAIN ? -ECONNRESET : -errno;
+		if (n == 0) {
+			packet_take_fds(p, msg);
+			packet_fini(p);
+		}
+	}
+	return -ECONNRESET;
+}
+
 static int packet_read(int socket_fd, struct packet *p, int flags, int timeout_ms)
 {
 	struct iovec iov = { .iov_base = p->bytes, .iov_len = sizeof(p->bytes) };
@@ -98,18 +125,17 @@ static int packet_read(int socket_fd, struct packet *p, int flags, int timeout_m
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
 	};
 	int64_t deadline = clock_deadline_ms(timeout_ms);
 	ssize_t n;
 	int r;
 
 	for (;;) {
-		n = recvmsg(socket_fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | flags);
+		n = packet_next(socket_fd, p, &msg, flags);
 		if (n >= 0)
 			break;
-		if (errno != EAGAIN && errno != EINTR)
-			return -errno;
+		if (n != -EAGAIN && n != -EINTR)
+			return (int)n;
 		r = packet_wait(socket_fd, POLLIN, deadline);
 		if (r < 0)
 			return r;
@@ -119,8 +145,6 @@ static int packet_read(int socket_fd, struct packet *p, int flags, int timeout_m
 		packet_fini(p);
 		return -EMSGSIZE;
 	}
-	if (!n)
-		return -ECONNRESET;
 	p->size = (size_t)n;
 	return 0;
 }
