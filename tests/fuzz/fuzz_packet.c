@@ -2,7 +2,8 @@
 /*
  * Any bytes with any number of fds as a packet. The first byte of the input
  * says how many fds come with it, the second how often it is sent; the rest is
- * the packet. It arrives whole or not at all, and no fd is left open.
+ * the packet. It arrives whole or not at all, and no fd is left open. Empty
+ * ones are an end, all of them together one.
  */
 #include <assert.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #define SEND_FDS_MAX 16
+#define SEND_TIMES_MAX 3 /* what a receive takes as one end */
 
 static_assert(PACKET_SIZE_MAX == 3072, "mend seeds.py");
 
@@ -45,15 +47,21 @@ static void send_raw(int socket_fd, const uint8_t *bytes, size_t size, unsigned 
 	must(sendmsg(socket_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size);
 }
 
-static void receive_one(int socket_fd, const uint8_t *bytes, size_t size, unsigned int nr_fds)
+/* What the receive with this number says of a packet of which SEND_TIMES_MAX at most were sent. */
+static int expected_of(size_t size, unsigned int nr_fds, unsigned int number)
+{
+	if (!size)
+		return number ? -ETIMEDOUT : -ECONNRESET;
+	return size > PACKET_SIZE_MAX || nr_fds > PACKET_FDS_MAX ? -EMSGSIZE : 0;
+}
+
+static void receive_one(int socket_fd, const uint8_t *bytes, size_t size, unsigned int nr_fds,
+			unsigned int number)
 {
 	auto_packet struct packet p = PACKET_INIT;
 	int r = packet_receive(socket_fd, &p, 0);
-	int expected = size > PACKET_SIZE_MAX || nr_fds > PACKET_FDS_MAX ? -EMSGSIZE
-		       : size						 ? 0
-									 : -ECONNRESET;
 
-	must(r == expected);
+	must(r == expected_of(size, nr_fds, number));
 	if (r < 0)
 		return;
 	must(p.size == size && !memcmp(p.bytes, bytes, size) && p.nr_fds == nr_fds);
@@ -70,12 +78,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	if (size < 2 || size > 4096)
 		return 0;
 	nr_fds = bytes[0] % (SEND_FDS_MAX + 1);
-	times = 1 + bytes[1] % 3;
+	times = 1 + bytes[1] % SEND_TIMES_MAX;
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0);
 	for (unsigned int i = 0; i < times; i++)
 		send_raw(sockets[0], bytes + 2, size - 2, nr_fds);
 	for (unsigned int i = 0; i < times; i++)
-		receive_one(sockets[1], bytes + 2, size - 2, nr_fds);
+		receive_one(sockets[1], bytes + 2, size - 2, nr_fds, i);
 	close(sockets[0]);
 	close(sockets[1]);
 	must(open_fds() == before);

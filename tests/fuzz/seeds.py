@@ -93,6 +93,8 @@ def packets():
     yield "list", seed(0, head(LIST, 16))
     yield "empty", seed(0, b"")
     yield "empty-with-fds", seed(2, b"")
+    yield "empty-thrice", seed(3, b"", 3)
+    yield "empty-with-sixteen-fds", seed(16, b"", 2)
     yield "four-fds", seed(4, b"x")
     yield "five-fds", seed(5, b"x")
     yield "sixteen-fds", seed(16, b"x")
