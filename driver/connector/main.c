@@ -8,16 +8,11 @@
  * root's.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
-#include <poll.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,45 +23,30 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/err.h"
 #include "driver/base/log.h"
-#include "driver/base/num.h"
+#include "driver/base/service.h"
 #include "driver/connector/serve.h"
 #include "driver/wire/connect.h"
 
 #define MAIN_NAME "ublk-oci-nbd"
-#define MAIN_LISTEN_FD 3 /* where sd_listen_fds(3) says it is */
 #define MAIN_BACKLOG 128
 #define MAIN_CHILDREN_MAX 256
+
+struct main {
+	int listen_fd;
+	int signal_fd;
+	unsigned int nr_children;
+};
 
 static const char main_usage[] = "usage: " MAIN_NAME " [--version] [--help]\n"
 				 "Connects to NBD servers for ublk-ocid. Started by the service "
 				 "manager, or by root: then it\n"
 				 "becomes the user " MAIN_NAME ". See " MAIN_NAME "(8).\n";
 
-/* The service manager's socket, when it passed one. */
-static int main_listen_passed(int *ret_fd, struct err *e)
-{
-	const char *pid = getenv("LISTEN_PID"), *nr = getenv("LISTEN_FDS");
-	int type = 0, listening = 0;
-	socklen_t size = sizeof(int);
-	uint64_t n = 0;
-
-	if (!pid || !nr || num_parse_u64(pid, INT32_MAX, &n) < 0 || n != (uint64_t)getpid())
-		return -ENOENT;
-	if (strcmp(nr, "1") || getsockopt(MAIN_LISTEN_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
-	    getsockopt(MAIN_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 ||
-	    type != SOCK_SEQPACKET || !listening)
-		return err_set(e, EINVAL,
-			       "expected one listening SEQPACKET socket of the service manager");
-	fcntl(MAIN_LISTEN_FD, F_SETFD, FD_CLOEXEC);
-	*ret_fd = MAIN_LISTEN_FD;
-	return 0;
-}
-
 /* As root, for root. */
 static int main_listen_own(int *ret_fd, struct err *e)
 {
 	const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = CONNECT_SOCKET };
-	auto_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	auto_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return err_sys(e, errno, "cannot make a socket");
@@ -78,74 +58,71 @@ static int main_listen_own(int *ret_fd, struct err *e)
 	return 0;
 }
 
-/* There is no way back. */
+/* It writes no file either. */
 static int main_drop(struct err *e)
 {
-	const struct passwd *user;
+	const struct passwd *user = geteuid() ? NULL : getpwnam(MAIN_NAME);
 	const struct rlimit none = { 0, 0 };
+	int r = 0;
 
-	if (!geteuid()) {
-		user = getpwnam(MAIN_NAME);
-		if (!user || !user->pw_uid || !user->pw_gid)
-			return err_set(e, ENOENT,
-				       "there is no user " MAIN_NAME
-				       " (systemd-sysusers makes it)");
-		if (initgroups(MAIN_NAME, user->pw_gid) < 0 ||
-		    setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
-		    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
-			return err_sys(e, errno, "cannot become user " MAIN_NAME);
-	}
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
-	    setrlimit(RLIMIT_FSIZE, &none) < 0)
-		return err_sys(e, errno, "cannot limit this process");
-	return 0;
+	if (!geteuid() && (!user || !user->pw_uid || !user->pw_gid))
+		return err_set(e, ENOENT,
+			       "there is no user " MAIN_NAME " (systemd-sysusers makes it)");
+	if (user)
+		r = service_become(MAIN_NAME, user->pw_uid, user->pw_gid, e);
+	if (r == 0 && setrlimit(RLIMIT_FSIZE, &none) < 0)
+		r = err_sys(e, errno, "cannot limit this process");
+	return r;
 }
 
-static void main_accept(int listen_fd, unsigned int *nr_children)
+static void main_accept(struct main *m)
 {
-	auto_close int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	struct ucred who;
-	socklen_t size = sizeof(who);
+	auto_close int fd = service_accept(m->listen_fd, &who);
 	pid_t pid;
 
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 || who.uid)
+	if (fd < 0 || who.uid)
 		return;
 	pid = fork();
 	if (!pid) {
-		close(listen_fd);
+		service_child(&m->listen_fd, &m->signal_fd);
 		serve_run(fd);
 		_exit(EXIT_SUCCESS);
 	}
 	if (pid < 0)
 		log_error("cannot make a process: %s", strerror(errno));
-	*nr_children += pid > 0;
+	m->nr_children += pid > 0;
 }
 
-static _Noreturn void main_loop(int listen_fd)
-{
-	unsigned int nr_children = 0;
-
-	for (;;) {
-		bool full = nr_children == MAIN_CHILDREN_MAX;
-
-		while (nr_children && waitpid(-1, NULL, full ? 0 : WNOHANG) > 0) {
-			nr_children--;
-			full = false;
-		}
-		main_accept(listen_fd, &nr_children);
-	}
-}
-
-static int main_begin(int *ret_fd, struct err *e)
+/* Until a signal ends it; what is being agreed on goes on. */
+static int main_loop(struct main *m)
 {
 	int r;
 
-	umask(0077);
-	signal(SIGPIPE, SIG_IGN);
-	r = main_listen_passed(ret_fd, e);
+	for (;;) {
+		r = service_wait(m->nr_children < MAIN_CHILDREN_MAX ? m->listen_fd : -1,
+				 m->signal_fd, -1);
+		if (r < 0)
+			return r == -ECANCELED ? 0 : r;
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			m->nr_children--;
+		if (r)
+			main_accept(m);
+	}
+}
+
+static int main_begin(struct main *m, struct err *e)
+{
+	int r;
+
+	r = service_limit(e);
+	if (r == 0)
+		r = service_passed(SOCK_SEQPACKET, &m->listen_fd, e);
 	if (r == -ENOENT)
-		r = main_listen_own(ret_fd, e);
-	return r < 0 ? r : main_drop(e);
+		r = main_listen_own(&m->listen_fd, e);
+	if (r == 0)
+		r = main_drop(e);
+	return r < 0 ? r : service_signals(&m->signal_fd, e);
 }
 
 int main(int argc, char **argv)
@@ -156,7 +133,8 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct err e = { "" };
-	int c, fd = -1;
+	struct main m = { .listen_fd = -1, .signal_fd = -1 };
+	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'V')
@@ -169,9 +147,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_open(MAIN_NAME, LOG_LEVEL_INFO);
-	if (main_begin(&fd, &e) < 0) {
+	if (main_begin(&m, &e) < 0) {
 		log_error("%s", e.text);
 		return EXIT_FAILURE;
 	}
-	main_loop(fd);
+	return main_loop(&m) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -4,17 +4,14 @@
  * store and the helper, as any other caller does, by its own uid. It keeps nothing itself.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
+#include "driver/base/service.h"
 #include "oci-hook/csi/identity.h"
 #include "oci-hook/csi/node.h"
 #include "oci-hook/csi/server.h"
@@ -86,16 +83,14 @@ static const char *endpoint_path(const char *endpoint)
 
 static int main_begin(struct main *m, struct err *e)
 {
-	const struct rlimit none = { 0, 0 };
 	struct utsname name;
+	int r;
 
-	if (geteuid() == 0 || getuid() == 0)
-		return err_set(e, EPERM,
-			       "it does not run as root; start it as the user " MAIN_NAME);
-	umask(0077);
-	signal(SIGPIPE, SIG_IGN);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-		return err_sys(e, errno, "cannot limit this process");
+	r = service_not_root(MAIN_NAME, e);
+	if (r == 0)
+		r = service_limit(e);
+	if (r < 0)
+		return r;
 	if (uname(&name) < 0)
 		return err_sys(e, errno, "cannot learn the kernel's release");
 	if (!*m->node_id && set_node_id(m, name.nodename) < 0)

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -18,6 +17,7 @@
 #include "driver/base/cleanup.h"
 #include "driver/base/clock.h"
 #include "driver/base/log.h"
+#include "driver/base/service.h"
 #include "driver/base/text.h"
 #include "oci-hook/csi/grpc.h"
 #include "oci-hook/csi/service.h"
@@ -102,13 +102,10 @@ static void work_serve(const struct server *s, const struct service_row *row,
 }
 
 /* Nothing of the main process but what the call needs; it ends when that one does. */
-static void work_begin(const struct server *s, int fd)
+static void work_begin(struct server *s)
 {
-	sigset_t none;
-
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close(s->listen_fd);
-	close(s->signal_fd);
+	service_child(&s->listen_fd, &s->signal_fd);
 	for (size_t i = 0; i < SERVER_PEERS_MAX; i++) {
 		if (s->peers[i].fd >= 0)
 			close(s->peers[i].fd);
@@ -117,8 +114,6 @@ static void work_begin(const struct server *s, int fd)
 		if (s->works[i].fd >= 0)
 			close(s->works[i].fd);
 	}
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* --- works -------------------------------------------------------------------------------- */
@@ -155,7 +150,7 @@ static int work_start(struct server *s, struct work *w, const struct service_row
 	pid = fork();
 	if (pid == 0) {
 		close(fds[0]);
-		work_begin(s, fds[1]);
+		work_begin(s);
 		work_serve(s, row, request, deadline_ms, fds[1]);
 		_exit(EXIT_SUCCESS);
 	}
@@ -420,7 +415,6 @@ static void server_reap(struct server *s)
 
 static int server_loop(struct server *s, struct err *e)
 {
-	struct signalfd_siginfo info;
 	struct pollfd fds[POLL_ALL];
 
 	for (;;) {
@@ -429,10 +423,8 @@ static int server_loop(struct server *s, struct err *e)
 				continue;
 			return err_sys(e, errno, "cannot wait");
 		}
-		while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-			if (info.ssi_signo != SIGCHLD)
-				return 0;
-		}
+		if (service_ends(s->signal_fd))
+			return 0;
 		server_reap(s);
 		server_step(s, fds);
 	}
@@ -440,20 +432,14 @@ static int server_loop(struct server *s, struct err *e)
 
 static int server_open(struct server *s, struct err *e)
 {
-	sigset_t set;
-
 	for (size_t i = 0; i < SERVER_PEERS_MAX; i++)
 		s->peers[i].fd = -1;
 	for (size_t i = 0; i < SERVER_WORKS_MAX; i++)
 		s->works[i].fd = -1;
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	s->locks_fd = memfd_create("locks", MFD_CLOEXEC);
-	return s->signal_fd < 0 || s->locks_fd < 0 ? err_sys(e, errno, "cannot begin") : 0;
+	if (s->locks_fd < 0)
+		return err_sys(e, errno, "cannot begin");
+	return service_signals(&s->signal_fd, e);
 }
 
 static void server_close(struct server *s)

@@ -9,15 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,8 +23,8 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
+#include "driver/base/service.h"
 #include "driver/base/text.h"
-#include "oci-hook/listen.h"
 #include "oci-hook/options.h"
 #include "oci-hook/pool/ask.h"
 #include "oci-hook/pool/jobs.h"
@@ -67,7 +64,6 @@ static void main_answer(int fd, int status, const struct err *e)
 static int main_work(struct main *m, int fd, const char *verb, const char *image,
 		     uint64_t size_bytes, struct err *e)
 {
-	sigset_t none;
 	pid_t parent = getpid(), pid;
 	auto_close int job_fd = -1;
 	int r = jobs_begin(&m->jobs, image, &job_fd, e);
@@ -83,11 +79,9 @@ static int main_work(struct main *m, int fd, const char *verb, const char *image
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
-	close_fdp(&m->listen_fd);
+	service_child(&m->listen_fd, &m->signal_fd);
 	for (size_t i = 0; i < m->servers.nr; i++)
 		close_fdp(&m->servers.all[i].listen_fd);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 	r = program_run(m->program, verb, image, size_bytes, e);
 	close_fdp(&job_fd); /* who is answered may ask the next thing at once */
 	main_answer(fd, r, e);
@@ -137,17 +131,15 @@ static int (*const verbs[POOL_END])(struct main *m, int fd, const struct pool_as
 
 static void main_accept(struct main *m)
 {
-	auto_close int fd = accept4(m->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	struct ucred who;
+	auto_close int fd = service_accept(m->listen_fd, &who);
 	auto_packet struct packet p = PACKET_INIT;
 	char image[SERVER_IMAGE_SIZE];
 	struct err e = { "" };
 	struct pool_ask ask;
-	struct ucred who;
-	socklen_t size = sizeof(who);
 	int r;
 
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 ||
-	    (who.uid && who.uid != m->store_uid))
+	if (fd < 0 || (who.uid && who.uid != m->store_uid))
 		return;
 	if (packet_receive(fd, &p, MAIN_ASK_MS) < 0 || ask_admit(&p, &ask, image) < 0)
 		return;
@@ -168,24 +160,14 @@ static void main_reap(struct main *m)
 
 static int main_loop(struct main *m)
 {
-	struct signalfd_siginfo info;
+	int r;
 
-	for (;;) {
-		struct pollfd fds[] = {
-			{ .fd = m->listen_fd, .events = POLLIN },
-			{ .fd = m->signal_fd, .events = POLLIN },
-		};
-
-		if (poll(fds, ARRAY_SIZE(fds), servers_start(&m->servers)) < 0 && errno != EINTR)
-			return -errno;
-		while (read(m->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-			if (info.ssi_signo != SIGCHLD)
-				return 0;
-		}
+	while ((r = service_wait(m->listen_fd, m->signal_fd, servers_start(&m->servers))) >= 0) {
 		main_reap(m);
-		if (fds[0].revents)
+		if (r)
 			main_accept(m);
 	}
+	return r == -ECANCELED ? 0 : r;
 }
 
 /* As root: a socket for the store, and a directory of this user's that the connector may enter. */
@@ -227,27 +209,7 @@ static int main_drop(struct main *m, struct err *e)
 			       " (systemd-sysusers makes them)");
 	if (m->listen_fd < 0)
 		r = main_prepare(m, own, connectors, e);
-	if (r < 0)
-		return r;
-	if (initgroups(MAIN_NAME, own->pw_gid) < 0 ||
-	    setresgid(connectors, connectors, connectors) < 0 ||
-	    setresuid(own->pw_uid, own->pw_uid, own->pw_uid) < 0)
-		return err_sys(e, errno, "cannot become user " MAIN_NAME);
-	return 0;
-}
-
-static int main_signals(struct main *m, struct err *e)
-{
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return m->signal_fd < 0 ? err_sys(e, errno, "cannot watch signals") : 0;
+	return r < 0 ? r : service_become(MAIN_NAME, own->pw_uid, connectors, e);
 }
 
 static int main_open_dir(struct main *m, struct err *e)
@@ -263,7 +225,6 @@ static int main_open_dir(struct main *m, struct err *e)
 
 static int main_begin(struct main *m, const char *programs, struct err *e)
 {
-	const struct rlimit none = { 0, 0 };
 	const struct passwd *store = getpwnam(MAIN_STORE_USER);
 	int r;
 
@@ -276,19 +237,17 @@ static int main_begin(struct main *m, const char *programs, struct err *e)
 		return err_set(e, ENOENT, "there is no user " MAIN_STORE_USER);
 	m->store_uid = store->pw_uid;
 	m->servers.program = m->program;
-	umask(0077);
-	r = program_check(m->program, e);
+	r = service_limit(e);
 	if (r == 0)
-		r = listen_passed(SOCK_SEQPACKET, &m->listen_fd, e);
+		r = program_check(m->program, e);
+	if (r == 0)
+		r = service_passed(SOCK_SEQPACKET, &m->listen_fd, e);
 	if (r == -ENOENT && geteuid())
 		return err_set(e, EPERM, "it is to be started by the service manager, or by root");
 	if ((r == 0 || r == -ENOENT) && !geteuid())
 		r = main_drop(m, e);
-	if (r < 0)
-		return r;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-		return err_sys(e, errno, "cannot limit this process");
-	r = main_signals(m, e);
+	if (r == 0)
+		r = service_signals(&m->signal_fd, e);
 	if (r == 0)
 		r = main_open_dir(m, e);
 	return r < 0 ? r : servers_begin(&m->servers, e);

@@ -6,16 +6,10 @@
  * The main process accepts, and forks for each connection; it never reads what a caller sent.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -24,9 +18,9 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
+#include "driver/base/service.h"
 #include "driver/base/text.h"
 #include "driver/wire/store.h"
-#include "oci-hook/listen.h"
 #include "oci-hook/options.h"
 #include "oci-hook/store/pools.h"
 #include "oci-hook/store/serve.h"
@@ -85,32 +79,14 @@ static int main_listen_own(struct main *m, struct err *e)
 	return 0;
 }
 
-static int main_signals(struct main *m, struct err *e)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return m->signal_fd < 0 ? err_sys(e, errno, "cannot watch signals") : 0;
-}
-
 /* 0 in the child, which has nothing of the main process but what it is given. */
 static pid_t main_fork(struct main *m)
 {
-	sigset_t none;
 	pid_t pid = fork();
 
-	if (pid != 0)
-		return pid;
-	close_fdp(&m->listen_fd);
-	close_fdp(&m->signal_fd);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	return 0;
+	if (pid == 0)
+		service_child(&m->listen_fd, &m->signal_fd);
+	return pid;
 }
 
 /* What killed processes left, by a process: to wipe may take long. */
@@ -156,12 +132,11 @@ static bool main_full(const struct main *m, uid_t uid)
 
 static void main_accept(struct main *m)
 {
-	auto_close int fd = accept4(m->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	struct ucred who;
-	socklen_t size = sizeof(who);
+	auto_close int fd = service_accept(m->listen_fd, &who);
 	pid_t pid;
 
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
+	if (fd < 0)
 		return;
 	if (main_full(m, who.uid)) {
 		serve_refuse_busy(fd);
@@ -181,24 +156,14 @@ static void main_accept(struct main *m)
 /* Until a signal ends it. Requests that are served go on; who stops the unit ends them too. */
 static int main_loop(struct main *m)
 {
-	struct signalfd_siginfo info;
+	int r;
 
-	for (;;) {
-		struct pollfd fds[] = {
-			{ .fd = m->listen_fd, .events = POLLIN },
-			{ .fd = m->signal_fd, .events = POLLIN },
-		};
-
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
-			return -errno;
-		while (read(m->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-			if (info.ssi_signo != SIGCHLD)
-				return 0;
-		}
+	while ((r = service_wait(m->listen_fd, m->signal_fd, -1)) >= 0) {
 		main_reap(m);
-		if (fds[0].revents)
+		if (r)
 			main_accept(m);
 	}
+	return r == -ECANCELED ? 0 : r;
 }
 
 static const char main_usage[] =
@@ -234,19 +199,15 @@ static int main_options(struct main *m, int argc, char **argv)
 
 static int main_begin(struct main *m, struct err *e)
 {
-	const struct rlimit none = { 0, 0 };
 	int r;
 
-	if (geteuid() == 0 || getuid() == 0)
-		return err_set(e, EPERM,
-			       "it does not run as root; start it as the user " MAIN_NAME);
-	umask(0077);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-		return err_sys(e, errno, "cannot limit this process");
-	signal(SIGPIPE, SIG_IGN);
-	r = main_signals(m, e);
+	r = service_not_root(MAIN_NAME, e);
 	if (r == 0)
-		r = listen_passed(SOCK_SEQPACKET, &m->listen_fd, e);
+		r = service_limit(e);
+	if (r == 0)
+		r = service_signals(&m->signal_fd, e);
+	if (r == 0)
+		r = service_passed(SOCK_SEQPACKET, &m->listen_fd, e);
 	return r == -ENOENT ? main_listen_own(m, e) : r;
 }
 

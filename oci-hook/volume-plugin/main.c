@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -20,8 +18,8 @@
 
 #include "driver/base/cleanup.h"
 #include "driver/base/log.h"
+#include "driver/base/service.h"
 #include "driver/base/text.h"
-#include "oci-hook/listen.h"
 #include "oci-hook/options.h"
 #include "oci-hook/volume-plugin/calls.h"
 #include "oci-hook/volume-plugin/http.h"
@@ -137,20 +135,15 @@ static int main_options(struct main *m, int argc, char **argv)
 
 static int main_begin(struct main *m, struct err *e)
 {
-	const struct rlimit none = { 0, 0 };
 	int r;
 
-	if (geteuid() == 0 || getuid() == 0)
-		return err_set(e, EPERM,
-			       "it does not run as root; start it as the user " MAIN_NAME);
-	umask(0077);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-		return err_sys(e, errno, "cannot limit this process");
-	signal(SIGPIPE, SIG_IGN);
-	r = main_open(m, e);
-	if (r < 0)
-		return r;
-	r = listen_passed(SOCK_STREAM, &m->listen_fd, e);
+	r = service_not_root(MAIN_NAME, e);
+	if (r == 0)
+		r = service_limit(e);
+	if (r == 0)
+		r = main_open(m, e);
+	if (r == 0)
+		r = service_passed(SOCK_STREAM, &m->listen_fd, e);
 	if (r == -ENOENT)
 		r = main_listen_own(m, e);
 	if (r < 0)

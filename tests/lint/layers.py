@@ -56,7 +56,7 @@ LAYERS = {
                  "policy/policy.h"],
     "oci-hook/store": ["driver/base", "driver/wire/wire.h", "driver/wire/packet.h",
                        "driver/wire/pool.h", "driver/wire/store.h", "policy/policy.h", "oci-hook/auto_json.h",
-                       "oci-hook/client.h", "oci-hook/listen.h", "oci-hook/options.h",
+                       "oci-hook/client.h", "oci-hook/options.h",
                        "oci-hook/probe.h", "oci-hook/quote.h", "targets/catalog.h"],
     # It reads what strangers wrote, so it has nothing to ask anybody with.
     "oci-hook/probe": ["driver/base", "oci-hook/probe.h", "targets/catalog.h"],
