@@ -4,6 +4,7 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/../targets/connector.sh"
 requires jq python3
 
 dir=/usr/libexec/ublk-oci-hostile
@@ -20,13 +21,9 @@ cat >"$TEST_DIR/policy.json" <<END
     { "id": "host", "principal": { "uid": 0 }, "host": true, "targets": ["nbd"], "max_size": "1G",
       "nbd": [${programs%,}] } ] }
 END
-/usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
-connector=$!
-undo kill $connector
-wait_for 10 test -S /run/ublk-oci/nbd.sock
+connector_start
 helper_start --policy "$TEST_DIR/policy.json"
 attach() { ublk-oci attach --host --target nbd --nbd "exec:$dir/$1" --size 1M; }
-detach() { ublk-oci detach "$1" >/dev/null; }
 nr_fds() { ls "/proc/$1/fd" | wc -l; }
 inspect() { ublk-oci inspect "$1" --json | jq -r ".$2"; }
 neighbour_is_well() {

@@ -1,6 +1,7 @@
 #!/usr/bin/python3 -I
 # SPDX-License-Identifier: Apache-2.0
 """A back end that means harm, in the way its name says; 50-backend.sh copies it to several names.
+It listens at the socket that it has as descriptor 3, or makes one of the name it is given.
 
 Where it serves at all a read gives what it has found out, as text, behind which are zeroes.
 """
@@ -65,6 +66,11 @@ def with_descriptors(c, data):
     c.sendall(data[sent:])
 
 
+def lying(c, data):
+    """Answers what nobody asked."""
+    c.sendall(data[:15] + bytes([data[15] ^ 1]) + data[16:])
+
+
 def slowly(c, data):
     time.sleep(0.2)
     c.sendall(data)
@@ -120,11 +126,17 @@ WAYS = {
     "negative": serve(1 << 63),
     "descriptors": serve(SIZE, with_descriptors),
     "slow": serve(SIZE, slowly),
+    "liar": serve(SIZE, lying),
     "eater": eater,
     "threads": threads,
 }
 
-listening = socket.socket(fileno=3)
+if len(sys.argv) > 1:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(sys.argv[1])
+    listening.listen(8)
+else:
+    listening = socket.socket(fileno=3)
 way = WAYS[os.path.basename(sys.argv[0])]
 while True:
     threading.Thread(target=way, args=(listening.accept()[0],), daemon=True).start()

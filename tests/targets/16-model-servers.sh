@@ -4,6 +4,7 @@
 # seconds: 2700
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/connector.sh"
 . "$(dirname "$0")/../functional/serve.sh"
 . "$(dirname "$0")/servers.sh"
 . "$(dirname "$0")/model.sh"

@@ -3,6 +3,7 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/connector.sh"
 . "$(dirname "$0")/../functional/serve.sh"
 . "$(dirname "$0")/servers.sh"
 requires jq fio nbdkit qemu-nbd mkfs.ext4 e2fsck python3
@@ -19,7 +20,6 @@ connector_start
 helper_start --policy "$TEST_DIR/policy.json"
 
 attach() { ublk-oci attach --host --target nbd --nbd "$@"; }
-detach() { ublk-oci detach "$1" >/dev/null; }
 blocks() { dd "$@" bs=4k status=none; }
 state() { ublk-oci inspect "$1" --json | jq -r ".$2"; }
 state_is() { [ "$(state "$1" "$2")" = "$3" ]; }
@@ -158,43 +158,8 @@ detach "$dev"
 ok "nbd: no write is asked again before the server is done with it; the helper's death changes nothing"
 
 # A liar, and its neighbour.
-cat >liar.py <<'END'
-import os, socket, struct, sys, threading
-
-def recv(c, n):
-    data = b""
-    while len(data) < n:
-        part = c.recv(n - len(data))
-        if not part:
-            raise SystemExit
-        data += part
-    return data
-
-def serve(c):
-    c.sendall(b"NBDMAGICIHAVEOPT" + struct.pack(">H", 3))
-    recv(c, 4)
-    while True:
-        _, option, size = struct.unpack(">QII", recv(c, 16))
-        recv(c, size)
-        reply = lambda kind, data=b"": c.sendall(struct.pack(">QIII", 0x3e889045565a9, option, kind, len(data)) + data)
-        if option in (6, 7):
-            reply(3, struct.pack(">HQH", 0, 1 << 20, 1))
-            reply(1)
-            if option == 7:
-                break
-        else:
-            reply(0x80000001)
-    while True:
-        magic, flags, kind, cookie, off, size = struct.unpack(">IHHQQI", recv(c, 28))
-        c.sendall(struct.pack(">IIQ", 0x67446698, 0, cookie ^ 1) + bytes(size))
-
-s = socket.socket(socket.AF_UNIX)
-s.bind(sys.argv[1])
-s.listen(8)
-while True:
-    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
-END
-server lie python3 liar.py $socks/lie
+cp "$(dirname "$0")/../hostile/backend.py" liar
+server lie python3 liar $socks/lie
 other=$(attach unix:$socks/mem)
 dev=$(attach unix:$socks/lie --access ro)
 blocks if="$dev" of=/dev/null count=1 iflag=direct 2>/dev/null &

@@ -4,6 +4,7 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/connector.sh"
 . "$(dirname "$0")/../tls.sh"
 requires jq fio nbdkit openssl setpriv
 
@@ -17,9 +18,7 @@ cat >"$TEST_DIR/policy.json" <<END
     { "id": "host", "principal": { "uid": 0 }, "host": true, "targets": ["nbd"], "max_size": "1G",
       "nbd": ["unix:$socks/", "tcp:127.0.0.1:10809"] } ] }
 END
-/usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
-undo kill $!
-wait_for 10 test -S /run/ublk-oci/nbd.sock
+connector_start
 helper_start --policy "$TEST_DIR/policy.json"
 
 chmod 711 "$TEST_DIR"

@@ -4,6 +4,7 @@
 # short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/connector.sh"
 requires jq nbdkit crun
 
 socks=/run/ublk-oci-test-again
@@ -16,9 +17,7 @@ cat >"$TEST_DIR/policy.json" <<END
     { "id": "host", "principal": { "uid": 0 }, "host": true, "targets": ["nbd"], "max_size": "1G",
       "nbd": ["unix:$socks/"] } ] }
 END
-/usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
-undo kill $!
-wait_for 10 test -S /run/ublk-oci/nbd.sock
+connector_start
 helper_start --policy "$TEST_DIR/policy.json"
 nbdkit -f -U $socks/one --filter=limit memory 4M limit=1 >"$TEST_DIR/nbdkit.log" 2>&1 &
 undo kill $!

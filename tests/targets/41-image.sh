@@ -3,6 +3,7 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/connector.sh"
 . "$(dirname "$0")/../functional/serve.sh"
 requires jq crun fio qemu-img qemu-storage-daemon nbdkit mkfs.ext4 e2fsck
 
@@ -27,15 +28,9 @@ cat >"$TEST_DIR/policy.json" <<END
     { "id": "containers", "principal": { "uid": 0 }, "targets": ["nbd"], "max_size": "1G",
       "max_devices_per_container": 1, "nbd": ["exec:$program-sh"] } ] }
 END
-/usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
-undo kill $!
-wait_for 10 test -S /run/ublk-oci/nbd.sock
+connector_start
 helper_start --policy "$TEST_DIR/policy.json"
-attach() { ublk-oci attach --host "$@"; }
-detach() { ublk-oci detach "$1" >/dev/null; }
-back_ends() { cat /sys/fs/cgroup/ublk-oci/workers/backend-*/cgroup.procs 2>/dev/null; }
 state_is() { [ "$(ublk-oci inspect "$dev" --json | jq -r .state)" = "$1" ]; }
-no_back_end() { [ -z "$(back_ends)" ]; }
 verify() {
     fio --name=v --filename="$1" --ioengine=libaio --direct=1 --iodepth=8 --rw=randwrite --offset=32M \
         --bsrange=4k-256k --size=6M --verify=crc32c --verify_fatal=1 --minimal "${@:2}" >fio.out 2>&1
@@ -45,7 +40,7 @@ image=$dir/vm/a.qcow2
 qemu-img create -q -f qcow2 $image 64M
 chmod 600 $image
 of_image=(--target image --format qcow2 --backing $image --size 64M)
-dev=$(attach "${of_image[@]}")
+dev=$(attach_host "${of_image[@]}")
 ublk-oci inspect "$dev" --sandbox >sandbox.out || fail "not sealed: $(cat sandbox.out)"
 head -c 64M /dev/zero >zero
 "$build/tests/functional/model_device" "$dev" zero 7 300 keeps >model.out || fail "model: $(cat model.out)"
@@ -75,8 +70,8 @@ ublk-oci upgrade "$dev" >/dev/null
 cmp -n 1048576 "$dev" "$TEST_DIR/before" || fail "upgraded: what was there is not"
 ok "image: back end and worker killed, one under load: no error, and the data is there"
 
-expect_fail 'attached read-write already' attach "${of_image[@]}"
-expect_fail 'format qed is not in its list' attach --target image --format qed --backing $image --size 1M
+expect_fail 'attached read-write already' attach_host "${of_image[@]}"
+expect_fail 'format qed is not in its list' attach_host --target image --format qed --backing $image --size 1M
 pid=$(back_ends)
 helper_stop
 helper_start --policy "$TEST_DIR/policy.json"
@@ -94,11 +89,11 @@ ok "image: the same behind another helper; sound, and equal to the device, when 
 larger() { ublk-oci resize "$dev" --size "$1" >"$TEST_DIR/resize.out" 2>&1; }
 bytes_of() { qemu-img info -U --output=json "$1" | jq '."virtual-size"'; }
 qemu-img create -q -f qcow2 $dir/vm/large.qcow2 2G
-expect_fail 'size 2G is over' attach --target image --format qcow2 --backing $dir/vm/large.qcow2
+expect_fail 'size 2G is over' attach_host --target image --format qcow2 --backing $dir/vm/large.qcow2
 no_back_end || fail "a back end is left: $(back_ends)"
 [ -z "$(ublk-oci list --json | jq -r '.[].device')" ] || fail "a device is left: $(ublk-oci list)"
 cp $image $dir/vm/grows.qcow2
-dev=$(attach --target image --format qcow2 --backing $dir/vm/grows.qcow2)
+dev=$(attach_host --target image --format qcow2 --backing $dir/vm/grows.qcow2)
 [ "$(blockdev --getsize64 "$dev")" = $((64 << 20)) ] || fail "its size: $(blockdev --getsize64 "$dev")"
 if larger 96M; then
     [ "$(blockdev --getsize64 "$dev")" = $((96 << 20)) ] || fail "grown: $(blockdev --getsize64 "$dev")"
@@ -125,7 +120,7 @@ ok "image: its size is the device's, within the rule; larger with it where the d
 
 for format in raw vdi vmdk vhdx; do
     qemu-img create -q -f $format $dir/vm/f.$format 16M
-    dev=$(attach --target image --format $format --backing $dir/vm/f.$format)
+    dev=$(attach_host --target image --format $format --backing $dir/vm/f.$format)
     head -c 3M /dev/urandom >some
     dd if=some of="$dev" bs=1M seek=4 conv=fsync status=none
     [ $format = raw ] || { larger 32M && fail "$format grew"; }
@@ -142,7 +137,7 @@ cp $image $dir/bases/base.qcow2
 hash=$(sha256sum <$dir/bases/base.qcow2)
 qemu-img create -q -f qcow2 -b $dir/bases/base.qcow2 -F qcow2 $dir/vm/top.qcow2
 of_top=(--target image --format qcow2 --backing $dir/vm/top.qcow2 --size 64M --base-format qcow2)
-dev=$(attach "${of_top[@]}" --base $dir/bases/base.qcow2)
+dev=$(attach_host "${of_top[@]}" --base $dir/bases/base.qcow2)
 cmp "$dev" "$TEST_DIR/before" || fail "it is not over its base"
 dd if=/dev/urandom of="$dev" bs=1M count=2 seek=3 conv=fsync status=none
 cp "$dev" "$TEST_DIR/before"
@@ -150,18 +145,18 @@ detach "$dev"
 [ "$(sha256sum <$dir/bases/base.qcow2)" = "$hash" ] || fail "the base was written"
 qemu-img check -q $dir/vm/top.qcow2 || fail "the image over a base is not sound"
 qemu-img compare -q -f qcow2 -F raw $dir/vm/top.qcow2 "$TEST_DIR/before" || fail "it is not what was written"
-expect_fail "base $image is not in its list" attach "${of_top[@]}" --base $image
-expect_fail 'back end says: .*base.qcow2' attach --target image --format qcow2 --backing $dir/vm/top.qcow2 --size 64M
+expect_fail "base $image is not in its list" attach_host "${of_top[@]}" --base $image
+expect_fail 'back end says: .*base.qcow2' attach_host --target image --format qcow2 --backing $dir/vm/top.qcow2 --size 64M
 qemu-img rebase -q -u -F raw -b /etc/shadow $image
-expect_fail 'back end says: .*shadow' attach "${of_image[@]}"
+expect_fail 'back end says: .*shadow' attach_host "${of_image[@]}"
 dd if=/dev/urandom of=$image bs=8 count=1 seek=3 conv=notrunc status=none
-expect_fail 'back end says: ' attach "${of_image[@]}"
+expect_fail 'back end says: ' attach_host "${of_image[@]}"
 no_back_end || fail "a back end is left: $(back_ends)"
 expect_nothing_left
 ok "image: over a base of the rule's; one that names other files, and a broken one, are refused in words"
 
 of_program=(--target nbd --nbd exec:$program)
-dev=$(attach "${of_program[@]}")
+dev=$(attach_host "${of_program[@]}")
 [ "$(blockdev --getsize64 "$dev")" = $((16 << 20)) ] || fail "its size: $(blockdev --getsize64 "$dev")"
 head -c 1M /dev/urandom >some
 dd if=some of="$dev" bs=64k oflag=direct status=none
@@ -172,13 +167,13 @@ rm /run/ublk-oci/devices/*
 helper_start --policy "$TEST_DIR/policy.json"
 wait_for 20 no_back_end
 expect_nothing_left
-expect_fail 'not in its list' attach --target nbd --nbd exec:/usr/bin/true --size 16M
-expect_fail 'is a link' attach --target nbd --nbd exec:$program-link --size 16M
+expect_fail 'not in its list' attach_host --target nbd --nbd exec:/usr/bin/true --size 16M
+expect_fail 'is a link' attach_host --target nbd --nbd exec:$program-link --size 16M
 chmod 775 $program
-expect_fail 'others than root could change' attach "${of_program[@]}"
+expect_fail 'others than root could change' attach_host "${of_program[@]}"
 chmod 755 $program
 chown 1 $program
-expect_fail 'others than root could change' attach "${of_program[@]}"
+expect_fail 'others than root could change' attach_host "${of_program[@]}"
 expect_nothing_left
 ok "nbd: a program of root's serves a device; one that others could change does not"
 

@@ -3,6 +3,7 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/connector.sh"
 requires jq qemu-img qemu-io qemu-storage-daemon nbdkit
 
 here=$(cd "$(dirname "$0")/../functional" && pwd)
@@ -33,20 +34,15 @@ cat >"$TEST_DIR/policy.json" <<END
     { "id": "host", "principal": { "uid": 0 }, "host": true, "targets": ["nbd", "image"], "max_size": "1G",
       "backing": ["$dir/"], "formats": ["qcow2", "vdi"], "image_chain": ["$dir/"], "nbd": ["exec:$program"] } ] }
 END
-/usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
-undo kill $!
-wait_for 10 test -S /run/ublk-oci/nbd.sock
+connector_start
 helper_start --policy "$TEST_DIR/policy.json"
-attach() { ublk-oci attach --host "$@"; }
-detach() { ublk-oci detach "$1" >/dev/null; }
-back_ends() { cat /sys/fs/cgroup/ublk-oci/workers/backend-*/cgroup.procs 2>/dev/null; }
 snapshots() { ublk-oci inspect "$dev" --json >inspect.json && jq -c "[.snapshots_error, .snapshots]" inspect.json; }
 
 image=$dir/a.qcow2
 qemu-img create -q -f qcow2 $image 8M
 qemu-img snapshot -c before $image
 qemu-img snapshot -c $'\e[31mx\n' $image
-dev=$(attach --target image --format qcow2 --backing $image)
+dev=$(attach_host --target image --format qcow2 --backing $image)
 dd if=/dev/urandom of="$dev" bs=64k count=4 oflag=direct status=none
 pid=$(back_ends)
 snapshots >list
@@ -71,17 +67,17 @@ ok "inspect: the snapshots of an image, to who may see the device, in harmless c
 
 # Over a base, of which nothing is said; and what can have none.
 qemu-img create -q -f qcow2 -b $image -F qcow2 $dir/top.qcow2
-dev=$(attach --target image --format qcow2 --backing $dir/top.qcow2 --base $image --base-format qcow2)
+dev=$(attach_host --target image --format qcow2 --backing $dir/top.qcow2 --base $image --base-format qcow2)
 [ "$(snapshots)" = '[null,[]]' ] || fail "over a base: $(snapshots)"
 detach "$dev"
 qemu-img create -q -f vdi $dir/a.vdi 1M
-dev=$(attach --target image --format vdi --backing $dir/a.vdi)
+dev=$(attach_host --target image --format vdi --backing $dir/a.vdi)
 [ "$(snapshots)" = '[null,null]' ] || fail "vdi: $(snapshots)"
 detach "$dev"
 expect_nothing_left
 ok "inspect: an image without snapshots, and one that can have none"
 
-dev=$(attach --target nbd --nbd exec:$program --access ro)
+dev=$(attach_host --target nbd --nbd exec:$program --access ro)
 dd if="$dev" bs=4k count=1 skip=200 iflag=direct status=none of=/dev/null 2>dd.out && fail "it was read"
 pid=$(back_ends | head -n 1)
 [ -n "$pid" ] || fail "there is no back end"
@@ -101,7 +97,7 @@ for i in {1..11}; do
     qemu-img snapshot -c "s$i" $dir/full.qcow2
 done
 [ "$(stat -c %s $dir/full.qcow2)" -gt $((80 << 20)) ] || fail "it has $(stat -c %s $dir/full.qcow2) bytes"
-dev=$(attach --target image --format qcow2 --backing $dir/full.qcow2)
+dev=$(attach_host --target image --format qcow2 --backing $dir/full.qcow2)
 dd if=/dev/urandom of="$dev" bs=1M count=8 oflag=direct status=none || fail "no room beside its snapshots"
 detach "$dev"
 qemu-img check -q $dir/full.qcow2 || fail "it is not sound"

@@ -4,6 +4,7 @@
 # short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/connector.sh"
 . "$(dirname "$0")/../functional/store.sh"
 . "$(dirname "$0")/pool.sh"
 requires ceph-mon ceph-osd ceph rbd qemu-storage-daemon crun fio jq setpriv pgrep

@@ -39,12 +39,6 @@ pool_dir() {
     undo rm -rf "/var/lib/ublk-oci/$1"
 }
 
-connector_start() {
-    /usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
-    undo kill $!
-    wait_for 10 test -S /run/ublk-oci/nbd.sock
-}
-
 # image_of VOLUME POOL: as the back end calls it.
 image_of() { jq -r '.name + "." + .image' "/var/lib/ublk-oci/$2/$1/volume.json"; }
 worker_of() { ublk-oci inspect "$1" --json | jq -r .worker.pid; }

@@ -5,13 +5,6 @@ socks=/run/ublk-oci-test-nbd
 mkdir -p $socks
 undo rm -rf $socks
 
-# Who speaks with them for a worker that is to come.
-connector_start() {
-    /usr/sbin/ublk-oci-nbd 2>>"$TEST_DIR/nbd.log" &
-    undo kill $!
-    wait_for 10 test -S /run/ublk-oci/nbd.sock
-}
-
 declare -A pids=()
 
 # server NAME COMMAND...: its socket is for everybody: the connector is nobody special.

@@ -2,7 +2,6 @@
 #include "tests/unit/store_fixture.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,59 +21,6 @@
 #include "tests/unit/policy_of.h"
 
 const struct probing probing = { .program = PROBE_BUILT, .lock_fd = -1 };
-
-int steps_left = -1;
-int fails_with;
-
-static bool step(void)
-{
-	if (steps_left < 0)
-		return true;
-	if (steps_left-- > 0)
-		return true;
-	if (!fails_with)
-		_exit(KILLED);
-	errno = fails_with;
-	return false;
-}
-
-#define WRAP(type, name, declared, passed)                                                         \
-	type __real_##name declared;                                                               \
-	type __wrap_##name declared;                                                               \
-	type __wrap_##name declared                                                                \
-	{                                                                                          \
-		return step() ? __real_##name passed : -1;                                         \
-	}
-
-/* _FILE_OFFSET_BITS=64 gives some calls other names, and hardening one of them a third. */
-WRAP(int, mkdirat, (int fd, const char *name, mode_t mode), (fd, name, mode))
-WRAP(int, ftruncate64, (int fd, off_t size), (fd, size))
-WRAP(int, fsync, (int fd), (fd))
-WRAP(int, renameat, (int from_fd, const char *from, int to_fd, const char *to),
-     (from_fd, from, to_fd, to))
-WRAP(int, renameat2, (int from_fd, const char *from, int to_fd, const char *to, unsigned int flags),
-     (from_fd, from, to_fd, to, flags))
-WRAP(int, unlinkat, (int fd, const char *name, int flags), (fd, name, flags))
-WRAP(ssize_t, copy_file_range,
-     (int from_fd, off64_t *from, int to_fd, off64_t *to, size_t size, unsigned int flags),
-     (from_fd, from, to_fd, to, size, flags))
-WRAP(ssize_t, pwrite64, (int fd, const void *at, size_t size, off_t offset), (fd, at, size, offset))
-WRAP(ssize_t, write, (int fd, const void *at, size_t size), (fd, at, size))
-
-WRAP(int, __openat64_2, (int fd, const char *name, int flags), (fd, name, flags))
-
-int __real_openat64(int fd, const char *name, int flags, ...);
-int __wrap_openat64(int fd, const char *name, int flags, ...);
-int __wrap_openat64(int fd, const char *name, int flags, ...)
-{
-	va_list ap;
-	mode_t mode;
-
-	va_start(ap, flags);
-	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
-	va_end(ap);
-	return step() ? __real_openat64(fd, name, flags, mode) : -1;
-}
 
 int store_fixture_begin(void **state)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two pools for tests of volumes: "first", with a capacity of 10M of which twice as much may be
- * promised, and "second", with none. A process that works on them can be killed before any of
- * its steps.
+ * promised, and "second", with none.
  */
 #pragma once
 
@@ -11,23 +10,7 @@
 
 #include "oci-hook/store/change.h"
 #include "oci-hook/store/examine.h"
-#include "oci-hook/store/pools.h"
-
-#define MIB (UINT64_C(1) << 20)
-#define KILLED 99 /* the exit status of who was */
-#define STEPS_MAX 200
-
-/* How many calls that change a volume, or open a file, still go well; -1: all. */
-extern int steps_left;
-
-/* Instead of being killed at the next one, that fails with this, once. */
-extern int fails_with;
-
-struct fixture {
-	char dir[32];
-	struct policy *policy;
-	struct pools pools;
-};
+#include "tests/unit/store_steps.h"
 
 /* For cmocka's setup and teardown. */
 int store_fixture_begin(void **state);

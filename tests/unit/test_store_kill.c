@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -63,30 +62,6 @@ static bool there(const struct fixture *f, const char *name, struct place *ret)
 	if (r < 0 && r != -ENOENT)
 		fail_msg("%s", e.text);
 	return r == 0;
-}
-
-/* True when the process came to its end; false when it was killed at step n. */
-static bool run_killed(const struct fixture *f, int n, void (*run)(const struct fixture *f))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		struct fixture own = *f;
-		struct err e;
-
-		/* Locks are of an open file: the parent's would be this one's. */
-		if (pools_open(&own.pools, f->policy, &e) < 0)
-			_exit(1);
-		steps_left = n;
-		run(&own);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == KILLED);
-	return WEXITSTATUS(status) == 0;
 }
 
 static void run_make(const struct fixture *f)

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,36 +24,9 @@
 #include "oci-hook/store/change.h"
 #include "oci-hook/store/remote.h"
 #include "tests/unit/policy_of.h"
+#include "tests/unit/store_steps.h"
 
-#define MIB (UINT64_C(1) << 20)
-#define KILLED 99
-#define STEPS_MAX 100
-
-static int steps_left = -1; /* -1: for ever */
 static bool cluster_down;
-
-static void step(void)
-{
-	if (steps_left >= 0 && steps_left-- == 0)
-		_exit(KILLED);
-}
-
-#define WRAP(name, declared, passed)                                                               \
-	int __real_##name declared;                                                                \
-	int __wrap_##name declared;                                                                \
-	int __wrap_##name declared                                                                 \
-	{                                                                                          \
-		step();                                                                            \
-		return __real_##name passed;                                                       \
-	}
-
-WRAP(mkdirat, (int fd, const char *name, mode_t mode), (fd, name, mode))
-WRAP(fsync, (int fd), (fd))
-WRAP(renameat, (int from_fd, const char *from, int to_fd, const char *to),
-     (from_fd, from, to_fd, to))
-WRAP(renameat2, (int from_fd, const char *from, int to_fd, const char *to, unsigned int flags),
-     (from_fd, from, to_fd, to, flags))
-WRAP(unlinkat, (int fd, const char *name, int flags), (fd, name, flags))
 
 /* The current directory's "images": the back end keeps what it was asked, and may die after it. */
 int __wrap_remote_ask(const struct volume *v, enum pool_verb verb, uint64_t size_bytes,
@@ -65,7 +37,7 @@ int __wrap_remote_ask(const struct volume *v, enum pool_verb verb, uint64_t size
 	char path[160];
 	int fd = -1, r = 0;
 
-	step();
+	step_take();
 	if (cluster_down)
 		return err_set(e, EHOSTDOWN, "the cluster is down");
 	snprintf(path, sizeof(path), "images/%s.%s", v->name, v->image);
@@ -76,15 +48,9 @@ int __wrap_remote_ask(const struct volume *v, enum pool_verb verb, uint64_t size
 	if (verb != POOL_REMOVE && (fd < 0 || ftruncate(fd, (off_t)size_bytes) < 0))
 		r = -1;
 	close_fdp(&fd);
-	step();
+	step_take();
 	return r ? err_set(e, EIO, "image %s", strerror(errno)) : 0;
 }
-
-struct fixture {
-	char dir[40];
-	struct policy *policy;
-	struct pools pools;
-};
 
 static int setup(void **state)
 {
@@ -178,29 +144,6 @@ static void must_remove(const struct fixture *f, const struct place *p)
 		fail_msg("%s", e.text);
 	assert_int_equal(nr_of("pool"), 0);
 	assert_int_equal(nr_of("images"), 0);
-}
-
-/* True when it came to its end. */
-static bool run_killed(const struct fixture *f, int n, void (*run)(const struct fixture *f))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		struct fixture own = *f;
-		struct err e;
-
-		if (pools_open(&own.pools, f->policy, &e) < 0)
-			_exit(1);
-		steps_left = n;
-		run(&own);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == KILLED);
-	return WEXITSTATUS(status) == 0;
 }
 
 static void run_make(const struct fixture *f)
