@@ -38,24 +38,25 @@ void backend_fini(struct backend *b)
 	close_fdp(&b->says_fd);
 }
 
-static int backend_address(struct sockaddr_un *address, const char *socket, struct err *e)
+/* A stream socket, and the address that this path is. */
+static int backend_socket(const char *path, int flags, struct sockaddr_un *address, int *ret_fd,
+			  struct err *e)
 {
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	if (text_copy(address->sun_path, sizeof(address->sun_path), socket) < 0)
+	if (text_copy(address->sun_path, sizeof(address->sun_path), path) < 0)
 		return err_set(e, ENAMETOOLONG, "the path of the back end's socket is too long");
-	return 0;
+	*ret_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	return *ret_fd < 0 ? err_sys(e, errno, "cannot make a socket") : 0;
 }
 
 /* Its name is in a directory of root's; the back end has the socket and never sees the name. */
 static int backend_listen(const char *path, int *ret_fd, struct err *e)
 {
-	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	auto_close int fd = -1;
 	struct sockaddr_un address;
 	int r;
 
-	if (fd < 0)
-		return err_sys(e, errno, "cannot make a socket");
-	r = backend_address(&address, path, e);
+	r = backend_socket(path, 0, &address, &fd, e);
 	if (r < 0)
 		return r;
 	if (unlink(path) < 0 && errno != ENOENT)
@@ -239,13 +240,11 @@ int backend_await_end(const struct backend *b, int timeout_ms, struct err *e)
 
 int backend_connect(const char *path, int *ret_fd, struct err *e)
 {
-	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	auto_close int fd = -1;
 	struct sockaddr_un address;
 	int r;
 
-	if (fd < 0)
-		return err_sys(e, errno, "cannot make a socket");
-	r = backend_address(&address, path, e);
+	r = backend_socket(path, SOCK_NONBLOCK, &address, &fd, e);
 	if (r < 0)
 		return r;
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)

@@ -12,17 +12,7 @@ rm -rf $top
 mkdir -p $top/pods
 : >$top/pods/x
 undo rm -rf $top
-jq --arg under $top/pods/ '.rules = [
-    {id: "store", principal: {user: "ublk-oci-store"}, targets: ["file"], may: ["attach", "resize"],
-        backing: ["/var/lib/ublk-oci/volumes/"], max_size: "1G", max_devices_per_container: 4, host_claims: true},
-    {id: "volumes", principal: {uid: 1000}, may: ["create", "delete", "attach", "resize"], targets: ["file"],
-        pools: ["default"], max_size: "1G", max_devices_per_container: 4},
-    {id: "publish", principal: {uid: 1000}, host: true, may: ["attach", "mount"], targets: ["file"],
-        backing: ["/var/lib/ublk-oci/volumes/"], backing_owner: "any", max_size: "1G",
-        mount: {under: [$under], filesystems: ["ext4"], trust_raw_writers: true}}]' \
-    /etc/ublk-oci/policy.json >"$TEST_DIR/policy.json"
-chmod 711 "$TEST_DIR"
-chmod 644 "$TEST_DIR/policy.json"
+publish_policy $top/pods/ '["ext4"]'
 helper_start --policy "$TEST_DIR/policy.json"
 store_start --policy "$TEST_DIR/policy.json"
 own() { as 1000 ublk-oci "$@"; }

@@ -13,21 +13,10 @@ mkdir -p $top/pods/{a,b,c,d} $top/outside
 for file in $top/pods/{x,y} $top/outside/x; do : >$file; done
 echo full >$top/pods/full
 undo rm -rf $top
-# The volumes are of uid 1000, who is not root, as its front-end would be.
-jq --arg under $top/pods/ '.rules = [
-    {id: "store", principal: {user: "ublk-oci-store"}, targets: ["file"], may: ["attach", "resize"],
-        backing: ["/var/lib/ublk-oci/volumes/"], max_size: "1G", max_devices_per_container: 4, host_claims: true},
-    {id: "volumes", principal: {uid: 1000}, may: ["create", "delete", "attach", "resize"], targets: ["file"],
-        pools: ["default"], max_size: "1G", max_devices_per_container: 4},
-    {id: "publish", principal: {uid: 1000}, host: true, may: ["attach", "mount"], targets: ["file"],
-        backing: ["/var/lib/ublk-oci/volumes/"], backing_owner: "any", max_size: "1G",
-        mount: {under: [$under], filesystems: ["ext4", "xfs", "btrfs"], trust_raw_writers: true}},
+publish_policy $top/pods/ '["ext4", "xfs", "btrfs"]' '
     {id: "other", principal: {uid: 1001}, host: true, may: ["attach", "mount"], targets: ["file"],
         backing: ["/var/lib/ublk-oci/volumes/"], backing_owner: "any", max_size: "1G",
-        mount: {under: [$under], filesystems: ["ext4"], trust_raw_writers: true}}]' \
-    /etc/ublk-oci/policy.json >"$TEST_DIR/policy.json"
-chmod 711 "$TEST_DIR"
-chmod 644 "$TEST_DIR/policy.json"
+        mount: {under: [$under], filesystems: ["ext4"], trust_raw_writers: true}}'
 start() { helper_start --policy "$TEST_DIR/policy.json"; }
 kill_helper() {
     kill -KILL "$helper_pid"
