@@ -75,6 +75,13 @@ expect_fail() {
         fail "'$*' failed, but without '$pattern': $output"
 }
 
+# srv_mount [SIZE]: a file system of the test's own at /srv/ublk-oci, where it is none yet.
+srv_mount() {
+    mkdir -p /srv/ublk-oci
+    mountpoint -q /srv/ublk-oci || mount -t tmpfs ${1:+-o size="$1"} srv /srv/ublk-oci
+    undo umount -l /srv/ublk-oci
+}
+
 # wait_for SECONDS COMMAND...: until it succeeds; fails the test when it never does.
 wait_for() {
     local seconds=$1 end=$((${EPOCHREALTIME/./} + $1 * 1000000))

@@ -22,9 +22,7 @@ cat >"$TEST_DIR/policy.json" <<END
     { "id": "boxes", "principal": { "uid": 0 }, "targets": ["memory", "file"],
       "backing": ["/srv/ublk-oci/"], "max_size": "64M", "max_devices_per_container": 1 } ] }
 END
-mkdir -p /srv/ublk-oci
-mount -t tmpfs -o size=64M srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount 64M
 helper_start --policy "$TEST_DIR/policy.json"
 
 # Half of the callers have a container, and half of these a file; so have those for the host.

@@ -19,9 +19,7 @@ cat >"$TEST_DIR/policy.json" <<END
     { "id": "boxes", "principal": { "uid": 0 }, "targets": ["file"], "backing": ["/srv/ublk-oci/"],
       "max_size": "64M", "max_devices_per_container": 1 } ] }
 END
-mkdir -p /srv/ublk-oci
-mount -t tmpfs -o size=96M srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount 96M
 truncate -s 48M /srv/ublk-oci/template
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0,nodiscard /srv/ublk-oci/template
 helper_start --policy "$TEST_DIR/policy.json"

@@ -6,9 +6,7 @@
 . "$(dirname "$0")/../containers.sh"
 requires crun jq busybox
 
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 truncate -s 4M /srv/ublk-oci/disk
 chown 1000 /srv/ublk-oci/disk
 truncate -s 4M "$TEST_DIR/outside"

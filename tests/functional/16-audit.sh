@@ -68,9 +68,7 @@ done
 attach --size 1M >/dev/null
 ublk-oci detach --container audited --all --force >/dev/null
 last '.request == "detach" and .verdict == "allowed" and .reason == "by force"'
-mkdir -p /srv/ublk-oci
-mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 truncate -s 1M /srv/ublk-oci/image
 ublk-oci attach --host --target file --backing /srv/ublk-oci/image --read-only >/dev/null
 last '.verdict == "allowed" and .rule == "root-host" and .container == null and .path == null

@@ -6,9 +6,7 @@
 requires crun runc jq busybox fio mkfs.ext4
 
 helper_start
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 
 userns='.linux.namespaces += [{"type":"user"}]
     | .linux.uidMappings=[{"containerID":0,"hostID":100000,"size":65536}]

@@ -5,9 +5,7 @@
 requires crun jq busybox
 
 helper_start
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 truncate -s 16M /srv/ublk-oci/timing.img
 bundle_make "$TEST_DIR/timing"
 container_start crun timing "$TEST_DIR/timing"

@@ -16,9 +16,7 @@ cat >"$policy" <<END
     { "id": "containers", "principal": { "uid": 0 }, "targets": ["memory"], "max_size": "64M",
       "max_devices_per_container": 4 } ] }
 END
-mkdir -p /srv/ublk-oci
-mount -t tmpfs -o size=128M srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount 128M
 device_json() { ublk-oci inspect --json "$1"; }
 worker_of() { device_json "$1" | jq .worker.pid; }
 state_of() { device_json "$1" | jq -r .state; }

@@ -13,9 +13,7 @@ cat >"$policy" <<END
     { "id": "host", "principal": { "uid": 0 }, "host": true, "targets": ["file", "memory"],
       "backing": ["/srv/ublk-oci/"], "max_size": "1G", "discard": true, "zero_copy": true } ] }
 END
-mkdir -p /srv/ublk-oci
-mount -t tmpfs -o size=128M srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount 128M
 log=$TEST_DIR/helper.log
 workers() { ublk-oci list --json | jq -c '[.[] | .worker.pid]'; }
 state_of() { ublk-oci inspect --json "$1" | jq -r .state; }

@@ -16,9 +16,7 @@ policy_write() {
 END
     mv "$policy.new" "$policy"
 }
-mkdir -p /srv/ublk-oci
-mount -t tmpfs -o size=128M srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount 128M
 log=$TEST_DIR/helper.log
 worker_of() { ublk-oci inspect --json "$1" | jq .worker.pid; }
 cgroup_path_of() { echo "/sys/fs/cgroup$(cgroup_of "$(worker_of "$1")")"; }

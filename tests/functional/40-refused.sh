@@ -5,9 +5,7 @@
 . "$(dirname "$0")/../containers.sh"
 requires crun runc jq busybox
 
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 
 # --- the helper does not start -------------------------------------------------
 

@@ -6,9 +6,7 @@
 requires crun runc jq busybox setpriv
 
 list=/run/cdi/ublk-oci.json
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 usermod --append --groups ublk-oci "$(id -nu 1000)"
 
 cat >"$TEST_DIR/policy.json" <<'END'

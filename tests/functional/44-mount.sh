@@ -5,9 +5,7 @@
 . "$(dirname "$0")/../containers.sh"
 requires crun runc jq mkfs.ext4 fsck.ext4 debugfs nsenter
 
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs -o size=200M srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount 200M
 umask 022
 chmod 711 "$TEST_DIR"
 

@@ -7,9 +7,7 @@
 requires crun jq busybox losetup blockdev python3
 
 helper_start
-mkdir -p /srv/ublk-oci
-mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 modprobe loop
 
 # One partition of 1 MiB at 1 MiB, in a table of each kind.

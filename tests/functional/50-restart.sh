@@ -82,9 +82,7 @@ ok "restart: what a container left while no helper ran is taken away"
 
 # The same, and its worker is stopped, so that undoing takes its time: ten seconds for a flush.
 helper_stop
-mkdir -p /srv/ublk-oci
-mount -t tmpfs srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount
 truncate -s 1M /srv/ublk-oci/slow
 bundle_make "$TEST_DIR/slow"
 container_start crun slow "$TEST_DIR/slow"

@@ -4,28 +4,14 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/steps.sh"
 requires crun jq python3
 
-build=${UBLK_OCI_BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build/tests-gcc}
-steps=$build/tests/functional/ublk-ocid-steps
-[ -x "$steps" ] || skip "$steps is not built"
 case $(uname -r) in
 6.12.*) once=1 ;; # its driver takes one replacement for each outage
 *) once=0 ;;
 esac
 
-# steps_start VARIABLE=WHERE: a helper that does that.
-steps_start() {
-    env "$1" "$steps" 2>>"$TEST_DIR/helper.log" &
-    helper_pid=$!
-    helper_answers || fail "the helper does not answer: $(tail -n 5 "$TEST_DIR/helper.log")"
-}
-died() { # WHERE
-    wait_for 20 sh -c "! kill -0 $helper_pid 2>/dev/null"
-    wait "$helper_pid" 2>/dev/null || true
-    grep -q "dying before ${1%:*}" "$TEST_DIR/helper.log" || fail "it did not come to $1"
-    : >"$TEST_DIR/helper.log"
-}
 # attached STEP: data, $before, are in the device that a steps helper has adopted.
 attached() {
     helper_start
@@ -54,7 +40,7 @@ for step in ublk_add keep_put_files cgroup_make spawn_worker stats_file_make spa
     op_update:3; do
     steps_start STEPS_DIE=$step
     ! attach || fail "$step: the attach went well"
-    died $step
+    steps_died $step
     helper_start
     expect_nothing_left
     ! crun exec steps test -e /dev/data || fail "$step: the node is still there"
@@ -67,7 +53,7 @@ for step in devfilter_revoke op_begin_undo devfilter_revoke:2 node_disarm node_r
     ublk_delete cgroup_remove keep_drop stats_file_remove op_drop; do
     attached $step
     ! detach || fail "$step: the detach went well"
-    died $step
+    steps_died $step
     helper_start
     case $step in
     devfilter_revoke | op_begin_undo)
@@ -90,7 +76,7 @@ for step in cgroup_make spawn_worker op_update spawn_prepare ublk_recover_begin 
     attached "$step"
     : >"$TEST_DIR/helper.log"
     kill -KILL "$(ublk-oci list --json | jq '.[0].worker.pid')"
-    died "$step"
+    steps_died "$step"
     helper_start
     wait_for 30 settled
     wanted=live
@@ -112,7 +98,7 @@ for step in cgroup_make spawn_worker spawn_prepare op_update $leave ublk_recover
     : >"$TEST_DIR/helper.log"
     old=$(worker)
     ! upgrade || fail "$step: the upgrade went well"
-    died "$step"
+    steps_died "$step"
     helper_start
     wait_for 30 settled
     wanted=live

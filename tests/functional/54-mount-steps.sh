@@ -5,15 +5,10 @@
 # short: 6.12
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/steps.sh"
 requires crun jq mkfs.ext4 fsck.ext4
 
-build=${UBLK_OCI_BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build/tests-gcc}
-steps=$build/tests/functional/ublk-ocid-steps
-[ -x "$steps" ] || skip "$steps is not built"
-
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount
 image=/srv/ublk-oci/steps.img
 truncate -s 16M $image
 mkfs.ext4 -q -F $image
@@ -26,19 +21,7 @@ cat >"$TEST_DIR/policy.json" <<'END'
 END
 chmod 644 "$TEST_DIR/policy.json"
 
-# steps_start VARIABLE=WHERE: a helper that does that.
-steps_start() {
-    env "$1" "$steps" --policy "$TEST_DIR/policy.json" 2>>"$TEST_DIR/helper.log" &
-    helper_pid=$!
-    helper_answers || fail "the helper does not answer: $(tail -n 5 "$TEST_DIR/helper.log")"
-}
 start() { helper_start --policy "$TEST_DIR/policy.json"; }
-died() { # WHERE
-    wait_for 20 sh -c "! kill -0 $helper_pid 2>/dev/null"
-    wait "$helper_pid" 2>/dev/null || true
-    grep -q "dying before ${1%:*}" "$TEST_DIR/helper.log" || fail "it did not come to $1"
-    : >"$TEST_DIR/helper.log"
-}
 attach() {
     ublk-oci attach --container steps --mount /data --fs ext4 --target file --backing $image >/dev/null 2>&1
 }
@@ -57,9 +40,9 @@ bundle_make "$TEST_DIR/steps"
 container_start crun steps "$TEST_DIR/steps"
 
 for step in ublk_start filesystem_insert op_update:2 op_update:3; do
-    steps_start STEPS_DIE=$step
+    steps_start STEPS_DIE=$step --policy "$TEST_DIR/policy.json"
     ! attach || fail "$step: the attach went well"
-    died $step
+    steps_died $step
     start
     gone $step
     helper_stop
@@ -73,9 +56,9 @@ for step in filesystem_remove op_begin_undo filesystem_remove:2 filesystem_wait_
     crun exec steps sh -c "echo $step >/data/step"
     kill -KILL "$helper_pid"
     wait "$helper_pid" 2>/dev/null || true
-    steps_start STEPS_DIE=$step
+    steps_start STEPS_DIE=$step --policy "$TEST_DIR/policy.json"
     ! detach || fail "$step: the detach went well"
-    died $step
+    steps_died $step
     start
     case $step in
     filesystem_remove | op_begin_undo)
@@ -92,7 +75,7 @@ ok "mount steps: a helper that dies before any step of a detach keeps it mounted
 
 # Nobody answers what the file system asks first: the deadline does.
 rm -f /run/ublk-oci-test/steps-worker-died
-steps_start STEPS_WORKER=filesystem_insert
+steps_start STEPS_WORKER=filesystem_insert --policy "$TEST_DIR/policy.json"
 began=$SECONDS
 expect_fail 'mounting /data in the container: no answer|took too long' \
     ublk-oci attach --container steps --mount /data --fs ext4 --target file --backing $image

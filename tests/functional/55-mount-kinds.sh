@@ -8,9 +8,7 @@ requires crun jq mkfs.xfs xfs_repair xfs_db mkfs.btrfs btrfs
 
 # An emulated machine may take longer to load them than a mount has.
 modprobe -a xfs btrfs
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs -o size=700M srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount 700M
 umask 022
 chmod 711 "$TEST_DIR"
 cat >"$TEST_DIR/policy.json" <<'END'

@@ -2,13 +2,10 @@
 # A device grows while it is used, where the kernel's driver can; where it cannot it says so.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/steps.sh"
 requires crun jq fio setpriv mkfs.ext4 resize2fs blockdev
 
-steps=$(cd "$(dirname "$0")/../.." && pwd)/build/tests-gcc/tests/functional/ublk-ocid-steps
-[ -x "$steps" ] || skip "$steps is not built"
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs -o size=300M srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount 300M
 policy=$TEST_DIR/policy.json
 cat >"$policy" <<END
 { "version": 1, "worker_ids": { "first": 2100000000, "count": 10 }, "rules": [

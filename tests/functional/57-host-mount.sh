@@ -3,16 +3,11 @@
 # short: 7.3
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../containers.sh"
+. "$(dirname "$0")/steps.sh"
 . "$(dirname "$0")/caller.sh"
 requires jq mkfs.ext4 fsck.ext4 dumpe2fs debugfs setpriv unshare
 
-build=${UBLK_OCI_BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build/tests-gcc}
-steps=$build/tests/functional/ublk-ocid-steps
-[ -x "$steps" ] || skip "$steps is not built"
-
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs -o size=200M srv /srv/ublk-oci
-undo umount -l /srv/ublk-oci
+srv_mount 200M
 umask 022
 chmod 711 "$TEST_DIR"
 
@@ -257,16 +252,12 @@ for step in filesystem_insert op_update:3 op_begin_undo filesystem_wait_gone; do
         ;;
     esac
     : >"$TEST_DIR/helper.log"
-    env STEPS_DIE=$step "$steps" --policy "$TEST_DIR/policy.json" 2>>"$TEST_DIR/helper.log" &
-    helper_pid=$!
-    helper_answers || fail "the helper does not answer: $(tail -n 5 "$TEST_DIR/helper.log")"
+    steps_start STEPS_DIE=$step --policy "$TEST_DIR/policy.json"
     case $step in
     filesystem_insert | op_update:3) ! give >/dev/null 2>&1 || fail "$step: the attach went well" ;;
     *) ! take >/dev/null 2>&1 || fail "$step: the detach went well" ;;
     esac
-    wait_for 20 sh -c "! kill -0 $helper_pid 2>/dev/null"
-    wait "$helper_pid" 2>/dev/null || true
-    grep -q "dying before ${step%:*}" "$TEST_DIR/helper.log" || fail "it did not come to $step"
+    steps_died $step
     start
     if [ $step = op_begin_undo ]; then
         wait_for 20 mounted

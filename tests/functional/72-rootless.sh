@@ -7,9 +7,7 @@
 requires crun jq busybox
 
 user_setup
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 mkdir /srv/ublk-oci/user
 truncate -s 4M /srv/ublk-oci/user/disk /srv/ublk-oci/roots
 chown -R 1000:1000 /srv/ublk-oci/user

@@ -13,9 +13,7 @@ jq '{ version, worker_ids, rules: [
       backing: ["/srv/ublk-oci/"], max_devices: 4, discard: true } ] }' \
     /etc/ublk-oci/policy.json >"$TEST_DIR/policy.json"
 helper_start --policy "$TEST_DIR/policy.json"
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 
 # blocks FILE: what it takes on its file system.
 blocks() { stat -c %b "$1"; }

@@ -47,9 +47,7 @@ ok "clock: which a sealed worker may make"
 helper_start
 bundle_make "$TEST_DIR/clock"
 container_start crun clock "$TEST_DIR/clock"
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 truncate -s 16M /srv/ublk-oci/clock.img
 for target in '--target memory --size 16M' '--target file --backing /srv/ublk-oci/clock.img'; do
     # shellcheck disable=SC2086 # words

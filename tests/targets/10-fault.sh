@@ -10,9 +10,7 @@ cat >"$TEST_DIR/policy.json" <<'END'
     "max_size": "64M", "discard": true, "zero_copy": true } ] }
 END
 helper_start --policy "$TEST_DIR/policy.json"
-mkdir -p /srv/ublk-oci
-mountpoint -q /srv/ublk-oci || mount -t tmpfs srv /srv/ublk-oci
-undo umount /srv/ublk-oci
+srv_mount
 truncate -s 8M /srv/ublk-oci/a.img
 
 attach() { ublk-oci attach --host --target fault --backing /srv/ublk-oci/a.img "$@"; }
