@@ -137,6 +137,15 @@ if len(sys.argv) > 1:
     listening.listen(8)
 else:
     listening = socket.socket(fileno=3)
-way = WAYS[os.path.basename(sys.argv[0])]
+
+
+def run(c):
+    """Without a word when the other side has gone: what a back end says is what attach says."""
+    try:
+        WAYS[os.path.basename(sys.argv[0])](c)
+    except OSError:
+        pass
+
+
 while True:
-    threading.Thread(target=way, args=(listening.accept()[0],), daemon=True).start()
+    threading.Thread(target=run, args=(listening.accept()[0],), daemon=True).start()
