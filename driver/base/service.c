@@ -54,7 +54,7 @@ int service_passed(int type, int *ret_fd, struct err *e)
 	uint64_t n = 0;
 
 	if (!pid || !nr || num_parse_u64(pid, INT32_MAX, &n) < 0 || n != (uint64_t)getpid())
-		return -ENOENT;
+		return 0;
 	if (strcmp(nr, "1") || getsockopt(SERVICE_PASSED_FD, SOL_SOCKET, SO_TYPE, &is, &size) < 0 ||
 	    getsockopt(SERVICE_PASSED_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 ||
 	    is != type || !listening)
@@ -66,7 +66,7 @@ int service_passed(int type, int *ret_fd, struct err *e)
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
 	*ret_fd = SERVICE_PASSED_FD;
-	return 0;
+	return 1;
 }
 
 int service_signals(int *ret_fd, struct err *e)

@@ -23,8 +23,8 @@ int service_limit(struct err *e);
 
 /*
  * The one socket that the service manager listens at for us, of this type (SOCK_...), as
- * sd_listen_fds(3) describes; it does not block. -ENOENT, and no reason: it passed none. Processes
- * that are started later do not have it.
+ * sd_listen_fds(3) describes; it does not block. 1, or 0: it passed none. Processes that are
+ * started later do not have it.
  */
 int service_passed(int type, int *ret_fd, struct err *e);
 

@@ -116,11 +116,12 @@ static int main_begin(struct main *m, struct err *e)
 	int r;
 
 	r = service_limit(e);
+	if (r < 0)
+		return r;
+	r = service_passed(SOCK_SEQPACKET, &m->listen_fd, e);
 	if (r == 0)
-		r = service_passed(SOCK_SEQPACKET, &m->listen_fd, e);
-	if (r == -ENOENT)
 		r = main_listen_own(&m->listen_fd, e);
-	if (r == 0)
+	if (r >= 0)
 		r = main_drop(e);
 	return r < 0 ? r : service_signals(&m->signal_fd, e);
 }

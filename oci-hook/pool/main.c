@@ -240,13 +240,14 @@ static int main_begin(struct main *m, const char *programs, struct err *e)
 	r = service_limit(e);
 	if (r == 0)
 		r = program_check(m->program, e);
-	if (r == 0)
-		r = service_passed(SOCK_SEQPACKET, &m->listen_fd, e);
-	if (r == -ENOENT && geteuid())
+	if (r < 0)
+		return r;
+	r = service_passed(SOCK_SEQPACKET, &m->listen_fd, e);
+	if (r == 0 && geteuid())
 		return err_set(e, EPERM, "it is to be started by the service manager, or by root");
-	if ((r == 0 || r == -ENOENT) && !geteuid())
+	if (r >= 0 && !geteuid())
 		r = main_drop(m, e);
-	if (r == 0)
+	if (r >= 0)
 		r = service_signals(&m->signal_fd, e);
 	if (r == 0)
 		r = main_open_dir(m, e);

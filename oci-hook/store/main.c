@@ -206,9 +206,10 @@ static int main_begin(struct main *m, struct err *e)
 		r = service_limit(e);
 	if (r == 0)
 		r = service_signals(&m->signal_fd, e);
-	if (r == 0)
-		r = service_passed(SOCK_SEQPACKET, &m->listen_fd, e);
-	return r == -ENOENT ? main_listen_own(m, e) : r;
+	if (r < 0)
+		return r;
+	r = service_passed(SOCK_SEQPACKET, &m->listen_fd, e);
+	return r == 0 ? main_listen_own(m, e) : r;
 }
 
 int main(int argc, char **argv)

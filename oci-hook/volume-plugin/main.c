@@ -142,9 +142,10 @@ static int main_begin(struct main *m, struct err *e)
 		r = service_limit(e);
 	if (r == 0)
 		r = main_open(m, e);
+	if (r < 0)
+		return r;
+	r = service_passed(SOCK_STREAM, &m->listen_fd, e);
 	if (r == 0)
-		r = service_passed(SOCK_STREAM, &m->listen_fd, e);
-	if (r == -ENOENT)
 		r = main_listen_own(m, e);
 	if (r < 0)
 		return r;

@@ -99,8 +99,8 @@ for row in 'CapInh:\s*0*' 'CapPrm:\s*0*' 'CapEff:\s*0*' 'CapAmb:\s*0*' 'NoNewPri
     grep -qxP "$row" /proc/$plugin_pid/status || fail "$row: $(grep -E '^(Cap|NoNew)' /proc/$plugin_pid/status)"
 done
 expect_fail 'does not run as root' /usr/sbin/ublk-oci-volume
-expect_fail 'cannot open the directory /none' "${as_plugin[@]}" /usr/sbin/ublk-oci-volume --dir /none
-expect_fail 'another ublk-oci-volume has the directory' "${as_plugin[@]}" /usr/sbin/ublk-oci-volume --socket "$TEST_DIR/other"
+expect_fail 'cannot open the directory /none' timeout 20 "${as_plugin[@]}" /usr/sbin/ublk-oci-volume --dir /none
+expect_fail 'another ublk-oci-volume has the directory' timeout 20 "${as_plugin[@]}" /usr/sbin/ublk-oci-volume --socket "$TEST_DIR/other"
 [ "$(stat -c '%a %U' $socket)" = '700 ublk-oci-volume' ] || fail "the socket: $(stat $socket)"
 ok "volume plug-in: it is a user of its own, without a capability, and asked by root"
 

@@ -17,6 +17,11 @@ program=/etc/ublk-oci/backends/files
 chmod 775 $program
 expect_fail 'must be a regular file of root' /usr/sbin/ublk-oci-pool files
 chmod 755 $program
+expect_fail 'there is no program .*/nothing: No such file' timeout 20 /usr/sbin/ublk-oci-pool nothing
+expect_fail 'there is no program .*/nothing: No such file' \
+    timeout 20 setpriv --reuid ublk-oci-pool --clear-groups /usr/sbin/ublk-oci-pool nothing
+expect_fail 'started by the service manager' \
+    timeout 20 setpriv --reuid ublk-oci-pool --clear-groups /usr/sbin/ublk-oci-pool files
 pool_dir ceph
 pool_dir shared
 recipe policy >policy.json
