@@ -109,18 +109,19 @@ for how in raw files; do
     fi
 done
 
-# A delta whose map changes with each new cluster.
+# A delta: whose map changes with each new cluster, which is synced for that; and in whose few clusters
+# most writes change nothing but data, which only a flush makes sure of.
 truncate -s 16M "$TEST_DIR/base"
-for how in raw files; do
+for how in 4K 1M files; do
     disk_start
     mkfs "$disk"
     mount "$disk" /srv/ublk-oci
-    if [ $how = raw ]; then
-        run /srv/ublk-oci/delta raw $raw_in --target cow --base "$TEST_DIR/base" --cluster 4K
-        replay "a raw writer on a delta in ext4" ext4 delta cow "$TEST_DIR/base" raw
-    else
+    if [ $how = files ]; then
         run /srv/ublk-oci/delta files $files_in --target cow --base "$TEST_DIR/base"
         replay "ext4 on a delta in ext4" ext4 delta cow "$TEST_DIR/base" ext4 files
+    else
+        run /srv/ublk-oci/delta raw $raw_in --target cow --base "$TEST_DIR/base" --cluster $how
+        replay "a raw writer on a delta of $how in ext4" ext4 delta cow "$TEST_DIR/base" raw
     fi
 done
 expect_nothing_left
