@@ -48,6 +48,18 @@ static void cow_forget_pages(const struct target *t)
 	posix_fadvise(t->fds[COW_DELTA], 0, 0, POSIX_FADV_DONTNEED);
 }
 
+static int cow_load_map(struct cow *c, const struct target *t, struct err *e)
+{
+	int r = cow_load(t->fds[COW_DELTA], c->map, c->layout.map_off, c->layout.map_bytes, e);
+
+	if (r < 0)
+		return r;
+	cow_forget_pages(t);
+	return cow_map_ok(&c->layout, c->map)
+		       ? 0
+		       : err_set(e, EINVAL, "the map of the delta is damaged");
+}
+
 static int cow_open_delta(struct cow *c, const struct target *t, struct err *e)
 {
 	off_t end = lseek(t->fds[COW_DELTA], 0, SEEK_END);
@@ -69,13 +81,7 @@ static int cow_open_delta(struct cow *c, const struct target *t, struct err *e)
 	if (!c->map)
 		return err_sys(e, ENOMEM, "no memory for a map of %llu bytes",
 			       (unsigned long long)c->layout.map_bytes);
-	r = cow_load(t->fds[COW_DELTA], c->map, c->layout.map_off, c->layout.map_bytes, e);
-	if (r < 0)
-		return r;
-	cow_forget_pages(t);
-	return cow_map_ok(&c->layout, c->map)
-		       ? 0
-		       : err_set(e, EINVAL, "the map of the delta is damaged");
+	return cow_load_map(c, t, e);
 }
 
 static int cow_open_base(const struct target *t, struct err *e)
@@ -103,6 +109,12 @@ static int cow_open(struct target *t, struct err *e)
 	if (r == 0)
 		r = cow_open_delta(c, t, e);
 	return r < 0 ? r : cow_open_base(t, e);
+}
+
+/* The worker before may have served until now: what it changed is in the file alone. */
+static int cow_begin(struct target *t, struct err *e)
+{
+	return cow_load_map(t->priv, t, e);
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
@@ -347,6 +359,7 @@ const struct target_ops target_cow = {
 		  1 << IO_WRITE_ZEROES,
 	.ring_ops = cow_ring_ops,
 	.open = cow_open,
+	.begin = cow_begin,
 	.submit = cow_submit,
 	.complete = cow_complete,
 };

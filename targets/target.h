@@ -81,6 +81,11 @@ struct target_ops {
 	bool has_server; /* struct target_nbd_server is its */
 
 	int (*open)(struct target *t, struct err *e); /* optional: prepare t->priv */
+	/*
+	 * Optional, after open() and before the seal: whoever served before has ended, with all
+	 * that was under way. What open() read and that one could still change is read here again.
+	 */
+	int (*begin)(struct target *t, struct err *e);
 	void (*submit)(struct target *t, struct queue *q, struct io *io);
 	/* What the ring answered: bytes, 0 or -errno. Not needed without io_sqe(). */
 	void (*complete)(struct target *t, struct queue *q, struct io *io, int result);
@@ -125,7 +130,7 @@ struct target {
 	unsigned int first_file; /* registered-file index of its first backing file */
 	struct target_fault fault;
 	struct target_nbd_server nbd;
-	const int *fds; /* plain descriptors, valid in open() only */
+	const int *fds; /* plain descriptors, valid in open() and begin() only */
 	void *priv;
 };
 

@@ -210,6 +210,11 @@ static int worker_bind(struct worker *w, struct err *e)
 	r = worker_receive_device(w, &p, e);
 	if (r < 0)
 		return r;
+	if (w->target.ops->begin) {
+		r = w->target.ops->begin(&w->target, e);
+		if (r < 0)
+			return err_prefix(e, r, "target %s", w->target.ops->name);
+	}
 	r = stats_map(w->queues, w->spec.nr_queues, p.fds[1], e);
 	if (r < 0)
 		return r;

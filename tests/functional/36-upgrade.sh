@@ -10,7 +10,7 @@ upgrades=${UPGRADES:-4}
 policy=$TEST_DIR/policy.json
 cat >"$policy" <<END
 { "version": 1, "worker_ids": { "first": 2100000000, "count": 10 }, "rules": [
-    { "id": "host", "principal": { "uid": 0 }, "host": true, "targets": ["file", "memory"],
+    { "id": "host", "principal": { "uid": 0 }, "host": true, "targets": ["file", "memory", "cow"],
       "backing": ["/srv/ublk-oci/"], "max_size": "1G", "discard": true, "zero_copy": true } ] }
 END
 srv_mount 128M
@@ -55,6 +55,33 @@ for options in "" "--data-path copy" "--data-path copy --queues 4" "--profile th
     ok "upgrade: ${options:-as it comes}: $upgrades workers replaced under load, every block verified; pause $pause"
 done
 ! grep 'does not leave' "$log" || fail "a worker had to be killed"
+expect_nothing_left
+
+# A delta: until it leaves, the old worker changes the map that the new one has read already.
+truncate -s 16M /srv/ublk-oci/base
+cow=(--target cow --base /srv/ublk-oci/base --backing /srv/ublk-oci/delta --cluster 4K)
+delta_io() { # OPTION...: each block once
+    fio --direct=1 --filename="$dev" --ioengine=libaio --iodepth=16 --rw=randwrite --bs=4k --size=16M \
+        --verify=crc32c --verify_fatal=1 --name=delta --output="$TEST_DIR/fio.out" "$@" ||
+        { tail -n 5 "$TEST_DIR/fio.out"; return 1; }
+}
+dev=$(ublk-oci attach --host "${cow[@]}")
+delta_io --do_verify=0 --fsync=32 --rate_iops=$((4096 / (upgrades * 3))) &
+load=$!
+nr=0
+while sleep 0.2; kill -0 $load 2>/dev/null; do
+    ublk-oci upgrade "$dev" >/dev/null
+    nr=$((nr + 1))
+done
+wait $load || fail "the load on a delta"
+[ $nr -ge "$upgrades" ] || fail "$nr upgrades only"
+delta_io --verify_only || fail "a delta, after $nr upgrades"
+ublk-oci detach "$dev" >/dev/null
+dev=$(ublk-oci attach --host "${cow[@]}")
+delta_io --verify_only || fail "a delta, after $nr upgrades, attached again"
+ublk-oci detach "$dev" >/dev/null
+ok "upgrade: a delta that is written for the first time: $nr workers, and what each has changed is there"
+rm /srv/ublk-oci/delta
 expect_nothing_left
 
 # All at once; what was in memory stays, and the new ones are as sealed as the first.

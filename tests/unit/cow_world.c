@@ -204,7 +204,7 @@ uint64_t world_base_value(uint64_t sector)
 	return UINT64_C(1) << 63 | sector;
 }
 
-int world_open(bool read_only)
+static int world_call(int (*call)(struct target *t, struct err *e))
 {
 	auto_close int delta = memfd_create("delta", MFD_CLOEXEC);
 	auto_close int base = memfd_create("base", MFD_CLOEXEC);
@@ -215,17 +215,38 @@ int world_open(bool read_only)
 	assert_true(pwrite(delta, world->cache, world->layout.file_bytes, 0) ==
 		    (ssize_t)world->layout.file_bytes);
 	assert_int_equal(ftruncate(base, (off_t)world->layout.dev_bytes), 0);
-	world->target = (struct target){ .ops = &target_cow,
-					 .dev_bytes = world->layout.dev_bytes,
-					 .piece_bytes = 65536,
-					 .read_only = read_only,
-					 .discard = true,
-					 .nr_tags = TAGS,
-					 .fds = fds };
-	r = target_cow.open(&world->target, &e);
+	world->next.fds = fds;
+	r = call(&world->next, &e);
+	world->next.fds = NULL;
 	if (r < 0)
 		print_message("  %s\n", e.text);
 	return r;
+}
+
+int world_prepare(bool read_only)
+{
+	world->next = (struct target){ .ops = &target_cow,
+				       .dev_bytes = world->layout.dev_bytes,
+				       .piece_bytes = 65536,
+				       .read_only = read_only,
+				       .discard = true,
+				       .nr_tags = TAGS };
+	return world_call(target_cow.open);
+}
+
+int world_take_over(void)
+{
+	int r = world_call(target_cow.begin);
+
+	world->target = world->next;
+	return r;
+}
+
+int world_open(bool read_only)
+{
+	int r = world_prepare(read_only);
+
+	return r < 0 ? r : world_take_over();
 }
 
 static void base_fill(unsigned char *base, uint64_t bytes)

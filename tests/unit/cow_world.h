@@ -31,7 +31,7 @@ struct pending;
 
 struct world {
 	struct cow_layout layout;
-	struct target target;
+	struct target target, next;	    /* who serves, and who is to */
 	unsigned char *base, *cache, *disk; /* the delta as it reads, and as it is for sure */
 	struct pending *first, **last;	    /* in their order */
 	struct request requests[TAGS];
@@ -57,7 +57,14 @@ void world_begin(uint64_t dev_bytes, uint32_t cluster_bytes, uint32_t flags, uin
 		 void (*done)(struct request *r));
 void world_end(void);
 
-/* A new worker on what there is now. 0 or -errno. */
+/*
+ * A new worker looks at what there is now, while the other may go on; and takes over, when nothing
+ * is under way any more. 0 or -errno.
+ */
+int world_prepare(bool read_only);
+int world_take_over(void);
+
+/* Both. */
 int world_open(bool read_only);
 
 /* Less than below. */

@@ -161,6 +161,27 @@ static void test_a_new_worker_takes_no_bit_for_safe(void **state)
 	world_end();
 }
 
+static void test_who_takes_over_has_what_was_changed_before(void **state)
+{
+	static unsigned char zeroes[65536], bytes[65536];
+
+	world_begin(1 << 20, 65536, 0, 12, NULL);
+	assert_int_equal(world_prepare(false), 0);
+	assert_int_equal(world_run(IO_WRITE, 0, 65536, zeroes, NULL, true), 0);
+	assert_int_equal(world_take_over(), 0);
+	assert_int_equal(world_run(IO_READ, 0, 65536, NULL, bytes, false), 0);
+	assert_memory_equal(bytes, zeroes, sizeof(zeroes));
+	/* Nor is it lost with the next change of the map. */
+	assert_int_equal(world_run(IO_WRITE, 131072, 65536, zeroes, NULL, false), 0);
+	assert_int_equal(world_open(false), 0);
+	assert_int_equal(world_run(IO_READ, 0, 65536, NULL, bytes, false), 0);
+	assert_memory_equal(bytes, zeroes, sizeof(zeroes));
+	assert_int_equal(world_prepare(false), 0);
+	world->cache[world->layout.map_off + 3] = 1; /* cluster 24 of 16 */
+	assert_int_equal(world_take_over(), -EINVAL);
+	world_end();
+}
+
 static void test_after_a_failed_sync_nothing_is_promised(void **state)
 {
 	world_begin(1 << 20, 65536, 0, 11, NULL);
@@ -217,6 +238,7 @@ int main(void)
 		cmocka_unit_test(test_no_delta_is_longer_than_the_catalog_says),
 		cmocka_unit_test(test_a_write_waits_for_the_bit_of_its_cluster),
 		cmocka_unit_test(test_a_new_worker_takes_no_bit_for_safe),
+		cmocka_unit_test(test_who_takes_over_has_what_was_changed_before),
 		cmocka_unit_test(test_after_a_failed_sync_nothing_is_promised),
 		cmocka_unit_test(test_a_read_only_device_only_reads),
 		cmocka_unit_test(test_what_is_no_delta_of_this_base_is_refused),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Target cow with many requests at a time, and an end at any moment: of the worker, whose
- * operations may still be done, or of the power.
+ * operations may still be done and whose successor may have been there before, or of the power.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -236,7 +236,11 @@ static void storm_run(unsigned int rounds, unsigned int steps)
 		/* Death first, so that histories do not fill. */
 		bool power = world_draw(3) != 0;
 		unsigned int n = 1 + (unsigned int)world_draw(steps);
+		/* As for an upgrade: the next worker is there before this one ends. */
+		bool prepared = world_draw(2);
 
+		if (prepared)
+			assert_int_equal(world_prepare(false), 0);
 		for (unsigned int k = 0; k < n; k++) {
 			struct request *r = &world->requests[1 + world_draw(TAGS - 1)];
 
@@ -251,7 +255,7 @@ static void storm_run(unsigned int rounds, unsigned int steps)
 		storm_stop(power);
 		if (power)
 			world_power_cut();
-		assert_int_equal(world_open(false), 0);
+		assert_int_equal(prepared ? world_take_over() : world_open(false), 0);
 		storm_check(power);
 	}
 }
