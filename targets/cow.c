@@ -307,8 +307,13 @@ static void cow_submit(struct target *t, struct queue *q, struct io *io)
 
 static void cow_direct_done(struct target *t, struct queue *q, struct io *io, int result)
 {
-	int r = cow_pass_go_on(t, q, io, io->work == COW_ON_BASE ? COW_BASE : COW_DELTA, result);
+	struct cow *c = t->priv;
+	int r;
 
+	/* The kernel says only once that data is lost, to whoever syncs first: this may be it. */
+	if (result < 0 && io->fua && !c->failed)
+		c->failed = result;
+	r = cow_pass_go_on(t, q, io, io->work == COW_ON_BASE ? COW_BASE : COW_DELTA, result);
 	if (r)
 		io_done(q, io, r < 0 ? r : 0);
 }

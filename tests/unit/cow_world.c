@@ -140,7 +140,10 @@ int world_try(const struct core_fake_op *op)
 	const struct io_uring_sqe *sqe = &op->sqe;
 
 	if (world->fail_of && !world_draw(world->fail_of)) {
-		if (sqe->opcode == IORING_OP_FSYNC) {
+		bool syncs = sqe->opcode == IORING_OP_FSYNC ||
+			     (sqe->opcode == IORING_OP_WRITE_FIXED && sqe->rw_flags & RWF_DSYNC);
+
+		if (syncs) {
 			pending_drop(); /* as the page cache does: it reads as if it were there */
 			world->sync_failed = true;
 		} else if (world_draw(2)) {

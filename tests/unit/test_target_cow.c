@@ -182,6 +182,20 @@ static void test_who_takes_over_has_what_was_changed_before(void **state)
 	world_end();
 }
 
+/* The error of a write before it, which went through the page cache, may be what it is told. */
+static void test_after_a_failed_fua_nothing_is_promised(void **state)
+{
+	world_begin(1 << 20, 65536, 0, 13, NULL);
+	assert_int_equal(world_run(IO_WRITE, 0, 65536, world->base, NULL, true), 0);
+	world->fail_of = 1;
+	assert_int_equal(world_run(IO_WRITE, 0, 512, world->base, NULL, true), -EIO);
+	assert_true(world->sync_failed);
+	world->fail_of = 0;
+	assert_int_equal(world_run(IO_FLUSH, 0, 0, NULL, NULL, false), -EIO);
+	assert_int_equal(world_run(IO_READ, 0, 512, NULL, NULL, false), 0);
+	world_end();
+}
+
 static void test_after_a_failed_sync_nothing_is_promised(void **state)
 {
 	world_begin(1 << 20, 65536, 0, 11, NULL);
@@ -240,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_a_new_worker_takes_no_bit_for_safe),
 		cmocka_unit_test(test_who_takes_over_has_what_was_changed_before),
 		cmocka_unit_test(test_after_a_failed_sync_nothing_is_promised),
+		cmocka_unit_test(test_after_a_failed_fua_nothing_is_promised),
 		cmocka_unit_test(test_a_read_only_device_only_reads),
 		cmocka_unit_test(test_what_is_no_delta_of_this_base_is_refused),
 	};

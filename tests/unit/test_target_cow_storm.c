@@ -249,10 +249,10 @@ static void storm_run(unsigned int rounds, unsigned int steps)
 			else if (core.nr_ops)
 				world_step();
 		}
+		storm_stop(power);
 		/* What a sync has lost reads as if it were there until the power goes. */
 		power |= world->sync_failed;
 		world->sync_failed = false;
-		storm_stop(power);
 		if (power)
 			world_power_cut();
 		assert_int_equal(prepared ? world_take_over() : world_open(false), 0);
