@@ -280,15 +280,18 @@ void backend_device_last_words(const struct record *rec)
 
 int backend_device_limit(const struct record *rec, pid_t pid, struct err *e)
 {
+	auto_close int image = -1;
 	struct rlimit limit;
+	uint64_t bytes;
+	int r;
 
 	if (!rec->nbd.format)
 		return 0;
-	/* It was the file's size and the spare. */
-	if (prlimit(pid, RLIMIT_FSIZE, NULL, &limit) < 0)
-		return err_sys(e, errno, "cannot look at limits of the back end");
-	limit.rlim_cur = device_file_limit(rec, limit.rlim_cur - BACKEND_DEVICE_SPARE);
-	limit.rlim_max = limit.rlim_cur;
+	/* Of the file itself: the limit that is there the back end may have changed. */
+	r = device_open_file(rec->backing, rec->backing_dev, rec->backing_inode, &image, &bytes, e);
+	if (r < 0)
+		return r;
+	limit.rlim_cur = limit.rlim_max = device_file_limit(rec, bytes);
 	if (prlimit(pid, RLIMIT_FSIZE, &limit, NULL) < 0)
 		return err_sys(e, errno, "cannot set limits of the back end");
 	return 0;
