@@ -107,16 +107,22 @@ static int resize_filesystem(const struct op *op, const struct record *device, s
 	return r < 0 ? err_prefix(e, r, "the device is as large by now; ask again") : 0;
 }
 
-/* An image is larger than what it is made again from says until here, never smaller. */
-static int resize_remake(const struct op *op, const struct record *device, uint64_t bytes,
-			 struct err *e)
+/*
+ * An image is larger than what it is made again from says until here, never smaller. The device is
+ * held meanwhile: who removes it removes that too, and it must not come back.
+ */
+static int resize_remake(const struct op *op, const struct record *device, struct err *e)
 {
-	struct record rec = *device;
+	struct record rec;
+	int r;
 
-	if (!rec.nbd.format || !(rec.flags & WIRE_AHEAD) || !rec.asked_bytes)
+	if (!device->nbd.format || !(device->flags & WIRE_AHEAD) || !device->asked_bytes)
 		return 0;
-	rec.asked_bytes = bytes;
-	return remake_save(op->helper->remake_fd, &rec, e);
+	r = op_take(op, device->generation, &rec, e);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = remake_save(op->helper->remake_fd, &rec, e);
+	return op_update(op, &rec, r < 0 ? NULL : e) < 0 && r == 0 ? -EIO : r;
 }
 
 int resize_serve(struct op *op, struct packet *p, struct err *e)
@@ -138,7 +144,7 @@ int resize_serve(struct op *op, struct packet *p, struct err *e)
 	if (r == 0)
 		r = recover_upgrade(op, ask.generation, resize_change, &ask.size_bytes, &done, e);
 	if (r == 0)
-		r = resize_remake(op, &d->rec, done.size_bytes, e);
+		r = resize_remake(op, &d->rec, e);
 	if (r == 0)
 		r = resize_filesystem(op, &d->rec, e);
 	if (r < 0)
