@@ -108,7 +108,6 @@ ublk-oci volume delete c
 ok "pool: of what failed, was killed, or could not be removed nothing is left in the end"
 
 # The rest of the page.
-install -d -m 755 /run/nbdkit
 undo rm -rf /run/nbdkit
 undo eval 'for file in /run/nbdkit/*.pid; do kill "$(cat "$file")"; done'
 recipe_run memory
