@@ -522,13 +522,21 @@ static int attach_live(struct attach *a, struct err *e)
 {
 	int r;
 
+	int dir_fd = a->op->helper->remake_fd;
+	bool written = false;
+
 	if (a->rec.flags & WIRE_AHEAD) {
-		r = remake_save(a->op->helper->remake_fd, &a->rec, e);
+		written = !remake_is_there(dir_fd, &a->rec);
+		r = remake_save(dir_fd, &a->rec, e);
 		if (r < 0)
 			return r;
 	}
 	a->rec.state = WIRE_STATE_LIVE;
-	return op_update(a->op, &a->rec, e);
+	r = op_update(a->op, &a->rec, e);
+	/* What was there before is for the next time, also when this time failed. */
+	if (r < 0 && written)
+		remake_remove(dir_fd, &a->rec, NULL);
+	return r;
 }
 
 static const struct {
@@ -554,8 +562,6 @@ static int attach_make(struct attach *a, struct err *e)
 	}
 	if (r == 0)
 		return 0;
-	if (a->rec.flags & WIRE_AHEAD)
-		remake_remove(a->op->helper->remake_fd, &a->rec, NULL);
 	op_begin_undo(a->op, &a->rec);
 	if (undo_run(a->op, &a->rec, false, &why) < 0)
 		log_error("ublkb%u: %s; trying again", a->rec.dev_id, why.text);

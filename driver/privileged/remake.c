@@ -146,6 +146,16 @@ static void remake_name(char name[REMAKE_NAME_SIZE], const struct record *rec)
 	snprintf(name, REMAKE_NAME_SIZE, "%.63s.json", rec->path + strlen("/dev/"));
 }
 
+bool remake_is_there(int dir_fd, const struct record *rec)
+{
+	char name[REMAKE_NAME_SIZE];
+
+	if (dir_fd < 0)
+		return false;
+	remake_name(name, rec);
+	return faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int remake_write(int fd, const struct record *rec)
 {
 	char keys[JSON_TEXT_MAX], text[REMAKE_FILE_SIZE];

@@ -17,6 +17,9 @@ int remake_open(const char *dir, int *ret_fd, struct err *e);
 /* Returns when it is durable. dir_fd -1: it is not kept. */
 int remake_save(int dir_fd, const struct record *rec, struct err *e);
 
+/* Is there one of that name? */
+bool remake_is_there(int dir_fd, const struct record *rec);
+
 /* Not there is fine. */
 int remake_remove(int dir_fd, const struct record *rec, struct err *e);
 

@@ -77,8 +77,8 @@ for runtime in crun runc; do
     written "$runtime" one /dev/data first
     holds "$runtime" one /dev/data first || fail "it does not hold what was written"
     [ "$(claimed_by data)" = one ] || fail "claimed by $(claimed_by data)"
-    ublk-oci list | grep -q '^ublkb[0-9]* *(made ahead) */dev/data' || fail "$(ublk-oci list)"
-    ublk-oci list | grep -q '^ublkb[0-9]* *one */dev/data' || fail "$(ublk-oci list)"
+    ublk-oci list | found '^ublkb[0-9]* *(made ahead) */dev/data' || fail "$(ublk-oci list)"
+    ublk-oci list | found '^ublkb[0-9]* *one */dev/data' || fail "$(ublk-oci list)"
     ok "device: $runtime: a container finds it, written and read back"
 
     bundle_with "$TEST_DIR/two" data
@@ -177,9 +177,9 @@ ok "device: a helper that starts goes on with claims, and writes the list again"
 jq '.devices += [.devices[0] | .name = "gone"
     | .containerEdits.hooks[].args[3] = "75626f6300000bad"]' "$list" >"$TEST_DIR/list"
 cat "$TEST_DIR/list" >"$list"
-ublk-oci repair --dry-run | grep -q '^entry 75626f6300000bad: no record names it: would be removed' ||
+ublk-oci repair --dry-run | found '^entry 75626f6300000bad: no record names it: would be removed' ||
     fail "$(ublk-oci repair --dry-run)"
-ublk-oci repair | grep -q '^entry 75626f6300000bad: .*: removed' || fail "repair"
+ublk-oci repair | found '^entry 75626f6300000bad: .*: removed' || fail "repair"
 [ "$(listed)" = "$good" ] || fail "the list is another: $(cat "$list")"
 ok "device: repair finds an entry of no device"
 
@@ -286,6 +286,13 @@ helper_stop
 kill -KILL "$(cat /sys/fs/cgroup/ublk-oci/keeper/cgroup.procs)"
 for cgroup in /sys/fs/cgroup/ublk-oci/workers/*/; do echo 1 >"${cgroup}cgroup.kill"; done
 rm -f /run/ublk-oci/devices/*
+# Of what goes wrong for another reason too, all is there for the next time.
+ls $kept >"$TEST_DIR/kept"
+helper_start --policy "$TEST_DIR/policy.json" --worker /bin/busybox
+expect_fail 'roots: ' ublk-oci device restore
+[ "$(ublk-oci device list --json | jq length)" = 0 ] || fail "$(ublk-oci device list)"
+ls $kept | cmp - "$TEST_DIR/kept" || fail "forgotten: only $(ls $kept) of $(cat "$TEST_DIR/kept")"
+helper_stop
 chown root:root /srv/ublk-oci/user/disk
 echo nonsense >$kept/aaa.json
 helper_start --policy "$TEST_DIR/policy.json"

@@ -117,7 +117,9 @@ static void test_a_file_is_written_and_removed(void **state)
 
 	assert_non_null(mkdtemp(dir));
 	assert_int_equal(remake_open(dir, &dir_fd, &e), 0);
+	assert_false(remake_is_there(dir_fd, &rec));
 	assert_int_equal(remake_save(dir_fd, &rec, &e), 0);
+	assert_true(remake_is_there(dir_fd, &rec));
 	assert_int_equal(remake_save(dir_fd, &rec, &e), 0);
 	snprintf(path, sizeof(path), "%s/pg-data.json", dir);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -127,6 +129,7 @@ static void test_a_file_is_written_and_removed(void **state)
 				     "\"target=file,backing=/srv/a%2cb=c%2520/%c3%bc%ff d.img,"));
 	assert_int_equal(remake_remove(dir_fd, &rec, &e), 0);
 	assert_int_equal(remake_remove(dir_fd, &rec, &e), 0);
+	assert_false(remake_is_there(dir_fd, &rec));
 	/* Nothing else was left there. */
 	assert_int_equal(rmdir(dir), 0);
 	assert_int_equal(remake_save(-1, &rec, &e), 0);
