@@ -62,6 +62,10 @@ requires() {
     done
 }
 
+# COMMAND... | found PATTERN: is it in the output? All of that is read: who writes to a grep -q that has
+# found what it looked for dies of SIGPIPE, which counts.
+found() { grep "$@" >/dev/null; }
+
 # expect_fail PATTERN COMMAND...: the command must fail, and say why: PATTERN
 # (grep -E) must be in its output, which is left in $output.
 expect_fail() {

@@ -44,7 +44,7 @@ kib_of() { awk "/^$2:/ { print \$2 }" "/proc/$1/status"; }
 [ "$(kib_of "$worker" VmLck)" -ge "$(kib_of "$worker" RssAnon)" ] && [ "$(kib_of "$worker" RssAnon)" -gt 0 ] ||
     fail "locked are $(kib_of "$worker" VmLck) KiB"
 [ "$(kib_of "$worker" VmSwap)" = 0 ] || fail "it is swapped out"
-! grep -B 20 '^Locked: *0 kB' "/proc/$worker/smaps" | grep -q 'rw-p' || fail "not all it writes is locked"
+! grep -B 20 '^Locked: *0 kB' "/proc/$worker/smaps" | found 'rw-p' || fail "not all it writes is locked"
 [ "$(<"/proc/$worker/oom_score_adj")" = -999 ] || fail "it may be killed for others' memory"
 ok "pressure: its memory is locked, and it is the last to be killed"
 

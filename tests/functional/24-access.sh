@@ -115,8 +115,8 @@ bpftool cgroup attach "$tree" device pinned $pins/closed multi
 undo bpftool cgroup detach $tree device pinned $pins/closed
 crun update --resources "$TEST_DIR/update.json" box
 wait_for 20 lost
-ublk-oci list | grep -q 'no access' || fail "$(ublk-oci list)"
-ublk-oci inspect ublkb0 | grep -q '^no_access  *yes' || fail "$(ublk-oci inspect ublkb0)"
+ublk-oci list | found 'no access' || fail "$(ublk-oci list)"
+ublk-oci inspect ublkb0 | found '^no_access  *yes' || fail "$(ublk-oci inspect ublkb0)"
 if answer; then fail "repair succeeded: $(cat "$TEST_DIR/answer")"; fi
 jq -e 'all(.outcome == "lost")' "$TEST_DIR/answer" >/dev/null || fail "$(cat "$TEST_DIR/answer")"
 ok "access: what cannot be given again is shown, and repair fails"

@@ -29,7 +29,7 @@ for runtime in crun runc; do
     pid=$!
     undo container_delete "$runtime" "hook-$runtime"
     (wait_for 30 grep -q same "$bundle/log") || fail "$(cat "$bundle/log" "$TEST_DIR/helper.log")"
-    head -n 1 "$bundle/log" | grep -q '^640 7:8 block special file$' || fail "$(cat "$bundle/log")"
+    head -n 1 "$bundle/log" | found '^640 7:8 block special file$' || fail "$(cat "$bundle/log")"
     ok "hook: $runtime: the node has the mode and owner of its annotation, and works"
 
     ublk-oci list --json >"$TEST_DIR/list"

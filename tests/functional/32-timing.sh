@@ -45,7 +45,7 @@ ok "timing: detach, as JSON"
 
 # For people: a line per step, and the sums.
 ublk-oci attach --host --target null --size 1M --timing >"$TEST_DIR/lines"
-head -n 1 "$TEST_DIR/lines" | grep -q -x '/dev/ublkb[0-9]*' || fail "no path first"
+head -n 1 "$TEST_DIR/lines" | found -x '/dev/ublkb[0-9]*' || fail "no path first"
 for name in $begin look decide memory $up helper client; do
     grep -q -E "^  $name +[0-9]+ us(,|\$)" "$TEST_DIR/lines" ||
         fail "no line for $name: $(cat "$TEST_DIR/lines")"

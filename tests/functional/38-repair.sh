@@ -127,7 +127,7 @@ pins of cgroup 123456789" ] || fail "the filters: $(names filter)"
 [ "$(names file | sort)" = "$nobody.tmp
 strange.bad" ] || fail "the files: $(names file)"
 [ "$(there)" = "$before" ] || fail "it changed something: $(diff <(echo "$before") <(there))"
-ublk-oci repair --dry-run | grep -q "^device ${orphan#/dev/}: it has our mark, and no record names it: would be removed$" ||
+ublk-oci repair --dry-run | found "^device ${orphan#/dev/}: it has our mark, and no record names it: would be removed$" ||
     fail "it says: $(ublk-oci repair --dry-run)"
 ok "repair: --dry-run names one of each of ten kinds, and changes nothing"
 
@@ -180,7 +180,7 @@ kill_helper
 rm "/run/ublk-oci/devices/$lost"
 : >"$TEST_DIR/helper.log"
 helper_start
-! there | grep -q -e "${lost:8}" || fail "something is there: $(there)"
+! there | found -e "${lost:8}" || fail "something is there: $(there)"
 grep -q 'repair: ublkb[0-9]*: it has our mark, and no record names it; it is removed' "$TEST_DIR/helper.log" ||
     fail "the log: $(cat "$TEST_DIR/helper.log")"
 ! crun exec other test -e /dev/data || fail "the node is still in the container"
@@ -202,7 +202,7 @@ for step in cgroup_make spawn_serve ublk_start node_insert node_try; do
     [ "$(wc -w <<<"$lost")" = 1 ] || fail "$step: the records: $lost"
     rm "/run/ublk-oci/devices/$lost"
     helper_start
-    ! there | grep -q -e "${lost:8}" || fail "$step: something is there: $(there)"
+    ! there | found -e "${lost:8}" || fail "$step: something is there: $(there)"
     ! crun exec other test -e /dev/data || fail "$step: the node is still in the container"
     finds_nothing "$step: it left"
     helper_stop
@@ -222,7 +222,7 @@ printf '\377' | dd of="/run/ublk-oci/devices/$lost" bs=1 seek=4 conv=notrunc sta
 helper_start
 wait_for 10 grep -q '1 records cannot be read' "$TEST_DIR/helper.log"
 [ "$(crun exec other sha256sum /dev/data)" = "$before" ] || fail "the container cannot read it"
-! ublk-oci list --json | grep -q "$lost" || fail "it is on the list"
+! ublk-oci list --json | found "$lost" || fail "it is on the list"
 kill_helper
 [ -e "/run/ublk-oci/devices/$lost.bad" ] || fail "the record is gone"
 cp "$TEST_DIR/record" "/run/ublk-oci/devices/$lost.bad"

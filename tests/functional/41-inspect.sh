@@ -29,7 +29,7 @@ for ns in mnt net pid user ipc uts; do
         fail "another $ns namespace"
     [ "$(readlink /proc/$pid/ns/$ns)" != "$(readlink /proc/self/ns/$ns)" ] || fail "shared $ns"
 done
-ublk-oci inspect ublkb0 --sandbox | grep -q -i seccomp || fail "nothing for people"
+ublk-oci inspect ublkb0 --sandbox | found -i seccomp || fail "nothing for people"
 ublk-oci inspect --container look --device /dev/data >/dev/null
 ok "inspect: it says what /proc says"
 

@@ -45,7 +45,7 @@ take() { ublk-oci detach --container "$1" --mount "${2:-/data}" "${@:3}"; }
 # What it was unmounted as: everything written, no journal to be read again.
 is_clean() {
     fsck.ext4 -fn "$image" >"$TEST_DIR/fsck" 2>&1 || fail "fsck: $(cat "$TEST_DIR/fsck")"
-    ! dumpe2fs -h "$image" 2>/dev/null | grep -q needs_recovery || fail "it was not unmounted"
+    ! dumpe2fs -h "$image" 2>/dev/null | found needs_recovery || fail "it was not unmounted"
 }
 # The owner a file has on the disk.
 disk_owner() { debugfs -R "stat $1" "$image" 2>/dev/null | sed -n 's/^User: *\([0-9]*\).*/\1/p'; }
@@ -131,7 +131,7 @@ for id in crun-plain crun-userns runc-plain runc-userns; do
     container_start "$runtime" "$id" "$TEST_DIR/$id"
     image_make "$image"
 
-    give "$id" | grep -q 'is mounted at /data' || fail "attach"
+    give "$id" | found 'is mounted at /data' || fail "attach"
     in_it sh -c 'cat /proc/self/mountinfo; dd if=/dev/urandom of=/data/f bs=64k count=64 2>/dev/null
         sync; sha256sum </data/f >/data/sum; stat -c "owner %u:%g" /data/f' >"$TEST_DIR/said"
     grep -qE ' /data rw,nosuid,nodev.* - ext4 ' "$TEST_DIR/said" || fail "mounted as: $(cat "$TEST_DIR/said")"
@@ -147,7 +147,7 @@ for id in crun-plain crun-userns runc-plain runc-userns; do
     ok "mount: $id: the container has no device, and cannot open one"
 
     [ "$what" = '/data ext4' ] || fail "list: $what"
-    ublk-oci list | grep -q '/data (ext4)' || fail "list: $(ublk-oci list)"
+    ublk-oci list | found '/data (ext4)' || fail "list: $(ublk-oci list)"
     ublk-oci inspect --container "$id" --mount /data --json |
         jq -e '.filesystem == "ext4" and .rule == "mounts" and .node == null' >/dev/null || fail inspect
     give "$id" >/dev/null

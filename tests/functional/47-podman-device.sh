@@ -23,7 +23,7 @@ ok "podman: a container has a device by its name, written and read back"
 expect_fail 'ublk-oci-hook' podman_run two --device ublk-oci.io/device=7-data -- true
 pod rm -f two >/dev/null 2>&1 || true
 [ "$(pod exec one dd if=/dev/7-data bs=5 count=1 2>/dev/null)" = hello ] || fail "the first lost it"
-tail -n 1 /var/log/ublk-oci/audit.log | grep -q '"request":"claim","verdict":"refused".*another container has it' ||
+tail -n 1 /var/log/ublk-oci/audit.log | found '"request":"claim","verdict":"refused".*another container has it' ||
     fail "$(tail -n 1 /var/log/ublk-oci/audit.log)"
 ok "podman: a second container is refused it"
 

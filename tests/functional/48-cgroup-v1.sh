@@ -16,7 +16,7 @@ own=/run/ublk-oci/cgroup
 # Version 1 alone: the helper mounts what workers need.
 helper_start
 mountpoint -q $own || fail "$own is not there"
-ublk-oci doctor | grep -q '^warn cgroup: cgroup v1' || fail "$(ublk-oci doctor)"
+ublk-oci doctor | found '^warn cgroup: cgroup v1' || fail "$(ublk-oci doctor)"
 ok "cgroup v1: the helper starts, and doctor says what is not there"
 
 number() { ublk-oci list --json | jq -r '.[0] | "\(.major):\(.minor)"'; }

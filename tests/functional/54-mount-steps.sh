@@ -26,7 +26,7 @@ attach() {
     ublk-oci attach --container steps --mount /data --fs ext4 --target file --backing $image >/dev/null 2>&1
 }
 detach() { ublk-oci detach --container steps --mount /data >/dev/null 2>&1; }
-mounted() { crun exec steps cat /proc/self/mountinfo | grep -q ' /data .* ext4 '; }
+mounted() { crun exec steps cat /proc/self/mountinfo | found ' /data .* ext4 '; }
 gone() {
     expect_nothing_left
     ! mounted || fail "$1: it is still mounted"

@@ -121,7 +121,7 @@ as_owner() { setpriv --reuid 4711 --regid "$(getent group ublk-oci | cut -d : -f
 own=$(as_owner ublk-oci attach --host --target file --backing /srv/ublk-oci/own/a)
 truncate -s 16M /srv/ublk-oci/own/a
 expect_fail 'is over its 8M' as_owner ublk-oci resize "$own"
-as_owner ublk-oci resize "$own" --size 8M | grep -q ': 8M, it was 4M; after a pause of' || fail "no word of it"
+as_owner ublk-oci resize "$own" --size 8M | found ': 8M, it was 4M; after a pause of' || fail "no word of it"
 ublk-oci detach "$own"
 
 bundle_make "$TEST_DIR/grows"

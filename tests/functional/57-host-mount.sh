@@ -69,7 +69,7 @@ gone() {
 # What it was unmounted as: everything written, no journal to be read again.
 is_clean() {
     fsck.ext4 -fn "$image" >"$TEST_DIR/fsck" 2>&1 || fail "fsck: $(cat "$TEST_DIR/fsck")"
-    ! dumpe2fs -h "$image" 2>/dev/null | grep -q needs_recovery || fail "it was not unmounted"
+    ! dumpe2fs -h "$image" 2>/dev/null | found needs_recovery || fail "it was not unmounted"
 }
 refuse() { # PATTERN COMMAND...
     expect_fail "$@"
@@ -88,7 +88,7 @@ sum=$(sha256sum <"$dir/f")
 [ "$(stat -c %a /dev/ublkb0)" = 600 ] || fail "the device: $(ls -l /dev/ublkb0)"
 ok "host mount: a file system is mounted where process 1 sees it, nosuid and nodev"
 
-ublk-oci list | grep -q "(host) *$dir (ext4)" || fail "list: $(ublk-oci list)"
+ublk-oci list | found "(host) *$dir (ext4)" || fail "list: $(ublk-oci list)"
 ublk-oci list --json | jq -e --arg dir "$dir" '.[0] | .host and .container == null and
     .path == $dir and .filesystem == "ext4" and .rule == "mounts"' >/dev/null || fail "$(ublk-oci list --json)"
 ublk-oci inspect ublkb0 --json | jq -e --arg dir "$dir" '.path == $dir and .filesystem == "ext4"' >/dev/null ||
@@ -151,7 +151,7 @@ ok "host mount: read-only; detached by its own name; by force from who uses it"
 
 node=$(ublk-oci attach --host --target file --backing "$image")
 [ -b "$node" ] || fail "a device for the host: $node"
-ublk-oci list | grep -q "(host) *$node " || fail "list: $(ublk-oci list)"
+ublk-oci list | found "(host) *$node " || fail "list: $(ublk-oci list)"
 expect_fail 'no device of yours is mounted at' take
 ublk-oci detach --host "$node"
 gone

@@ -35,7 +35,7 @@ mount -t tmpfs none $top/pods
 undo eval "! mountpoint -q $top/pods || umount $top/pods"
 expect_fail 'still there, and cannot be reached' take
 is_mounted || fail "it is not mounted any more"
-own list | grep -q detaching || fail "it is forgotten: $(own list)"
+own list | found detaching || fail "it is forgotten: $(own list)"
 umount $top/pods
 gone() { ! is_mounted; }
 wait_for 90 gone

@@ -67,7 +67,7 @@ note_number
 ublk-oci inspect ublkb0 --json | jq -e '.rule == "slow" and .discard == true and .io_limits ==
     { read_bytes: null, write_bytes: 4194304, read_ops: 100000, write_ops: null }' >/dev/null ||
     fail "inspect: $(ublk-oci inspect ublkb0 --json)"
-ublk-oci inspect ublkb0 | grep -q '^io_limits.write_bytes  *4194304 (4M)' ||
+ublk-oci inspect ublkb0 | found '^io_limits.write_bytes  *4194304 (4M)' ||
     fail "$(ublk-oci inspect ublkb0)"
 # in_force WHICH: the limits of that, as "CGROUP WRITE_BYTES" for each.
 in_force() {

@@ -35,11 +35,11 @@ expect_fail 'is no name for a volume' ublk-oci volume create ../x --size 1M
 expect_fail 'a multiple of 4096' ublk-oci volume create odd --size 4097
 expect_fail 'the volume needs a size' ublk-oci volume create none
 expect_fail 'no pool nowhere' ublk-oci volume create x --size 1M --pool nowhere
-ublk-oci volume list | grep -q '^data  *default  *volume  *16M ' || fail "$(ublk-oci volume list)"
+ublk-oci volume list | found '^data  *default  *volume  *16M ' || fail "$(ublk-oci volume list)"
 ublk-oci volume room --json >"$TEST_DIR/room"
 jq -e '.pool == "default" and .room_bytes == 184 * 1048576 and .largest_bytes == .room_bytes' \
     "$TEST_DIR/room" >/dev/null || fail "room: $(cat "$TEST_DIR/room")"
-user ublk-oci volume room | grep -q 'largest volume: 20M$' || fail "room: $(user ublk-oci volume room)"
+user ublk-oci volume room | found 'largest volume: 20M$' || fail "room: $(user ublk-oci volume room)"
 expect_fail 'no pool nowhere' ublk-oci volume room --pool nowhere
 ok "volume: created, listed; a name is one volume"
 

@@ -55,7 +55,7 @@ for runtime in crun runc; do
     ublk-oci volume resize data --size 32M 2>"$TEST_DIR/said"
     grep -q 'warning: it is attached, and its device keeps its size until .*UPDATE_SIZE' "$TEST_DIR/said" ||
         [ "$blocks:$(cat "$TEST_DIR/said")" = 32: ] || fail "the reply: $(cat "$TEST_DIR/said")"
-    $runtime exec one dd if=/dev/data bs=1M of=/dev/null 2>&1 | grep -q "^$blocks+0 records in" ||
+    $runtime exec one dd if=/dev/data bs=1M of=/dev/null 2>&1 | found "^$blocks+0 records in" ||
         fail "the device has another size"
     ublk-oci detach --container one --device /dev/data
     ublk-oci volume detach data
@@ -63,7 +63,7 @@ for runtime in crun runc; do
     expect_fail 'volume data is not attached' ublk-oci volume detach data
     expect_nothing_left
     ublk-oci attach --container one --volume data
-    $runtime exec one dd if=/dev/data bs=1M of=/dev/null 2>&1 | grep -q '32+0 records in' ||
+    $runtime exec one dd if=/dev/data bs=1M of=/dev/null 2>&1 | found '32+0 records in' ||
         fail "it has not grown"
     ublk-oci detach --container one --device /dev/data
     ublk-oci volume detach data

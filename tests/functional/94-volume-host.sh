@@ -28,7 +28,7 @@ mounted || fail "process 1 has: $(grep -F $dir /proc/1/mountinfo)"
 echo hello >$dir/hello
 give >/dev/null || fail "asked twice it fails"
 [ "$(nr_devices)" = 2 ] || fail "asked twice made more: $(ublk-oci list)"
-ublk-oci device list | grep -q "$dir\$" || fail "device list: $(ublk-oci device list)"
+ublk-oci device list | found "$dir\$" || fail "device list: $(ublk-oci device list)"
 ublk-oci list --json | jq -e --arg dir $dir '[.[] | select(.claim)] | .[0].host and .[0].path == $dir and
     .[0].filesystem == "ext4" and .[0].container == null' >/dev/null || fail "$(ublk-oci list --json)"
 ok "volume host: it is mounted, and asked twice is one"

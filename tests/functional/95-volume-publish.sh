@@ -75,14 +75,14 @@ ok "volume publish: three mounts of one file system, one only read; each goes by
 
 # --- as a device on files -------------------------------------------------------
 
-put $top/pods/x | grep -qx "ublkb0 is $top/pods/x" || fail "block: no word of it"
+put $top/pods/x | found -x "ublkb0 is $top/pods/x" || fail "block: no word of it"
 put $top/pods/x >/dev/null || fail "asked twice it fails"
 put $top/pods/y >/dev/null
 [ -b $top/pods/x ] && [ -b $top/pods/y ] || fail "no device: $(ls -l $top/pods)"
 [ "$(stat -c %u:%a $top/pods/x)" = 0:600 ] || fail "whose: $(ls -l $top/pods/x)"
-own list | grep -q "(host) *$top/pods/x" || fail "list: $(own list)"
+own list | found "(host) *$top/pods/x" || fail "list: $(own list)"
 echo "not a file system" | dd of=$top/pods/x bs=4096 seek=100 conv=sync,fsync 2>/dev/null
-dd if=$top/pods/y bs=4096 skip=100 count=1 iflag=direct 2>/dev/null | grep -q "not a file system" || fail "other data"
+dd if=$top/pods/y bs=4096 skip=100 count=1 iflag=direct 2>/dev/null | found "not a file system" || fail "other data"
 expect_fail "it is the host's at $top/pods/" put $top/pods/y --read-only
 expect_fail 'has it' give a
 expect_fail 'no empty file' put $top/pods/full

@@ -71,7 +71,7 @@ dmesg -C
 dev=$(attach eater)
 dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null &
 reader=$!
-eaten() { dmesg | grep -q 'Memory cgroup out of memory: Killed process'; }
+eaten() { dmesg | found 'Memory cgroup out of memory: Killed process'; }
 wait_for 30 eaten
 neighbour_is_well
 ublk-oci detach --force "$dev" >/dev/null

@@ -96,7 +96,7 @@ ublk-oci policy reload || fail "$(service_log)"
 pid=$(worker)
 kill -STOP "$pid"
 timeout 60 dd if="$node" of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null || fail "$(service_log)"
-service_log 1000 | grep -q "its worker (pid $pid) is stopped: it is killed" || fail "$(service_log)"
+service_log 1000 | found "its worker (pid $pid) is stopped: it is killed" || fail "$(service_log)"
 ublk-oci detach "$node" >/dev/null
 ok "confined: workers are replaced, and one that hangs is found"
 

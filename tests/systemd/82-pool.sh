@@ -35,7 +35,7 @@ dd if=data of="$dev" bs=64k oflag=direct status=none
 [ "$(stat -c '%a %U %G' /run/ublk-oci-pool/files)" = '750 ublk-oci-pool ublk-oci-nbd' ] || fail "its directory"
 server=$(pgrep -f '^nbdkit.*/srv/shared/')
 for line in "Uid: $(id -u ublk-oci-pool)" 'CapBnd: 0000000000000000' 'NoNewPrivs: 1' 'Seccomp: 2'; do
-    tr '\t' ' ' <"/proc/$server/status" | grep -q "^$line" || fail "its server: not $line"
+    tr '\t' ' ' <"/proc/$server/status" | found "^$line" || fail "its server: not $line"
 done
 ok "pool: a back end as a service, started by the store's asking, shut in"
 

@@ -171,7 +171,7 @@ wait $reader && fail "the liar is believed"
 detach "$other"
 ok "nbd: who lies is not believed, and its neighbour does not notice"
 
-ublk-oci targets | grep -q '^nbd' || fail "not among the targets"
+ublk-oci targets | found '^nbd' || fail "not among the targets"
 expect_fail 'needs an address' ublk-oci attach --host --target nbd
 expect_fail 'is for target nbd' ublk-oci attach --host --target memory --size 1M --export x
 expect_nothing_left

@@ -52,7 +52,7 @@ dev=/dev/$(ublk-oci volume attach a --json | jq -r .device)
 [ "$(ublk-oci volume attach a --json | jq -r .device)" = "${dev#/dev/}" ] || fail "attached twice"
 pid=$(pgrep -f "^nbdkit.*$(images)")
 for line in "Uid: $(id -u ublk-oci-pool)" 'CapEff: 0000000000000000' 'NoNewPrivs: 1'; do
-    tr '\t' ' ' <"/proc/$pid/status" | grep -q "^$line" || fail "its server: not $line"
+    tr '\t' ' ' <"/proc/$pid/status" | found "^$line" || fail "its server: not $line"
 done
 [ "$(stat -c '%a %U %G' /run/ublk-oci-pool/files)" = '750 ublk-oci-pool ublk-oci-nbd' ] || fail "the sockets"
 head -c 1M /dev/urandom >data
