@@ -76,7 +76,9 @@ static bool recover_has_server(const struct record *rec)
 	return target && (target->by_address || target->image);
 }
 
-/* Until there is a server again, which may take any time, the device waits; no worker is to blame.
+/*
+ * Until what is missing is there again (a server, the driver's notice that the worker before is
+ * gone, memory), which may take any time, the device waits; no worker is to blame.
  */
 static int recover_lost(struct recover *r, const char *why, struct err *e)
 {
@@ -285,6 +287,7 @@ static int recover_live(struct recover *r, struct err *e)
 	recover_size(r);
 	r->rec.state = WIRE_STATE_LIVE;
 	r->rec.handed_over = 0;
+	memset(r->rec.failure, 0, sizeof(r->rec.failure));
 	return op_update(r->op, &r->rec, e);
 }
 
@@ -437,6 +440,11 @@ int recover_run(const struct op *op, uint64_t generation, struct err *e)
 		return recover_live(&r, e);
 	if (ret > 0)
 		ret = recover_make(&r, e);
+	if (ret == -EBUSY || ret == -ENOMEM) {
+		struct err why = *e;
+
+		recover_lost(&r, why.text, NULL);
+	}
 	return recover_settle(&r, ret, e);
 }
 

@@ -33,7 +33,7 @@ struct device {
 	int64_t retry_ms;	/* when it is worked on again; 0: not waiting */
 	unsigned int nr_tries;	/* of undoing it */
 	bool recover;		/* at retry_ms it gets another worker; else it is undone */
-	unsigned int nr_losses; /* of its server, one soon after the other */
+	unsigned int nr_losses; /* of its server, or other waits, one soon after the other */
 	bool lost;		/* its worker ended because of that */
 	unsigned int nr_deaths; /* of workers, one soon after the other */
 	int64_t served_ms;	/* since when the last one served */

@@ -37,13 +37,13 @@ void watch_retry_later(struct device *d, int64_t now_ms)
 	d->nr_tries++;
 }
 
-/* Has it lost its server, so that no worker could do better? */
-static bool watch_server_lost(const struct device *d)
+/* Is something else missing than a worker that lives, such as its server? See recover_lost(). */
+static bool watch_waits(const struct device *d)
 {
 	const struct record *rec = &d->rec;
 
-	return rec->nbd.state != RECORD_NBD_NONE &&
-	       (d->lost || (rec->state == WIRE_STATE_RECOVERING && *rec->failure));
+	return (d->lost && rec->nbd.state != RECORD_NBD_NONE) ||
+	       (rec->state == WIRE_STATE_RECOVERING && *rec->failure);
 }
 
 void watch_recover_later(struct device *d, int64_t now_ms)
@@ -55,7 +55,7 @@ void watch_recover_later(struct device *d, int64_t now_ms)
 		d->nr_deaths = d->nr_losses = 0;
 	d->served_ms = 0;
 	d->recover = true;
-	if (watch_server_lost(d)) {
+	if (watch_waits(d)) {
 		d->lost = false;
 		d->retry_ms = now_ms + (d->nr_losses ? WATCH_LOSS_DELAY_MS << d->nr_losses : 0);
 		if (d->nr_losses < WATCH_LOSSES_GROW)

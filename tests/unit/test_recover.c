@@ -328,6 +328,11 @@ static void test_rows(void **state)
 				 life.rec.state, life.steps);
 		if (then == WIRE_STATE_FAILED && row->state != WIRE_STATE_FAILED)
 			assert_true(*life.rec.failure);
+		/* What says that no worker is to blame. */
+		if (r == -EBUSY || r == -ENOMEM)
+			assert_true(*life.rec.failure);
+		if (then == WIRE_STATE_LIVE)
+			assert_false(*life.rec.failure);
 	}
 }
 

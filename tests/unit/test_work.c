@@ -325,6 +325,10 @@ static void test_a_lost_server_is_looked_for_without_end(void **state)
 		assert_int_equal(d.retry_ms, 100000 + delays_ms[i]);
 		assert_true(d.recover && !d.lost && !d.nr_deaths);
 	}
+	/* Nor is it one that the driver holds the last worker's end back. */
+	d.rec.nbd.state = RECORD_NBD_NONE;
+	watch_recover_later(&d, 100000);
+	assert_true(d.retry_ms == 103200 && !d.nr_deaths);
 	/* A worker that dies of something else is counted. */
 	*d.rec.failure = '\0';
 	watch_recover_later(&d, 100000);
