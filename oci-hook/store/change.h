@@ -67,8 +67,10 @@ int making_finish(struct making *m, struct err *e);
 int change_reserve(struct place *place, uint64_t size_bytes, struct err *e);
 
 /*
- * Data first, then the record: a volume whose data is longer has the size its record says. A back
- * end may take long for it, with the pools unlocked; what was reserved is over with it.
+ * Data first, then the record: a volume whose data is longer has the size its record says, and the
+ * next growth makes it as long as it is asked, which is not below the record's. -EINVAL: something
+ * is behind that. A back end may take long for it, with the pools unlocked; what was reserved is
+ * over with it.
  */
 int change_grow(struct place *place, uint64_t size_bytes, struct err *e);
 
