@@ -303,5 +303,8 @@ int change_remove(const struct pools *pools, const struct place *place, bool wip
 		fd = openat(place->dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0)
 		r = copy_zeroes(fd, watch, e);
+	else if (wipe && errno != ENOENT)
+		r = err_sys(e, errno,
+			    "the volume is removed, and is not wiped yet: cannot open its data");
 	return r < 0 ? r : pools_remove_entry(pool_fd, entry, place->dir_fd, e);
 }

@@ -84,7 +84,7 @@ int change_format(struct place *place, enum catalog_filesystem filesystem, const
 
 /*
  * There is no volume of its name from the first step on. With wipe, zeroes are written over its
- * data then; if that is killed or stopped, pools_sweep() does it.
+ * data then; if that is killed or stopped, or fails, pools_sweep() does it.
  */
 int change_remove(const struct pools *pools, const struct place *place, bool wipe,
 		  const struct copy_watch *watch, struct err *e);

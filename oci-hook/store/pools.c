@@ -393,11 +393,21 @@ int pools_check_free(const struct pools *p, const char *name, struct err *e)
 	return 0;
 }
 
+/* Data that is not there was wiped, and removed, already. */
+static int sweep_wipe(const char *entry, int dir_fd, struct err *e)
+{
+	auto_close int fd = openat(dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "%s: cannot open the data", entry);
+	return copy_zeroes(fd, NULL, e);
+}
+
 static int sweep_entry(void *arg, size_t pool, const char *entry)
 {
 	static const char *const prefixes[] = { POOLS_NEW, POOLS_GONE, POOLS_WIPE };
 	const struct pools *p = arg;
-	auto_close int dir_fd = -1, data_fd = -1;
+	auto_close int dir_fd = -1;
 	struct err e;
 	bool ours = false;
 	int r = 0;
@@ -411,9 +421,7 @@ static int sweep_entry(void *arg, size_t pool, const char *entry)
 	    !entry_stays(p->fds[pool], entry, dir_fd))
 		return 0;
 	if (!strncmp(entry, POOLS_WIPE, strlen(POOLS_WIPE)))
-		data_fd = openat(dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (data_fd >= 0)
-		r = copy_zeroes(data_fd, NULL, &e);
+		r = sweep_wipe(entry, dir_fd, &e);
 	if (r == 0)
 		r = pools_remove_entry(p->fds[pool], entry, dir_fd, &e);
 	if (r < 0)
