@@ -142,20 +142,40 @@ int making_finish(struct making *m, struct err *e)
 	return 0;
 }
 
+/*
+ * A growth that was killed leaves the data larger than its record says, and a file system is made,
+ * and grown, as large as the data is. No volume has what is behind its size, and it is a hole then.
+ * Something else there is of a tool, or of a device that was made larger by hand: it stays.
+ */
+static int data_fit(int fd, uint64_t size_bytes, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "cannot learn how large the data is");
+	if ((uint64_t)st.st_size > size_bytes &&
+	    (lseek(fd, (off_t)size_bytes, SEEK_DATA) >= 0 || errno != ENXIO))
+		return err_set(e, EINVAL,
+			       "the data has %llu bytes, and something is behind the first %llu: "
+			       "nothing is cut off",
+			       (unsigned long long)st.st_size, (unsigned long long)size_bytes);
+	if ((uint64_t)st.st_size != size_bytes && ftruncate(fd, (off_t)size_bytes) < 0)
+		return err_sys(e, errno, "cannot give the data its size");
+	return 0;
+}
+
 static int grow_data(const struct place *place, uint64_t size_bytes, struct err *e)
 {
 	auto_close int fd =
 		openat(place->dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	struct stat st;
+	int r;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
 		return err_sys(e, errno, "cannot open the data");
-	/* A larger one is of a growth that was killed; what is behind the size is zeroes. */
-	if ((uint64_t)st.st_size < size_bytes && ftruncate(fd, (off_t)size_bytes) < 0)
-		return err_sys(e, errno, "cannot make the data larger");
-	if (fsync(fd) < 0)
-		return err_sys(e, errno, "cannot make the data larger");
-	return 0;
+	r = data_fit(fd, size_bytes, e);
+	if (r == 0 && fsync(fd) < 0)
+		r = err_sys(e, errno, "cannot make the data larger");
+	return r;
 }
 
 static int grow_record(struct place *place, uint64_t size_bytes, uint64_t growing_bytes,
@@ -250,7 +270,9 @@ int change_format(struct place *place, enum catalog_filesystem filesystem, const
 	r = place->volume.formatting ? format_clear(fd, place->volume.size_bytes) : 0;
 	if (r < 0)
 		return err_sys(e, -r, "cannot take away what was half made");
-	r = format_check_blank(p, fd, e);
+	r = data_fit(fd, place->volume.size_bytes, e);
+	if (r == 0)
+		r = format_check_blank(p, fd, e);
 	if (r == 0)
 		r = format_record(place, filesystem, FILESYSTEM_NONE, e);
 	if (r < 0)
@@ -281,5 +303,8 @@ int change_remove(const struct pools *pools, const struct place *place, bool wip
 		fd = openat(place->dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0)
 		r = copy_zeroes(fd, watch, e);
+	else if (wipe && errno != ENOENT)
+		r = err_sys(e, errno,
+			    "the volume is removed, and is not wiped yet: cannot open its data");
 	return r < 0 ? r : pools_remove_entry(pool_fd, entry, place->dir_fd, e);
 }

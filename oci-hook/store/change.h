@@ -67,8 +67,10 @@ int making_finish(struct making *m, struct err *e);
 int change_reserve(struct place *place, uint64_t size_bytes, struct err *e);
 
 /*
- * Data first, then the record: a volume whose data is longer has the size its record says. A back
- * end may take long for it, with the pools unlocked; what was reserved is over with it.
+ * Data first, then the record: a volume whose data is longer has the size its record says, and the
+ * next growth makes it as long as it is asked, which is not below the record's. -EINVAL: something
+ * is behind that. A back end may take long for it, with the pools unlocked; what was reserved is
+ * over with it.
  */
 int change_grow(struct place *place, uint64_t size_bytes, struct err *e);
 
@@ -82,7 +84,7 @@ int change_format(struct place *place, enum catalog_filesystem filesystem, const
 
 /*
  * There is no volume of its name from the first step on. With wipe, zeroes are written over its
- * data then; if that is killed or stopped, pools_sweep() does it.
+ * data then; if that is killed or stopped, or fails, pools_sweep() does it.
  */
 int change_remove(const struct pools *pools, const struct place *place, bool wipe,
 		  const struct copy_watch *watch, struct err *e);

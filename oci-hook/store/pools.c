@@ -101,6 +101,19 @@ static int entry_open(int pool_fd, const char *entry)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * Is what was opened still what is there under its name? It is asked with the lock held: who had it
+ * before may have given the directory another name, or removed it, and ended.
+ */
+static bool entry_stays(int pool_fd, const char *entry, int dir_fd)
+{
+	struct stat opened, there;
+
+	return fstat(dir_fd, &opened) == 0 &&
+	       fstatat(pool_fd, entry, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+}
+
 /* What is named so in the pool, and says so itself. */
 static int place_load(const struct pools *p, size_t pool, const char *entry, const char *name,
 		      struct place *ret, struct err *e)
@@ -123,16 +136,6 @@ static int place_load(const struct pools *p, size_t pool, const char *entry, con
 	return r;
 }
 
-/* Is what was opened still what is there under its name? */
-static bool place_stays(const struct pools *p, const struct place *place, const char *name)
-{
-	struct stat opened, there;
-
-	return fstat(place->dir_fd, &opened) == 0 &&
-	       fstatat(p->fds[place->pool], name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
-}
-
 int pools_find(const struct pools *p, const char *name, int lock, struct place *ret, struct err *e)
 {
 	auto_place struct place place = PLACE_INIT;
@@ -148,8 +151,7 @@ int pools_find(const struct pools *p, const char *name, int lock, struct place *
 		return errno == EWOULDBLOCK
 			       ? err_set(e, EBUSY, "somebody is working on volume %s", name)
 			       : err_sys(e, errno, "cannot lock volume %s", name);
-	/* Another may have changed or removed it before the lock. */
-	if (lock && !place_stays(p, &place, name))
+	if (lock && !entry_stays(p->fds[place.pool], name, place.dir_fd))
 		return err_set(e, ENOENT, "there is no volume %s", name);
 	r = lock ? volume_load(&place.volume, place.dir_fd, e) : 0;
 	if (r < 0)
@@ -345,7 +347,7 @@ int pools_remove_entry(int pool_fd, const char *entry, int dir_fd, struct err *e
 	return fsync(pool_fd) < 0 ? err_sys(e, errno, "cannot remove %s", entry) : 0;
 }
 
-/* 1: it is being made; 0: it is not, any more. */
+/* 1: it is being made; 0: it is not, any more; it may have got its name meanwhile. */
 static int check_making(int pool_fd, const char *name, struct err *e)
 {
 	auto_close int dir_fd = -1;
@@ -361,6 +363,8 @@ static int check_making(int pool_fd, const char *name, struct err *e)
 		return err_sys(e, -dir_fd, "cannot open %s", entry);
 	if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? 1 : err_sys(e, errno, "cannot lock %s", entry);
+	if (!entry_stays(pool_fd, entry, dir_fd))
+		return 0;
 	/* With the pools locked no back end is waited for. */
 	r = entry_remote(entry, dir_fd, &v, e);
 	if (r > 0)
@@ -376,23 +380,34 @@ int pools_check_free(const struct pools *p, const char *name, struct err *e)
 	int r;
 
 	for (size_t i = 0; i < p->nr; i++) {
-		if (faccessat(p->fds[i], name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-			return err_set(e, EEXIST, "there is a volume %s already, in pool %s", name,
-				       pools_at(p, i)->name);
 		r = check_making(p->fds[i], name, e);
 		if (r > 0)
 			return err_set(e, EBUSY, "a volume %s is being made", name);
 		if (r < 0)
 			return r;
+		/* Behind it: with the pools locked none is begun, but one may be finished. */
+		if (faccessat(p->fds[i], name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return err_set(e, EEXIST, "there is a volume %s already, in pool %s", name,
+				       pools_at(p, i)->name);
 	}
 	return 0;
+}
+
+/* Data that is not there was wiped, and removed, already. */
+static int sweep_wipe(const char *entry, int dir_fd, struct err *e)
+{
+	auto_close int fd = openat(dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "%s: cannot open the data", entry);
+	return copy_zeroes(fd, NULL, e);
 }
 
 static int sweep_entry(void *arg, size_t pool, const char *entry)
 {
 	static const char *const prefixes[] = { POOLS_NEW, POOLS_GONE, POOLS_WIPE };
 	const struct pools *p = arg;
-	auto_close int dir_fd = -1, data_fd = -1;
+	auto_close int dir_fd = -1;
 	struct err e;
 	bool ours = false;
 	int r = 0;
@@ -402,12 +417,11 @@ static int sweep_entry(void *arg, size_t pool, const char *entry)
 	if (!ours)
 		return 0;
 	dir_fd = entry_open(p->fds[pool], entry);
-	if (dir_fd < 0 || flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
+	if (dir_fd < 0 || flock(dir_fd, LOCK_EX | LOCK_NB) < 0 ||
+	    !entry_stays(p->fds[pool], entry, dir_fd))
 		return 0;
 	if (!strncmp(entry, POOLS_WIPE, strlen(POOLS_WIPE)))
-		data_fd = openat(dir_fd, VOLUME_DATA, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (data_fd >= 0)
-		r = copy_zeroes(data_fd, NULL, &e);
+		r = sweep_wipe(entry, dir_fd, &e);
 	if (r == 0)
 		r = pools_remove_entry(p->fds[pool], entry, dir_fd, &e);
 	if (r < 0)

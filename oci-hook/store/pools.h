@@ -5,7 +5,8 @@
  * Beside "NAME" there is ".new-NAME", of one that is being made, and ".gone-X" and ".wipe-X", of
  * ones that are being removed. Each directory is locked (flock) by the process that works on it;
  * one of the latter that is not is left over, and pools_sweep() removes it. Locks end with their
- * process, so a killed one leaves none.
+ * process, so a killed one leaves none. Who has got the lock looks whether the directory still has
+ * the name under which it was opened.
  */
 #pragma once
 

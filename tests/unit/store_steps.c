@@ -16,6 +16,7 @@
 
 int steps_left = -1;
 int fails_with;
+void (*step_open)(const char *name, bool after);
 
 bool step_take(void)
 {
@@ -52,7 +53,26 @@ WRAP(ssize_t, copy_file_range,
 WRAP(ssize_t, pwrite64, (int fd, const void *at, size_t size, off_t offset), (fd, at, size, offset))
 WRAP(ssize_t, write, (int fd, const void *at, size_t size), (fd, at, size))
 
-WRAP(int, __openat64_2, (int fd, const char *name, int flags), (fd, name, flags))
+static void open_tell(const char *name, bool after)
+{
+	int saved = errno;
+
+	if (step_open)
+		step_open(name, after);
+	errno = saved;
+}
+
+int __real___openat64_2(int fd, const char *name, int flags);
+int __wrap___openat64_2(int fd, const char *name, int flags);
+int __wrap___openat64_2(int fd, const char *name, int flags)
+{
+	int r;
+
+	open_tell(name, false);
+	r = step_take() ? __real___openat64_2(fd, name, flags) : -1;
+	open_tell(name, true);
+	return r;
+}
 
 int __real_openat64(int fd, const char *name, int flags, ...);
 int __wrap_openat64(int fd, const char *name, int flags, ...);
@@ -60,11 +80,15 @@ int __wrap_openat64(int fd, const char *name, int flags, ...)
 {
 	va_list ap;
 	mode_t mode;
+	int r;
 
 	va_start(ap, flags);
 	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
 	va_end(ap);
-	return step_take() ? __real_openat64(fd, name, flags, mode) : -1;
+	open_tell(name, false);
+	r = step_take() ? __real_openat64(fd, name, flags, mode) : -1;
+	open_tell(name, true);
+	return r;
 }
 
 bool run_killed(const struct fixture *f, int n, void (*run)(const struct fixture *f))

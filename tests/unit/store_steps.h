@@ -18,6 +18,10 @@ extern int steps_left;
 /* Instead of being killed at the next one, that fails with this, once. */
 extern int fails_with;
 
+/* Called before and after each call that opens a file in a directory, whether it went well or not.
+ */
+extern void (*step_open)(const char *name, bool after);
+
 /* One more step: false when it is to fail. */
 bool step_take(void);
 

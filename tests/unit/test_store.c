@@ -135,6 +135,82 @@ static void test_what_is_being_made_counts_and_has_its_name(void **state)
 	assert_int_equal(pools_find(&f->pools, "a", 0, &p, &e), 0);
 }
 
+static struct making *finishing;
+static bool finishing_after;
+
+/* Another process finishes it when it is about to be opened, or was opened and is not locked yet.
+ */
+static void finish_it(const char *name, bool after)
+{
+	struct err e = { "" };
+
+	if (strcmp(name, POOLS_NEW "a") || after != finishing_after)
+		return;
+	step_open = NULL;
+	if (making_finish(finishing, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void begin_and_finish_later(const struct fixture *f, struct making *m, bool after)
+{
+	struct volume v = a_volume("a", MIB);
+	struct err e = { "" };
+
+	if (making_begin(m, &f->pools, 0, &v, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(pwrite(m->data_fd, "kept", 4, 4096), 4);
+	finishing = m;
+	finishing_after = after;
+	step_open = finish_it;
+}
+
+/* And removes it. */
+static void must_be_kept(const struct fixture *f)
+{
+	auto_place struct place p = PLACE_INIT;
+	auto_close int fd = -1;
+	struct err e = { "" };
+	char at[4];
+
+	assert_null(step_open);
+	must_find(f, "a", &p);
+	fd = place_data(&p);
+	assert_int_equal(pread(fd, at, 4, 4096), 4);
+	assert_memory_equal(at, "kept", 4);
+	assert_int_equal(change_remove(&f->pools, &p, false, NULL, &e), 0);
+	assert_int_equal(nr_entries(f, 0), 0);
+}
+
+static void test_what_is_finished_while_it_is_swept_stays(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int after = 0; after < 2; after++) {
+		auto_making struct making m = MAKING_INIT;
+
+		begin_and_finish_later(f, &m, after);
+		pools_sweep(&f->pools);
+		must_be_kept(f);
+	}
+}
+
+static void test_what_is_finished_while_it_is_made_again_stays(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int after = 0; after < 2; after++) {
+		auto_making struct making m = MAKING_INIT;
+		struct volume again = a_volume("a", MIB);
+		struct err e = { "" };
+
+		begin_and_finish_later(f, &m, after);
+		assert_int_equal(make(f, 1, &again, -1, 0, &e), -EEXIST);
+		assert_string_equal(e.text, "there is a volume a already, in pool first");
+		assert_int_equal(nr_entries(f, 1), 0);
+		must_be_kept(f);
+	}
+}
+
 static void test_a_pool_holds_what_its_overcommit_lets_it(void **state)
 {
 	struct fixture *f = *state;
@@ -270,6 +346,8 @@ int main(void)
 		TEST(test_a_name_is_one_volume_in_all_pools),
 		TEST(test_what_is_worked_on_is_busy),
 		TEST(test_what_is_being_made_counts_and_has_its_name),
+		TEST(test_what_is_finished_while_it_is_swept_stays),
+		TEST(test_what_is_finished_while_it_is_made_again_stays),
 		TEST(test_a_pool_holds_what_its_overcommit_lets_it),
 		cmocka_unit_test(test_the_largest_volume_a_rule_allows),
 		TEST(test_a_copy_has_the_data_and_its_holes),

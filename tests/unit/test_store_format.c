@@ -196,6 +196,70 @@ static void test_a_file_system_is_checked_mended_and_grown(void **state)
 	assert_int_equal(ext4_bytes(fd), 16 * MIB);
 }
 
+static void must_be_as_large(int fd, uint64_t bytes)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, bytes);
+	assert_int_equal(ext4_bytes(fd), bytes);
+}
+
+/* What a growth that was killed made of the data is not the volume's size. */
+static void test_a_file_system_is_as_large_as_its_volume(void **state)
+{
+	static const uint64_t larger[] = { 8 * MIB, 16 * MIB };
+	struct fixture *f = *state;
+	auto_place struct place p = PLACE_INIT;
+	auto_close int fd = -1;
+	struct err e = { "" };
+
+	if (!have_ext4())
+		skip();
+	must_make(f, 1, "a", 8 * MIB);
+	must_find(f, "a", &p);
+	fd = place_data(&p);
+	assert_int_equal(ftruncate(fd, 64 * MIB), 0);
+	if (change_format(&p, FILESYSTEM_EXT4, &probing, &e) < 0)
+		fail_msg("%s", e.text);
+	must_be_as_large(fd, 8 * MIB);
+	/* The same size once more, and a larger one, but not as large as it was to be. */
+	for (size_t i = 0; i < ARRAY_SIZE(larger); i++) {
+		assert_int_equal(ftruncate(fd, 64 * MIB), 0);
+		if (change_grow(&p, larger[i], &e) < 0 || examine_grow(&p, &probing, &e) < 0)
+			fail_msg("%s", e.text);
+		assert_int_equal(p.volume.size_bytes, larger[i]);
+		must_be_as_large(fd, larger[i]);
+		must_check(&p, true, STORE_CLEAN);
+	}
+}
+
+static void test_what_is_behind_a_size_is_not_cut_off(void **state)
+{
+	struct fixture *f = *state;
+	auto_place struct place p = PLACE_INIT;
+	auto_close int fd = -1;
+	struct err e = { "" };
+	struct stat st;
+	char at = 0;
+
+	must_make(f, 1, "a", 8 * MIB);
+	must_find(f, "a", &p);
+	fd = place_data(&p);
+	assert_int_equal(ftruncate(fd, 64 * MIB), 0);
+	assert_int_equal(pwrite(fd, "x", 1, 32 * MIB), 1);
+	assert_int_equal(change_format(&p, FILESYSTEM_EXT4, &probing, &e), -EINVAL);
+	assert_int_equal(change_grow(&p, 16 * MIB, &e), -EINVAL);
+	assert_string_equal(e.text, "the data has 67108864 bytes, and something is behind the "
+				    "first 16777216: nothing is cut off");
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, 64 * MIB);
+	assert_int_equal(p.volume.size_bytes, 8 * MIB);
+	assert_int_equal(change_grow(&p, 64 * MIB, &e), 0);
+	assert_int_equal(pread(fd, &at, 1, 32 * MIB), 1);
+	assert_int_equal(at, 'x');
+}
+
 /* What a copy is of stays as it was. */
 static void test_a_larger_copy_has_a_larger_file_system(void **state)
 {
@@ -231,6 +295,8 @@ int main(void)
 		TEST(test_a_format_that_fails_leaves_it_blank),
 		TEST(test_what_was_half_made_is_begun_anew),
 		TEST(test_a_file_system_is_checked_mended_and_grown),
+		TEST(test_a_file_system_is_as_large_as_its_volume),
+		TEST(test_what_is_behind_a_size_is_not_cut_off),
 		TEST(test_a_larger_copy_has_a_larger_file_system),
 	};
 

@@ -341,6 +341,39 @@ static void test_killed_while_it_grows(void **state)
 	}
 }
 
+static struct making *finishing;
+
+static void finish_it(const char *name, bool after)
+{
+	struct err e = { "" };
+
+	if (strcmp(name, POOLS_NEW "a") || !after)
+		return;
+	step_open = NULL;
+	if (making_finish(finishing, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+/* Between what a sweep opens and what it locks. */
+static void test_finished_while_it_is_swept(void **state)
+{
+	struct fixture *f = *state;
+	auto_making struct making m = MAKING_INIT;
+	auto_place struct place p = PLACE_INIT;
+	struct volume v = a_volume(f, "a");
+	struct err e = { "" };
+
+	if (making_begin(&m, &f->pools, 0, &v, &e) < 0 || making_create(&m, &e) < 0)
+		fail_msg("%s", e.text);
+	finishing = &m;
+	step_open = finish_it;
+	pools_sweep_one(&f->pools, 0);
+	assert_null(step_open);
+	assert_true(there(f, &p));
+	assert_int_equal(nr_of("images"), 1);
+	must_remove(f, &p);
+}
+
 /* What is left while the back end is down is not forgotten, and nobody waits with the pools locked.
  */
 static void test_a_back_end_that_is_down(void **state)
@@ -430,6 +463,7 @@ int main(void)
 		TEST(test_killed_while_it_is_made),
 		TEST(test_killed_while_it_is_removed),
 		TEST(test_killed_while_it_grows),
+		TEST(test_finished_while_it_is_swept),
 		TEST(test_a_back_end_that_is_down),
 		TEST(test_what_it_grows_by_counts_meanwhile),
 		TEST(test_a_record_that_cannot_be_read_stays),
