@@ -50,7 +50,7 @@ static bool server_admit(struct server *s, int fd)
 	c->deadline_ms = clock_deadline_ms(SERVER_IDLE_MS);
 	admitted = !caller_identify(c) && caller_room(&s->callers, c->uid, s->helper->hook_uid);
 	if (!admitted)
-		request_refuse_now(fd, -EBUSY, "too many requests at once: try again");
+		request_refuse_now(fd, -EAGAIN, "too many requests at once: try again");
 	else
 		admitted = !server_watch(s, fd, SERVER_CALLER, c->serial, 0);
 	if (admitted) {

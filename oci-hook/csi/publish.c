@@ -41,6 +41,16 @@ enum code publish_find(struct call *c, const char *id, struct store_volume *ret)
 	return ask_find(c, inline_id, false, ret) == CODE_OK ? CODE_OK : code;
 }
 
+/* Without the helper's word the store's row looks like that of a volume nobody has. */
+static enum code known_check(struct call *c, const struct store_volume *v)
+{
+	if (!(v->flags & STORE_IS_UNKNOWN))
+		return CODE_OK;
+	return call_refuse(c, CODE_UNAVAILABLE,
+			   "the helper did not say whether volume %s is attached; ask again",
+			   v->name);
+}
+
 /* Own ones only: so many are shown. */
 static bool claim_is(const struct wire_device *row, const struct store_volume *v)
 {
@@ -52,9 +62,13 @@ enum code publish_find_claim(struct call *c, const struct store_volume *v, const
 			     struct wire_device *ret)
 {
 	auto_client_devices struct client_devices all = { 0 };
+	enum code code = known_check(c, v);
 	char word[QUOTE_SIZE];
-	int r = client_list(&all, left_ms(c), &c->e);
+	int r;
 
+	if (code != CODE_OK)
+		return code;
+	r = client_list(&all, left_ms(c), &c->e);
 	if (r < 0)
 		return code_of_errno(r);
 	for (size_t i = 0; i < all.nr; i++) {
@@ -72,9 +86,13 @@ static enum code claim_elsewhere(struct call *c, const struct store_volume *v, c
 				 char ret[WIRE_PATH_SIZE])
 {
 	auto_client_devices struct client_devices all = { 0 };
-	int r = client_list(&all, left_ms(c), &c->e);
+	enum code code = known_check(c, v);
+	int r;
 
 	*ret = '\0';
+	if (code != CODE_OK)
+		return code;
+	r = client_list(&all, left_ms(c), &c->e);
 	for (size_t i = 0; r == 0 && i < all.nr; i++) {
 		if (claim_is(&all.rows[i], v) && strcmp(all.rows[i].path, path) != 0)
 			text_copy(ret, WIRE_PATH_SIZE, all.rows[i].path);

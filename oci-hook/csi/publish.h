@@ -21,6 +21,6 @@ enum code publish_unpublish(struct call *c, const void *request, void *response)
 /* The volume of this id, published or staged; inline ones too. NOT_FOUND. */
 enum code publish_find(struct call *c, const char *id, struct store_volume *ret);
 
-/* What is at path of it, by the helper's list. NOT_FOUND: nothing. */
+/* What is at path of it, by the helper's list. NOT_FOUND: nothing; UNAVAILABLE: not known. */
 enum code publish_find_claim(struct call *c, const struct store_volume *v, const char *path,
 			     struct wire_device *ret);

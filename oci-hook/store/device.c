@@ -69,7 +69,19 @@ static int device_attach_file(const struct place *place, struct wire_attach *req
 	return client_attach(req, -1, &fd, 1, CLIENT_TIMEOUT_MS, ret, NULL, e);
 }
 
-/* The server listens already when it is still opening the image, and is waited for. */
+/* After r, which may be that nobody heard what the helper did. */
+static bool device_may_be(const char *name, int r)
+{
+	auto_client_devices struct client_devices d = { 0 };
+
+	return r == -ETIMEDOUT || r == -ECONNRESET || device_list(&d, NULL) < 0 ||
+	       device_find(&d, name);
+}
+
+/*
+ * The server listens already when it is still opening the image, and is waited for. A
+ * back end has room for so many: one that no device came of ends, and no other does.
+ */
 static int device_attach_remote(const struct volume *v, struct wire_attach *req,
 				struct wire_reply *ret, struct err *e)
 {
@@ -79,7 +91,10 @@ static int device_attach_remote(const struct volume *v, struct wire_attach *req,
 		return r;
 	req->target = TARGET_NBD;
 	remote_address(v, req->address);
-	return client_attach(req, -1, NULL, 0, CLIENT_TIMEOUT_MS, ret, NULL, e);
+	r = client_attach(req, -1, NULL, 0, CLIENT_TIMEOUT_MS, ret, NULL, e);
+	if (r < 0 && r != -EEXIST && !device_may_be(v->name, r))
+		remote_ask(v, POOL_STOP, 0, NULL);
+	return r;
 }
 
 int device_attach(const struct place *place, const struct store_ask *ask, struct wire_reply *ret,

@@ -239,7 +239,7 @@ static int mount_finish(struct work *w, struct err *e)
 
 /* --- unmount ------------------------------------------------------------------------------ */
 
-/* What nobody uses. -EBUSY: something on the host has it open. */
+/* What nobody uses. -EBUSY: something on the host has it open; -EAGAIN: the helper has no room. */
 static int unmount_unused(const struct plugin *p, const char *volume, const struct mounts *m,
 			  struct err *e)
 {
@@ -270,7 +270,7 @@ static int unmount_run(struct work *w, struct err *e)
 	r = uses_drop(p->uses_fd, volume, m.generation, w->ask.id, e);
 	if (r == 0)
 		r = unmount_unused(p, volume, &m, e);
-	if (r != -EBUSY)
+	if (r != -EBUSY && r != -EAGAIN)
 		return r;
 	log_info("volume %s is used no more, and still mounted: %s", volume, e->text);
 	w->then = &changes_let_go;
@@ -288,7 +288,8 @@ static int let_go_run(struct work *w, struct err *e)
 		r = mounts_find(w->plugin, w->ask.volume, &m, e);
 		if (r == 0 && m.generation)
 			r = unmount_unused(w->plugin, w->ask.volume, &m, e);
-	} while (r == -EBUSY && clock_now_ms() < deadline_ms && !works_others_wait(w->plugin));
+	} while ((r == -EBUSY || r == -EAGAIN) && clock_now_ms() < deadline_ms &&
+		 !works_others_wait(w->plugin));
 	return r;
 }
 

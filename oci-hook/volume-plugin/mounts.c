@@ -108,7 +108,7 @@ int mounts_make(const struct plugin *p, const struct store_volume *v, const stru
 	return m.there ? 0 : mount_claim(p, v, kept, ret_generation, e);
 }
 
-/* Until nobody has it in use any more, for a moment. */
+/* Until nobody has it in use any more, and the helper has room, for a moment. */
 static int mount_detach(uint64_t generation, struct err *e)
 {
 	int64_t busy_until_ms = clock_deadline_ms(MOUNTS_BUSY_MS);
@@ -116,7 +116,7 @@ static int mount_detach(uint64_t generation, struct err *e)
 
 	do {
 		r = client_detach(generation, 0, CLIENT_TIMEOUT_MS, NULL, e);
-		if (r != -EBUSY)
+		if (r != -EBUSY && r != -EAGAIN)
 			break;
 		clock_sleep_ms(MOUNTS_AGAIN_MS);
 	} while (clock_now_ms() < busy_until_ms);

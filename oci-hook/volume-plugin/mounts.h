@@ -27,7 +27,10 @@ int mounts_find(const struct plugin *p, const char *volume, struct mounts *ret, 
 int mounts_make(const struct plugin *p, const struct store_volume *v, const struct kept *kept,
 		uint64_t *ret_generation, struct err *e);
 
-/* Unmounted, and no device any more, if the store is there for that. -EBUSY: it is used. */
+/*
+ * Unmounted, and no device any more, if the store is there for that. -EBUSY: it is used; -EAGAIN:
+ * it is under way, or the helper has no room.
+ */
 int mounts_end(const struct plugin *p, const char *volume, uint64_t generation, struct err *e);
 
 /* DIR/VOLUME. */

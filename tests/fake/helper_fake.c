@@ -38,7 +38,7 @@ struct wire_reply reply_make(int status, const char *reason)
  */
 static void fake_refuse(int fd)
 {
-	const struct wire_reply reply = reply_make(-EBUSY, "too many requests at once");
+	const struct wire_reply reply = reply_make(-EAGAIN, "too many requests at once");
 	char byte;
 
 	recv(fd, &byte, 1, MSG_PEEK);

@@ -21,7 +21,7 @@ static bool attempt_collect(struct caller *c, int fd)
 		fprintf(stderr, "an attempt got no answer\n");
 		exit(1);
 	}
-	if (!r && reply.status == -EBUSY)
+	if (!r && reply.status == -EAGAIN)
 		return false;
 	c->nr_attempts++;
 	c->nr_given += !r && !reply.status && reply.generation;

@@ -38,11 +38,11 @@ static void bystander_ask(struct bystander *b)
 	int64_t begin = clock_now_ms(), next = clock_deadline_ms(BYSTANDER_EVERY_MS);
 	int answer = ask_list(b->socket);
 
-	if (answer && answer != -EBUSY) {
+	if (answer && answer != -EAGAIN) {
 		fprintf(stderr, "another client got no answer: %d\n", answer);
 		exit(1);
 	}
-	b->nr_refused += answer == -EBUSY;
+	b->nr_refused += answer == -EAGAIN;
 	bystander_keep(b, clock_now_ms() - begin);
 	clock_sleep_ms(clock_left_ms(next));
 }

@@ -209,6 +209,8 @@ int __wrap_client_detach(uint64_t generation, uint32_t flags, int timeout_ms,
 	assert_int_equal(flags, 0);
 	if (world.helper_gone || world.unknown)
 		return err_set(e, ENOENT, "there is no such device, or no helper");
+	if (__atomic_load_n(&world.crowd, __ATOMIC_ACQUIRE))
+		return err_set(e, EAGAIN, "too many requests at once: try again");
 	if (__atomic_load_n(&world.used, __ATOMIC_ACQUIRE))
 		return err_set(e, EBUSY, "in use: cwd of pid 7");
 	for (size_t i = 0; i < VOLUMES_MAX; i++) {

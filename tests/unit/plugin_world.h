@@ -31,6 +31,7 @@ struct world {
 	uint64_t last_generation;
 	bool store_gone, helper_gone;
 	bool used;    /* what is mounted, by a process */
+	bool crowd;   /* at the helper, which lets nobody detach */
 	bool unknown; /* a detach is about no such device */
 	unsigned int changed;
 	bool image; /* the last create came with one */

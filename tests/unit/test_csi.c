@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -34,18 +35,37 @@
 
 static struct config config;
 
-static int helper_waited_ms; /* for its last answer */
+static int helper_waited_ms;	 /* for its last answer */
+static const char *helper_claim; /* where device 3 is; NULL: nowhere */
 
 int __wrap_client_list(struct client_devices *ret, int timeout_ms, struct err *e);
 int __wrap_client_list(struct client_devices *ret, int timeout_ms, struct err *e)
 {
 	helper_waited_ms = timeout_ms;
+	if (!helper_claim)
+		return 0;
+	ret->rows = calloc(1, sizeof(*ret->rows));
+	assert_non_null(ret->rows);
+	ret->nr = 1;
+	ret->rows[0].dev_id = 3;
+	ret->rows[0].flags = WIRE_CLAIMED | WIRE_HOST;
+	strcpy(ret->rows[0].path, helper_claim);
+	return 0;
+}
+
+int __wrap_client_detach(uint64_t generation, uint32_t flags, int timeout_ms,
+			 struct wire_reply *ret, struct err *e);
+int __wrap_client_detach(uint64_t generation, uint32_t flags, int timeout_ms,
+			 struct wire_reply *ret, struct err *e)
+{
+	helper_claim = NULL;
 	return 0;
 }
 
 static int begin(void **state)
 {
 	store_fake_begin();
+	helper_claim = NULL;
 	config = (struct config){ .node_id = "node-1", .online = true };
 	return 0;
 }
@@ -502,6 +522,58 @@ static void test_the_helper_is_waited_for(void **state)
 	assert_in_range(helper_waited_ms, 1, CLIENT_TIMEOUT_MS / 2);
 }
 
+static enum code unpublished(const char *path)
+{
+	auto_call struct call c = a_call();
+	Csi__NodeUnpublishVolumeRequest q = CSI__NODE_UNPUBLISH_VOLUME_REQUEST__INIT;
+
+	q.volume_id = (char *)"v";
+	q.target_path = (char *)path;
+	return publish_unpublish(&c, &q, NULL);
+}
+
+static enum code published_alone(const char *path)
+{
+	auto_call struct call c = a_call();
+	Csi__NodePublishVolumeRequest q = CSI__NODE_PUBLISH_VOLUME_REQUEST__INIT;
+	Csi__VolumeCapability cap = CSI__VOLUME_CAPABILITY__INIT;
+	Csi__VolumeCapability__AccessMode mode = CSI__VOLUME_CAPABILITY__ACCESS_MODE__INIT;
+	Csi__VolumeCapability__BlockVolume block = CSI__VOLUME_CAPABILITY__BLOCK_VOLUME__INIT;
+	enum code code;
+
+	mode.mode = MODE(SINGLE_NODE_SINGLE_WRITER);
+	cap.access_mode = &mode;
+	cap.access_type_case = CSI__VOLUME_CAPABILITY__ACCESS_TYPE_BLOCK;
+	cap.block = &block;
+	q.volume_id = (char *)"v";
+	q.target_path = (char *)path;
+	q.staging_target_path = (char *)"/nowhere/staged";
+	q.volume_capability = &cap;
+	code = publish_publish(&c, &q, NULL);
+	if (code == CODE_FAILED_PRECONDITION)
+		assert_non_null(strstr(c.e.text, "is published at /nowhere/v already"));
+	return code;
+}
+
+/* What the helper did not say is not that it has nothing. */
+static void test_what_is_not_known_is_not_taken_for_unpublished(void **state)
+{
+	struct store_volume *v;
+
+	assert_int_equal(created("v", .required = 8 * MIB), CODE_OK);
+	v = store_fake_find("v");
+	v->dev_id = 3;
+	helper_claim = "/nowhere/v";
+	v->flags = STORE_IS_UNKNOWN;
+	assert_int_equal(unpublished("/nowhere/v"), CODE_UNAVAILABLE);
+	assert_non_null(helper_claim);
+	assert_int_equal(published_alone("/nowhere/w"), CODE_UNAVAILABLE);
+	v->flags = STORE_IS_ATTACHED;
+	assert_int_equal(published_alone("/nowhere/w"), CODE_FAILED_PRECONDITION);
+	assert_int_equal(unpublished("/nowhere/v"), CODE_OK);
+	assert_null(helper_claim);
+}
+
 /* --- lists -------------------------------------------------------------------------------- */
 
 static enum code listed(const char *token, int32_t most, char *names, char next[IDS_SIZE * 2])
@@ -625,6 +697,7 @@ int main(void)
 		cmocka_unit_test_setup(test_an_inline_volume_that_is_not_published_is_not_kept,
 				       begin),
 		cmocka_unit_test_setup(test_the_helper_is_waited_for, begin),
+		cmocka_unit_test_setup(test_what_is_not_known_is_not_taken_for_unpublished, begin),
 		cmocka_unit_test_setup(test_lists_come_in_pages, begin),
 		cmocka_unit_test_setup(test_one_call_at_a_time_works_on_a_volume, begin),
 		cmocka_unit_test_setup(test_a_call_goes_through_the_table, begin),

@@ -22,11 +22,19 @@
 #include "driver/base/cleanup.h"
 #include "driver/wire/store.h"
 #include "oci-hook/store/change.h"
+#include "oci-hook/store/device.h"
 #include "oci-hook/store/remote.h"
 #include "tests/unit/policy_of.h"
 #include "tests/unit/store_steps.h"
 
 static bool cluster_down;
+
+/* The back end's server of the one volume, and the helper's answers about its device. */
+static struct {
+	bool served;
+	int attach;	   /* 0 or -errno */
+	bool there, quiet; /* the list: with the device; none */
+} world;
 
 /* The current directory's "images": the back end keeps what it was asked, and may die after it. */
 int __wrap_remote_ask(const struct volume *v, enum pool_verb verb, uint64_t size_bytes,
@@ -37,6 +45,10 @@ int __wrap_remote_ask(const struct volume *v, enum pool_verb verb, uint64_t size
 	char path[160];
 	int fd = -1, r = 0;
 
+	if (verb == POOL_SERVE || verb == POOL_STOP) {
+		world.served = verb == POOL_SERVE;
+		return 0;
+	}
 	step_take();
 	if (cluster_down)
 		return err_set(e, EHOSTDOWN, "the cluster is down");
@@ -50,6 +62,33 @@ int __wrap_remote_ask(const struct volume *v, enum pool_verb verb, uint64_t size
 	close_fdp(&fd);
 	step_take();
 	return r ? err_set(e, EIO, "image %s", strerror(errno)) : 0;
+}
+
+int __wrap_client_attach(const struct wire_attach *req, int place_fd, const int *files,
+			 unsigned int nr_files, int timeout_ms, struct wire_reply *ret,
+			 struct wire_timing *ret_timing, struct err *e);
+int __wrap_client_attach(const struct wire_attach *req, int place_fd, const int *files,
+			 unsigned int nr_files, int timeout_ms, struct wire_reply *ret,
+			 struct wire_timing *ret_timing, struct err *e)
+{
+	assert_true(world.served);
+	return world.attach ? err_set(e, -world.attach, "the helper's word") : 0;
+}
+
+int __wrap_client_list(struct client_devices *ret, int timeout_ms, struct err *e);
+int __wrap_client_list(struct client_devices *ret, int timeout_ms, struct err *e)
+{
+	if (world.quiet)
+		return err_set(e, ECONNREFUSED, "cannot reach the helper");
+	if (!world.there)
+		return 0;
+	ret->rows = calloc(1, sizeof(*ret->rows));
+	assert_non_null(ret->rows);
+	ret->nr = 1;
+	ret->rows[0].flags = WIRE_AHEAD;
+	ret->rows[0].peer_uid = geteuid();
+	strcpy(ret->rows[0].path, "/dev/a");
+	return 0;
 }
 
 static int setup(void **state)
@@ -452,6 +491,37 @@ static void test_a_record_that_cannot_be_read_stays(void **state)
 	assert_int_equal(nr_of("pool"), 0);
 }
 
+/* A back end has room for so many servers. What a device may have, or come to have, stays. */
+static void test_what_gets_no_device_is_not_served(void **state)
+{
+	static const struct {
+		int attach;
+		bool there, quiet, served;
+	} rows[] = {
+		{ 0, true, false, true },	    { -EPERM, false, false, false },
+		{ -EBUSY, false, false, false },    { -EPERM, true, false, true },
+		{ -EPERM, false, true, true },	    { -EEXIST, true, false, true },
+		{ -ETIMEDOUT, false, false, true }, { -ECONNRESET, false, false, true },
+	};
+	struct place p = PLACE_INIT;
+
+	p.volume = a_volume(*state, "a");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct store_ask ask = { .name = "a" };
+		struct wire_reply reply;
+		struct err e = { "" };
+
+		world.served = false;
+		world.attach = rows[i].attach;
+		world.there = rows[i].there;
+		world.quiet = rows[i].quiet;
+		assert_int_equal(device_attach(&p, &ask, &reply, &e), rows[i].attach);
+		assert_string_equal(e.text, rows[i].attach ? "the helper's word" : "");
+		if (world.served != rows[i].served)
+			fail_msg("row %zu: %s", i, world.served ? "served" : "stopped");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +537,7 @@ int main(void)
 		TEST(test_a_back_end_that_is_down),
 		TEST(test_what_it_grows_by_counts_meanwhile),
 		TEST(test_a_record_that_cannot_be_read_stays),
+		TEST(test_what_gets_no_device_is_not_served),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

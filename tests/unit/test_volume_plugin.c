@@ -190,6 +190,23 @@ static void test_what_is_held_is_unmounted_once_it_is_not(void **state)
 	WORKS("Remove", a);
 }
 
+/* An engine that heard of it would take the volume for mounted, for ever. */
+static void test_a_crowd_at_the_helper_is_not_the_engines_business(void **state)
+{
+	static const char a[] = "{\"Name\":\"data\",\"ID\":\"a\"}";
+
+	row_add("data");
+	WORKS("Mount", a);
+	set(&world.crowd, true);
+	WORKS("Unmount", a);
+	assert_int_equal(nr_uses("data"), 0);
+	set(&world.crowd, false);
+	for (int i = 0; i < PATIENCE_MS / 10 && row_find("data")->mount; i++)
+		clock_sleep_ms(10);
+	assert_true(!row_find("data")->mount);
+	WORKS("Remove", a);
+}
+
 static void test_a_sweep_leaves_what_is_used(void **state)
 {
 	row_add("data");
@@ -236,6 +253,7 @@ int main(void)
 		TEST(test_uses_end_with_their_mount),
 		TEST(test_a_mount_that_is_held_is_nobodys_use),
 		TEST(test_what_is_held_is_unmounted_once_it_is_not),
+		TEST(test_a_crowd_at_the_helper_is_not_the_engines_business),
 		TEST(test_a_sweep_leaves_what_is_used),
 		TEST(test_who_does_not_answer_loses_nothing),
 	};
