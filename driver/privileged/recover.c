@@ -332,6 +332,9 @@ static int recover_fail(const struct recover *r, const char *why, struct err *e)
 	if (ret < 0)
 		return ret;
 	rec.state = WIRE_STATE_FAILED;
+	/* The way to it is closed, and the number may be another device's by now: not a mount's. */
+	if (!rec.filesystem)
+		rec.major = rec.minor = 0;
 	text_copy(rec.failure, sizeof(rec.failure), why);
 	log_error("ublkb%u: %s; its I/O fails from now on", rec.dev_id, why);
 	return op_update(r->op, &rec, e);

@@ -453,6 +453,22 @@ static int undo_claim(const struct op *op, const struct record *rec, struct err 
 	return r;
 }
 
+/*
+ * From here on the block device's number is somebody else's, who has a node and a way to it of that
+ * name: what is tried again must not take them away.
+ */
+static int undo_forget_number(const struct op *op, const struct record *rec, struct err *e)
+{
+	struct record gone = *rec;
+	int r;
+
+	if (!rec->major)
+		return 0;
+	gone.major = gone.minor = 0;
+	r = op_update(op, &gone, e);
+	return r == -ENOENT ? 0 : r; /* of an orphan there is no record */
+}
+
 int undo_run(const struct op *op, const struct record *rec, bool orderly, struct err *e)
 {
 	int r;
@@ -467,6 +483,8 @@ int undo_run(const struct op *op, const struct record *rec, bool orderly, struct
 	if (r < 0)
 		return r;
 	r = undo_device(op, rec, orderly, e);
+	if (r == 0)
+		r = undo_forget_number(op, rec, e);
 	if (r < 0)
 		return r;
 	r = undo_worker(rec, e);

@@ -37,7 +37,9 @@ static struct life {
 	pid_t worker; /* not reaped yet; 0: there is none */
 	int worker_fd;
 	int container_fd;
-	struct record claim; /* to the device, when it is one made ahead */
+	struct record claim;	/* to the device, when it is one made ahead */
+	bool orphan;		/* there is no record of it */
+	struct record recorded; /* by undo_run(); of no generation: nothing */
 } life;
 
 /* A process that ends with this test; *ret_fd is its pidfd. */
@@ -197,6 +199,15 @@ static void life_disturb(void)
 		ublk_fake_fail(life.row->ublk_fails, life.row->code);
 }
 
+int op_update(const struct op *op, const struct record *rec, struct err *e)
+{
+	assert_int_equal(rec->generation, GENERATION);
+	if (life.orphan)
+		return err_set(e, ENOENT, "there is no such device");
+	life.recorded = *rec;
+	return 0;
+}
+
 static int life_undo(const struct row *row, struct err *e)
 {
 	static const struct helper helper = { .filter_dir = "/sys/fs/bpf/ublk-oci" };
@@ -234,6 +245,12 @@ static void assert_order(const char *steps)
 	}
 }
 
+static bool touches_number(const char *steps)
+{
+	return strstr(steps, "revoke") || strstr(steps, "disarm") || strstr(steps, "lift") ||
+	       strstr(steps, "unmount");
+}
+
 static bool ends_with_drop(const char *steps)
 {
 	size_t len = strlen(steps);
@@ -256,6 +273,8 @@ static void test_a_record_is_undone_as_the_table_says(void **state)
 			fail_msg("%s: %d (%s), %s", row->what, r, e.text, undo_fake_steps());
 		assert_order(undo_fake_steps());
 		assert_true(r < 0 || ends_with_drop(undo_fake_steps()));
+		if (r == 0 && life.rec.major && !(row->flags & WIRE_CLAIMED))
+			assert_true(life.recorded.generation && !life.recorded.major);
 		if (row->device == OTHERS)
 			assert_int_equal(ublk_fake_devices(), 1);
 		if (row->worker == REUSED)
@@ -272,6 +291,7 @@ static void test_what_failed_is_finished_by_the_next_try(void **state)
 	for (size_t i = 0; i < undo_rows_nr; i++) {
 		const struct row *row = &undo_rows[i];
 		struct err e = { "" };
+		bool gone;
 
 		if (!row->r)
 			continue;
@@ -279,10 +299,16 @@ static void test_what_failed_is_finished_by_the_next_try(void **state)
 		life_disturb();
 		assert_int_equal(life_undo(row, &e), row->r);
 
+		gone = life.recorded.generation;
+		if (gone)
+			life.rec = life.recorded;
 		life_connect();
 		ublk_fake_fail(row->ublk_fails, 0);
 		if (life_undo(row, &e) < 0 || !ends_with_drop(undo_fake_steps()))
 			fail_msg("%s: %s, %s", row->what, e.text, undo_fake_steps());
+		/* When the driver had let the device go its number was another's by then. */
+		if (gone && touches_number(undo_fake_steps()))
+			fail_msg("%s: again: %s", row->what, undo_fake_steps());
 		assert_order(undo_fake_steps());
 		assert_int_equal(ublk_fake_devices(), row->flags & WIRE_CLAIMED ? 1 : 0);
 		assert_true(!life.worker || process_ended(life.worker_fd));
@@ -290,9 +316,25 @@ static void test_what_failed_is_finished_by_the_next_try(void **state)
 	}
 }
 
+static void test_what_is_on_no_record_is_undone_too(void **state)
+{
+	const struct row *row = &undo_rows[0];
+	struct err e = { "" };
+
+	while (row->r || row->device != STARTED || row->flags)
+		row++;
+	life_begin(row);
+	life_disturb();
+	life.orphan = true;
+	assert_int_equal(life_undo(row, &e), 0);
+	assert_true(ends_with_drop(undo_fake_steps()));
+	life_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_is_on_no_record_is_undone_too),
 		cmocka_unit_test(test_a_record_is_undone_as_the_table_says),
 		cmocka_unit_test(test_what_failed_is_finished_by_the_next_try),
 	};
